@@ -1,0 +1,74 @@
+# The performance workbook. `make` alone lists the targets.
+# Needs only Python >= 3.11 with venv, and make. Written for GNU make 3.81, the one macOS has.
+
+PYTHON ?= python3
+PROFILE ?= quick
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+BENCHMARKS := $(wildcard tests/benchmarks/[a-z]*.py)
+
+# Nothing but .venv is seen: no user site, no foreign path, no pip setting that installs elsewhere.
+export PYTHONNOUSERSITE := 1
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP JUPYTER_PATH
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_BUILD_CONSTRAINT PIP_DRY_RUN
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test check lab baseline demo bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv, the locked packages and perflib in it (nothing, when current)
+
+report: setup ## run every scenario, write data/reports/latest/index.html (PROFILE=brief: full durations)
+	$(BIN)/perflib report --profile $(PROFILE) $(ARGS)
+
+test: setup ## run all the tests (ARGS="-k layers": some)
+	$(BIN)/pytest $(ARGS)
+
+check: setup ## lint, format, types, layers, notebook form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS))
+
+lab: setup ## open JupyterLab on notebooks/
+	$(BIN)/jupyter-lab --notebook-dir=notebooks $(ARGS)
+
+baseline: setup ## measure light_load and baseline at full length, write performance_baselines.json
+	$(BIN)/perflib baseline record light_load baseline --profile brief $(ARGS)
+
+demo: setup ## serve the sample dashboard (ARGS="--port 9000": elsewhere)
+	$(BIN)/perflib demo $(ARGS)
+
+bench: setup ## run the benchmarks in tests/benchmarks, one after the other
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
+	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
+	    --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
+
+clean: ## remove .venv and caches, never data/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find perflib tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp holds the folder it was made in: a copied or moved .venv, or one whose Python is gone, is made anew.
+ifneq ($(shell test -x $(BIN)/python && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "$(PYTHON) is missing or older than Python 3.11; name a newer one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python && test "$$(cat $@ 2>/dev/null || echo '$(CURDIR)')" = '$(CURDIR)' || rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo '$(CURDIR)' > $@
