@@ -1,0 +1,57 @@
+"""The performance workbook: drive load at an HTTP API, measure it truthfully, judge it, show it.
+
+>>> import perflib
+>>> run = perflib.run("light_load", perflib.Options(profile="quick"))  # doctest: +SKIP
+>>> perflib.summarize(run).frame()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from perflib import charts, tables
+    from perflib.model import InputError, Options, Run
+    from perflib.session import load_run, run, run_async, runs
+    from perflib.summary import summarize
+
+_HOMES = {
+    "InputError": "perflib.model",
+    "Options": "perflib.model",
+    "Run": "perflib.model",
+    "load_run": "perflib.session",
+    "run": "perflib.session",
+    "run_async": "perflib.session",
+    "runs": "perflib.session",
+    "summarize": "perflib.summary",
+}
+_MODULES = ("charts", "tables")
+
+__all__ = [
+    "InputError",
+    "Options",
+    "Run",
+    "charts",
+    "load_run",
+    "run",
+    "run_async",
+    "runs",
+    "summarize",
+    "tables",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use, so that the generator's process starts fast and stays small."""
+    if name in _MODULES:
+        return import_module(f"perflib.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'perflib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

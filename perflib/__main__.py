@@ -1,0 +1,5 @@
+"""`python -m perflib`."""
+
+from perflib.cli import entry
+
+entry()
