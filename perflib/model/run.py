@@ -1,0 +1,123 @@
+"""The run: what a measurement leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from perflib.model.scenario import Profile, Scenario
+from perflib.model.spec import Spec
+from perflib.model.target import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
+"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered."""
+
+State = Literal["running", "finished", "interrupted"]
+
+
+class Environment(Spec):
+    """The machine and the software that measured."""
+
+    os: str
+    arch: str
+    cpu: str
+    cores: int
+    ram_bytes: int
+    python: str
+    versions: dict[str, str]
+
+
+class Part(Spec):
+    """A stretch of a run that drives its own part of the target; most runs have one."""
+
+    items: tuple[str, ...]
+    measured_from_ns: int
+    """End of this part's warm-up, from the run's start."""
+    measured_to_ns: int
+
+    @property
+    def duration_s(self) -> float:
+        return (self.measured_to_ns - self.measured_from_ns) / 1e9
+
+
+class Generator(Spec):
+    """What the load generator knows of itself, over the whole run."""
+
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    requests: int = 0
+    loop_lag_p99_ms: float | None = None
+    """How late the event loop ran a timer: what the instrument may have added to a latency."""
+    retries: int = 0
+    """Safe retries of requests that met a connection the server had just closed."""
+    bodies_checked: int = 0
+    bodies_parsed: int = 0
+    """Of `bodies_checked`: those read by a full JSON parser, the others by a search of their bytes."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The generator block of `perflib run --json`."""
+        return {
+            "cpu_s_per_request": self.cpu_s / self.requests if self.requests else None,
+            "cpu_share": self.cpu_s / self.wall_s if self.wall_s else None,
+            "loop_lag_p99_ms": self.loop_lag_p99_ms,
+            "schedule_lag_p99_ms": None,
+            "floor_p50_ms": None,
+            "floor_p99_ms": None,
+            "retries": self.retries,
+            "bodies_checked": self.bodies_checked,
+            "bodies_parsed": self.bodies_parsed,
+        }
+
+
+class Facts(Spec):
+    """One page of facts about a run: its run.json."""
+
+    run_id: str
+    state: State = "running"
+    scenario: Scenario
+    profile: Profile
+    target: Target
+    sample_target: bool = False
+    """True where the workbook started its own sample dashboard."""
+    seed: int
+    started_at: str
+    finished_at: str | None = None
+    environment: Environment
+    git_commit: str | None = None
+    brief: str = ""
+    note: str = ""
+    parts: tuple[Part, ...] = ()
+    generator: Generator = Generator()
+    invalid_reasons: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        return not self.invalid_reasons
+
+    @property
+    def interrupted(self) -> bool:
+        return self.state == "interrupted"
+
+    @property
+    def duration_s(self) -> float:
+        """Measured time, warm-up excluded."""
+        return sum(part.duration_s for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run.
+
+    `requests` has one row a request and one a page load, columns as in `perflib.store.runs.REQUESTS`;
+    times are nanoseconds from the run's start, -1 for what never happened.
+    """
+
+    facts: Facts
+    requests: pd.DataFrame
+
+    def __repr__(self) -> str:
+        state = "" if self.facts.state == "finished" else f", {self.facts.state}"
+        return f"<Run {self.facts.run_id}: {len(self.requests):,} rows in {self.facts.duration_s:.0f} s{state}>"

@@ -1,0 +1,65 @@
+"""The base of every specification: frozen, closed to unknown keys, and clear about bad input."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
+
+SpecT = TypeVar("SpecT", bound="Spec")
+
+
+class InputError(Exception):
+    """Bad input of a user: one line that names the file, the key and the mend. Ends a command with status 2."""
+
+
+def parse_duration_s(value: object) -> object:
+    """Turn "500ms", "60s", "2min" or "1h" into seconds; a number is taken as seconds already.
+
+    >>> parse_duration_s("2min")
+    120.0
+    """
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None or match[2] not in _UNIT_S:
+        raise ValueError(f"{value!r} is not a duration; write 500ms, 60s, 2min or 1h")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+"""Seconds; validation also takes "60s", "2min"."""
+
+
+class Spec(BaseModel):
+    """A frozen value that refuses unknown keys and round-trips through JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls: type[SpecT], data: Any, where: str) -> SpecT:
+        """Validate `data`, which came from `where` (a file, or "options").
+
+        Raises:
+            InputError: naming `where`, the first bad key, and what it should be.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise InputError(f"{where}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or mend its spelling"
+    if problem["type"] == "missing":
+        return f"{key}: missing; add it"
+    reason = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict | list) else f" (given: {problem['input']!r})"
+    return f"{key}: {reason}{given}" if key else reason

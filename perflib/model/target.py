@@ -1,0 +1,142 @@
+"""The target: the system under test, its endpoints and its pages, as a target file describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from perflib.model.spec import InputError, Spec
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
+Scalar = str | bool | int | float
+
+
+def _check_base_url(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or parts.username:
+        raise ValueError("not a base URL; write http://host:port or https://host/path")
+    return url.rstrip("/")
+
+
+def _check_path(path: str) -> str:
+    if not path.startswith("/") or any(c.isspace() for c in path):
+        raise ValueError('a path starts with "/" and holds no spaces')
+    return path
+
+
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+
+
+class Expect(Spec):
+    """What an answer must be to count as a success. Without it: any 2xx, any content."""
+
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    content_type: str | None = None
+    keys: tuple[str, ...] = ()
+    """Keys that the JSON object of the body must have at its top level."""
+    forbid: dict[str, Scalar] = Field(default_factory=dict)
+    """Top-level values that make a 200 a failure, such as ``{"status": "error"}``."""
+
+
+class Cold(Spec):
+    """How a cold answer shows: this header has this value (both compared without regard to case)."""
+
+    header: str
+    equals: str
+
+
+class Endpoint(Spec):
+    """One request of the target.
+
+    >>> Endpoint(path="/clients", target_ms=200).name
+    'GET /clients'
+    """
+
+    path: Annotated[str, AfterValidator(_check_path)]
+    name: str = ""
+    method: Method = "GET"
+    params: dict[str, Scalar] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str | dict[str, Any] | None = None
+    """Text sent as it is, or a table sent as JSON."""
+    weight: PositiveInt = 1
+    target_ms: PositiveFloat | None = None
+    hot: bool = False
+    cold: Cold | None = None
+    expect: Expect = Expect()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("name") and "path" in data:
+            return data | {"name": f"{data.get('method', 'GET')} {data['path']}"}
+        return data
+
+
+class Page(Spec):
+    """Endpoints fetched in parallel, as a browser would; its time is the last answer's."""
+
+    name: Annotated[str, Field(min_length=1)]
+    loads: Annotated[tuple[str, ...], Field(min_length=1)]
+    weight: PositiveInt = 1
+    target_ms: PositiveFloat | None = None
+    hot: bool = False
+
+
+class Target(Spec):
+    """The system under test. Holds the name of its token's variable, never the token."""
+
+    name: Annotated[str, Field(min_length=1)]
+    base_url: BaseUrl
+    token_env: str | None = None
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
+    pages: tuple[Page, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [item.name for item in self.items]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two entries are named {twice!r}; give one of them another name")
+        known = {endpoint.name for endpoint in self.endpoints}
+        for page in self.pages:
+            unknown = next((load for load in page.loads if load not in known), None)
+            if unknown:
+                raise ValueError(
+                    f"page {page.name!r} loads {unknown!r}, which is no endpoint here; add it or mend the name"
+                )
+        return self
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], where: str) -> Target:
+        """A target from a parsed target file (``[target]``, ``[[endpoint]]``, ``[[page]]``).
+
+        Raises:
+            InputError: naming `where`, the key and the mend.
+        """
+        head = document.get("target")
+        if not isinstance(head, dict):
+            raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
+        unknown = next((key for key in document if key not in ("target", "endpoint", "page")), None)
+        if unknown:
+            raise InputError(f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]] and [[page]]")
+        lists = {"endpoints": document.get("endpoint", []), "pages": document.get("page", [])}
+        return cls.parse(head | lists, where)
+
+    def to_document(self) -> dict[str, Any]:
+        """The inverse of `from_document`, defaults left out."""
+        whole = self.model_dump(mode="json", exclude_defaults=True)
+        lists = {"endpoint": whole.pop("endpoints"), "page": whole.pop("pages", [])}
+        return {"target": whole} | {key: rows for key, rows in lists.items() if rows}
+
+    @property
+    def items(self) -> tuple[Endpoint | Page, ...]:
+        """Endpoints, then pages: all that a scenario may drive, in the file's order."""
+        return *self.endpoints, *self.pages

@@ -1,0 +1,183 @@
+"""Runs and baselines on disk: nothing recorded is lost, and plain pandas reads it."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perflib.model import InputError, Run
+from perflib.regression import baseline_of
+from perflib.store.baselines import load_baselines, store_baseline
+from perflib.store.runs import RunFolder, list_runs, load_run
+from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool
+from perflib.store.workbook import Workbook
+from tests.synthetic import make_run, make_target
+
+FACTS = make_run(make_target("GET /a", "GET /b", page="home")).facts
+
+
+def append(spool: Spool, number: int, *, item: int = 0, page: int = -1, error: int = -1, flags: int = 0) -> None:
+    start = number * 1_000_000
+    spool.append(start, start, start + 500, start + 1000, 77, 0, 3, item, page, 200, error, flags)
+
+
+def recorded(tmp_path: Path, rows: int) -> RunFolder:
+    folder = RunFolder.create(tmp_path, FACTS)
+    with Spool(folder.spool) as spool:
+        for number in range(rows):
+            append(spool, number, flags=WARMUP if number < 10 else 0)
+    return folder
+
+
+def test_a_sealed_run_reads_with_plain_pandas(tmp_path: Path) -> None:
+    recorded(tmp_path, 10_000).seal(FACTS)
+    rows = pd.concat(map(pd.read_parquet, tmp_path.glob("*/requests.parquet")))
+    assert len(rows) == 10_000
+    assert (
+        list(rows.columns[:15])
+        == (
+            "run_id endpoint page kind intended_ns start_ns first_byte_ns end_ns status error bytes connect_ns user warmup cold"
+        ).split()
+    )
+    assert rows["start_ns"].tolist() == [number * 1_000_000 for number in range(10_000)]
+    assert set(rows["endpoint"]) == {"GET /a"}
+    assert rows["warmup"].sum() == 10
+    assert rows["page"].isna().all()
+    assert json.loads((tmp_path / FACTS.run_id / "run.json").read_text())["run_id"] == FACTS.run_id
+
+
+def test_names_of_endpoints_pages_kinds_and_errors_are_those_of_the_target(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, FACTS)
+    with Spool(folder.spool) as spool:
+        append(spool, 0, item=1, page=2, error=2)
+        append(spool, 1, item=2)
+    folder.seal(FACTS)
+    part, page = pd.read_parquet(tmp_path / FACTS.run_id / "requests.parquet").to_dict("records")
+    assert (part["endpoint"], part["page"], part["kind"], part["error"]) == ("GET /b", "home", "request", "timeout")
+    assert (page["endpoint"], page["kind"]) == ("home", "page")
+
+
+@pytest.mark.parametrize("torn_bytes", [0, 1, REQUEST_ROW.itemsize - 1])
+def test_a_torn_last_row_is_left_out_and_the_others_are_kept(tmp_path: Path, torn_bytes: int) -> None:
+    folder = recorded(tmp_path, 100)
+    with folder.spool.open("ab") as file:
+        file.write(b"x" * torn_bytes)
+    assert len(read_spool(folder.spool)) == 100
+
+
+def test_a_run_under_way_can_be_read(tmp_path: Path) -> None:
+    recorded(tmp_path, 100)
+    run = load_run(tmp_path, FACTS.run_id)
+    assert len(run.requests) == 100
+
+
+def test_what_a_dead_process_left_is_finished_and_marked_interrupted(tmp_path: Path) -> None:
+    folder = recorded(tmp_path, 100)
+    (folder.path / "owner").write_text("999999999 1.0\n")
+    run = load_run(tmp_path, FACTS.run_id)
+    assert run.facts.interrupted
+    assert len(run.requests) == 100
+    assert run.facts.duration_s == pytest.approx((99 - 10) / 1000, rel=0.01)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["generator.parquet", "requests.parquet", "run.json"]
+    assert [facts.run_id for facts in list_runs(tmp_path)] == [FACTS.run_id]
+
+
+def test_a_run_id_is_never_used_twice(tmp_path: Path) -> None:
+    recorded(tmp_path, 1)
+    with pytest.raises(InputError, match="this run exists"):
+        RunFolder.create(tmp_path, FACTS)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 3}', "\x00"])
+def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    recorded(tmp_path, 1).seal(FACTS)
+    (tmp_path / FACTS.run_id / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json") as refusal:
+        load_run(tmp_path, FACTS.run_id)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_workbook_is_found_upward_from_its_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "performance_baselines.json").write_text("{}")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.delenv("PERFLIB_DATA", raising=False)
+    assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "data" / "runs"
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / "elsewhere"))
+    assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "elsewhere" / "runs"
+    assert Workbook.find(tmp_path).default_target == tmp_path / "data/targets/dashboard.toml"
+
+
+RUNS = [make_run(seed=seed, run_id=f"run-{seed}") for seed in (1, 2, 3)]
+
+
+def test_a_baseline_is_the_median_over_runs_and_their_maximum(tmp_path: Path) -> None:
+    path = tmp_path / "performance_baselines.json"
+    store_baseline(path, baseline_of(RUNS))
+    stored = json.loads(path.read_text())
+    [entry] = stored["baselines"]
+    health = entry["endpoints"]["GET /health"]
+    assert stored["schema_version"] == 1
+    assert entry["runs"] == ["run-1", "run-2", "run-3"]
+    assert entry["workload"] == {"kind": "closed", "users": 10}
+    assert set(entry["environment"]) == {"os", "arch", "cpu", "cores"}
+    assert health["p95_ms"] == np.median(health["per_run"]["p95_ms"])
+    assert health["max_ms"] >= max(health["per_run"]["p95_ms"])
+    assert health["meets_target"] == (health["p95_ms"] < health["target_ms"])
+
+
+def test_recording_again_replaces_the_entry_of_the_same_key_and_keeps_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "performance_baselines.json"
+    other = baseline_of([make_run(scenario="baseline")])
+    store_baseline(path, other)
+    store_baseline(path, baseline_of(RUNS[:1]))
+    store_baseline(path, baseline_of(RUNS))
+    assert [(one.scenario, len(one.runs)) for one in load_baselines(path).baselines] == [
+        ("baseline", 1),
+        ("light_load", 3),
+    ]
+    text = path.read_text()
+    store_baseline(path, baseline_of(RUNS))
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (make_run(failures=0.1), "failed requests"),
+        (make_run(invalid_reasons=("the generator was saturated",)), "the generator was saturated"),
+        (make_run(state="interrupted"), "was interrupted"),
+        (make_run(scenario="baseline"), "not of the same"),
+    ],
+)
+def test_a_run_that_is_no_baseline_is_refused_with_the_reason(bad: Run, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        baseline_of([RUNS[0], bad])
+
+
+def record_one(path: Path, number: int) -> None:
+    entry = baseline_of(RUNS)
+    for repeat in range(5):
+        store_baseline(path, entry.model_copy(update={"target": f"target-{number}-{repeat}"}))
+
+
+def test_processes_that_record_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "performance_baselines.json"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=record_one, args=(path, number)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(load_baselines(path).baselines) == 20
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2}', '{"schema_version": 1, "baselines": [{}]}'])
+def test_damaged_baselines_are_refused_and_left_as_they_are(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "performance_baselines.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"performance_baselines\.json"):
+        store_baseline(path, baseline_of(RUNS))
+    assert path.read_text() == text
