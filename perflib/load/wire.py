@@ -1,0 +1,291 @@
+"""The wire: requests as bytes, one connection a virtual user, answers read by llhttp.
+
+HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece of the answer arrives: the end of a
+request is when its last byte was there, before any work of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, cast
+
+import httptools
+import httpx
+
+from perflib import __version__
+from perflib.model import InputError
+from perflib.model.target import IDEMPOTENT
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+    from perflib.model import Endpoint, Target
+
+MAX_ANSWER_BYTES = 64 * 2**20
+_HEADERS = {"User-Agent": f"perflib/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+
+
+@dataclass(frozen=True)
+class WireRequest:
+    """A request, ready to send."""
+
+    data: bytes
+    idempotent: bool
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the target listens; `hosts` are tried in this order."""
+
+    hosts: tuple[str, ...]
+    port: int
+    server_name: str | None
+    tls: ssl.SSLContext | None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer. Times are `perf_counter_ns`; -1: never happened."""
+
+    start_ns: int
+    first_byte_ns: int = -1
+    end_ns: int = -1
+    connect_ns: int = 0
+    status: int = 0
+    error: str | None = None
+    retried: bool = False
+    cold: bool = False
+    received: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: list[bytes] = field(default_factory=list)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header, its name given in lower case."""
+        return next((value for key, value in self.headers.items() if key.lower() == name), None)
+
+
+def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
+    """The bytes of an endpoint's request, as httpx describes it."""
+    headers = httpx.Headers(_HEADERS)
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    headers.update(endpoint.headers)
+    request = httpx.Request(
+        endpoint.method,
+        target.base_url + endpoint.path,
+        params=endpoint.params or None,
+        headers=headers,
+        content=endpoint.body if isinstance(endpoint.body, str) else None,
+        json=endpoint.body if isinstance(endpoint.body, dict) else None,
+    )
+    lines = [f"{request.method} {request.url.raw_path.decode()} HTTP/1.1".encode()]
+    lines += [name + b": " + value for name, value in request.headers.raw]
+    if any(b"\r" in line or b"\n" in line for line in lines):
+        raise InputError(f"{endpoint.name}: a header or the token holds a line break; remove it")
+    return WireRequest(b"\r\n".join([*lines, b"", request.read()]), endpoint.method in IDEMPOTENT)
+
+
+async def resolve(base_url: str) -> Address:
+    """Look the target's host up, once a run.
+
+    Raises:
+        InputError: where it has no address.
+    """
+    url = httpx.URL(base_url)
+    secure = url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise InputError(
+            f"base_url {base_url}: host {url.host!r} has no address ({error}); mend it or use --url"
+        ) from None
+    return Address(
+        hosts=tuple(dict.fromkeys(str(entry[4][0]) for entry in found)),
+        port=port,
+        server_name=url.host if secure else None,
+        tls=httpx.create_ssl_context() if secure else None,
+    )
+
+
+class Connection:
+    """A virtual user's connection: opened when needed, kept alive, opened again when the server closed it."""
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self._address = address
+        self._timeout_ns = int(timeout_s * 1e9)
+        self._channel: _Channel | None = None
+        self._opening: asyncio.Timeout | None = None
+        self._exchange: Exchange | None = None
+
+    async def exchange(self, request: WireRequest) -> Exchange:
+        """Send a request and wait for its answer. Failures are in the result; nothing is raised.
+
+        A server may close an idle connection just as the next request goes out (RFC 9112, 9.3.1): an idempotent request
+        that got no byte of an answer on a reused connection is sent once more on a new one.
+        """
+        exchange = self._exchange = Exchange(perf_counter_ns())
+        reused = self._channel is not None and not self._channel.closed
+        await self._attempt(request, exchange)
+        if exchange.error == "reset" and reused and exchange.first_byte_ns < 0 and request.idempotent:
+            exchange.error, exchange.end_ns, exchange.retried = None, -1, True
+            await self._attempt(request, exchange)
+        self._exchange = None
+        return exchange
+
+    async def _attempt(self, request: WireRequest, exchange: Exchange) -> None:
+        if self._channel is None or self._channel.closed:
+            await self._open(exchange)
+        if exchange.error is None and self._channel is not None:
+            await self._channel.send(request, exchange)
+
+    async def _open(self, exchange: Exchange) -> None:
+        loop, begun_ns = asyncio.get_running_loop(), perf_counter_ns()
+        left_s = (exchange.start_ns + self._timeout_ns - begun_ns) / 1e9
+        try:
+            async with asyncio.timeout(left_s) as self._opening:
+                self._channel = await self._open_any(loop)
+        except TimeoutError:
+            exchange.error = exchange.error or "connect"
+        except OSError:
+            exchange.error = "connect"
+        finally:
+            self._opening = None
+        exchange.connect_ns += perf_counter_ns() - begun_ns
+        if exchange.error == "connect":
+            exchange.end_ns = perf_counter_ns()
+
+    async def _open_any(self, loop: asyncio.AbstractEventLoop) -> _Channel:
+        problem: OSError | None = None
+        for host in self._address.hosts:
+            try:
+                _, channel = await loop.create_connection(
+                    _Channel,
+                    host,
+                    self._address.port,
+                    ssl=self._address.tls,
+                    server_hostname=self._address.server_name,
+                )
+                return channel
+            except OSError as error:
+                problem = error
+        raise problem or OSError("no address")
+
+    def expire(self, now_ns: int) -> None:
+        """Give the request under way up if its time is over."""
+        exchange = self._exchange
+        if exchange is not None and now_ns - exchange.start_ns > self._timeout_ns and self._channel is not None:
+            self._channel.fail("timeout")
+
+    def abandon(self) -> None:
+        """Give the request under way up because the run is over: it stays unanswered."""
+        if self._exchange is None:
+            return
+        if self._opening is not None:
+            self._exchange.error = "in_flight"
+            self._opening.reschedule(0)
+        elif self._channel is not None:
+            self._channel.fail("in_flight")
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+
+
+class _Channel(asyncio.Protocol):
+    """One TCP or TLS connection and its parser."""
+
+    def __init__(self) -> None:
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._body.append
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._answered: asyncio.Future[None] | None = None
+        self._exchange = Exchange(0)
+        self._head_complete = False
+        self._read_ns = 0
+        self.closed = False
+
+    async def send(self, request: WireRequest, exchange: Exchange) -> None:
+        self._headers.clear()
+        self._body.clear()
+        self._head_complete = False
+        exchange.headers, exchange.body = self._headers, self._body
+        self._exchange = exchange
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(request.data)
+        await self._answered
+
+    def fail(self, kind: str) -> None:
+        """End the request under way as a failure, and the connection with it."""
+        if self._answered is not None and not self._answered.done():
+            self._exchange.error = kind
+            self._exchange.end_ns = -1 if kind == "in_flight" else perf_counter_ns()
+            self._answered.set_result(None)
+        self.close()
+
+    def close(self) -> None:
+        self.closed = True
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        now_ns = self._read_ns = perf_counter_ns()
+        exchange = self._exchange
+        if self._answered is None or self._answered.done():
+            self.close()
+            return
+        if exchange.first_byte_ns < 0:
+            exchange.first_byte_ns = now_ns
+        exchange.received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.fail("protocol")
+            return
+        if exchange.received > MAX_ANSWER_BYTES:
+            self.fail("protocol")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._answered is None or self._answered.done():
+            return
+        if exc is None and self._head_complete and _ends_with_connection(self._headers):
+            self._read_ns = perf_counter_ns()
+            self._complete()
+        else:
+            self.fail("reset")
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            self._headers.clear()
+            self._head_complete = False
+        elif self._answered is not None and self._answered.done():
+            self._exchange.error = "protocol"
+            self.close()
+        else:
+            self._complete()
+
+    def _complete(self) -> None:
+        self._exchange.status = self._parser.get_status_code()
+        self._exchange.end_ns = self._read_ns
+        if self._answered is not None:
+            self._answered.set_result(None)
+        if not self._parser.should_keep_alive():
+            self.close()
+
+
+def _ends_with_connection(headers: Mapping[bytes, bytes]) -> bool:
+    """True for an answer without a length of its own (RFC 9112, 6.3): the end of the connection is its end."""
+    return not any(name.lower() in (b"content-length", b"transfer-encoding") for name in headers)

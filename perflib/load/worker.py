@@ -1,0 +1,342 @@
+"""The worker: virtual users that drive a target and record every request. `python -m perflib.load.worker` is one.
+
+Protocol of the process: one JSON line on stdin is the order; a second line, or the end of stdin, asks it to stop.
+On stdout, one JSON line a second is its progress; the last one is the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perflib.load.answer import Judge, Sampler
+from perflib.load.mix import walk
+from perflib.load.wire import Address, Connection, Exchange, WireRequest, encode, resolve
+from perflib.model import ERROR_KINDS, Facts, InputError, Page
+from perflib.model.run import Generator, Part
+from perflib.model.scenario import Closed
+from perflib.stats.percentile import percentile
+from perflib.store.spool import COLD, GENERATOR_ROW, RETRIED, WARMUP, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE_CONNECTIONS = 6
+_TICK_S = 0.01
+_TICKS_AN_EXPIRY = 5
+_PAUSE_AFTER_CONNECT_ERROR_S = 0.1
+_STOP_GRACE_S = 2.0
+_WINDOW = 2000
+_ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One second of a run, as it goes."""
+
+    elapsed_s: float
+    planned_s: float
+    doing: str
+    requests: int
+    errors: int
+    rate_per_s: float
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker says at its end; the requests are in the spool."""
+
+    parts: tuple[Part, ...]
+    generator: Generator
+    stopped: bool
+
+
+@dataclass
+class _Stretch:
+    """The part under way."""
+
+    items: tuple[int, ...]
+    measured_from_ns: int
+    until_ns: int
+    successes: int = 0
+
+
+class Worker:
+    """Drives one run."""
+
+    def __init__(self, facts: Facts, token: str | None, spool: Spool, health: Spool) -> None:
+        self._facts, self._scenario = facts, facts.scenario
+        self._spool, self._health = spool, health
+        target = facts.target
+        self._items = target.items
+        self._index = {item.name: index for index, item in enumerate(self._items)}
+        self._requests: list[WireRequest] = [encode(target, endpoint, token) for endpoint in target.endpoints]
+        self._sampler = Sampler()
+        self._judges = [Judge(endpoint, self._sampler) for endpoint in target.endpoints]
+        self._connections: list[Connection] = []
+        self._stop = asyncio.Event()
+        self._origin_ns = 0
+        self._stretch = _Stretch((), 0, 0)
+        self._recorded = self._errors = self._retries = 0
+        self._window: list[float] = []
+        self._lags: list[float] = []
+
+    async def drive(self, report: Callable[[Progress], None]) -> Outcome:
+        """Run the scenario to its end, or until `stop`."""
+        address = await resolve(self._facts.target.base_url)
+        self._origin_ns = perf_counter_ns()
+        cpu_from_s = _cpu_s()
+        watch = asyncio.create_task(self._watch(report))
+        parts = [await self._drive_part(items, address) for items in self._plan() if not self._stop.is_set()]
+        watch.cancel()
+        self._spool.flush()
+        return Outcome(
+            parts=tuple(parts),
+            generator=Generator(
+                cpu_s=_cpu_s() - cpu_from_s,
+                wall_s=(perf_counter_ns() - self._origin_ns) / 1e9,
+                requests=self._recorded,
+                loop_lag_p99_ms=percentile(np.array(self._lags), 0.99),
+                retries=self._retries,
+                bodies_checked=self._sampler.checked,
+                bodies_parsed=self._sampler.parsed,
+            ),
+            stopped=self._stop.is_set(),
+        )
+
+    def stop(self) -> None:
+        """Send nothing more; requests under way get a moment to finish."""
+        self._stop.set()
+
+    def _plan(self) -> list[tuple[int, ...]]:
+        taken = tuple(self._index[item.name] for item in self._scenario.takes(self._facts.target))
+        return [(index,) for index in taken] if self._scenario.isolated else [taken]
+
+    async def _drive_part(self, items: tuple[int, ...], address: Address) -> Part:
+        workload = self._scenario.workload
+        assert isinstance(workload, Closed)
+        measured_from_ns = perf_counter_ns() + int(self._scenario.warmup_s * 1e9)
+        until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
+        self._stretch = _Stretch(items, measured_from_ns, until_ns)
+        users = [asyncio.create_task(self._visit_all(user, workload, address)) for user in range(workload.users)]
+        await self._drain(users)
+        ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
+        return Part(
+            items=tuple(self._items[index].name for index in items),
+            measured_from_ns=measured_from_ns - self._origin_ns,
+            measured_to_ns=ended_ns - self._origin_ns,
+        )
+
+    async def _drain(self, users: list[asyncio.Task[None]]) -> None:
+        """Wait for all users, and for what they have under way."""
+        stopping = asyncio.create_task(self._give_up_when_stopped())
+        await asyncio.gather(*users)
+        stopping.cancel()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    async def _give_up_when_stopped(self) -> None:
+        await self._stop.wait()
+        await asyncio.sleep(_STOP_GRACE_S)
+        for connection in self._connections:
+            connection.abandon()
+
+    async def _visit_all(self, user: int, workload: Closed, address: Address) -> None:
+        """One virtual user: the next request goes out when the last one is answered."""
+        stretch, indices = self._stretch, self._stretch.items
+        has_page = any(isinstance(self._items[index], Page) for index in indices)
+        count = PAGE_CONNECTIONS if has_page else 1
+        connections = [Connection(address, self._scenario.timeout_s) for _ in range(count)]
+        self._connections += connections
+        steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
+        enough = self._scenario.enough_successes
+        while not self._stop.is_set() and perf_counter_ns() < stretch.until_ns:
+            if enough is not None and stretch.successes >= enough:
+                break
+            index = indices[next(steps)]
+            item = self._items[index]
+            if isinstance(item, Page):
+                error = await self._load_page(item, index, user, connections)
+            else:
+                error = (await self._request(index, -1, user, connections[0])).error
+            if error == "connect":
+                await asyncio.sleep(_PAUSE_AFTER_CONNECT_ERROR_S)
+            elif workload.think_time_s:
+                await asyncio.sleep(workload.think_time_s)
+
+    async def _request(self, index: int, page: int, user: int, connection: Connection) -> Exchange:
+        exchange = await connection.exchange(self._requests[index])
+        judge = self._judges[index]
+        exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        self._record(exchange, index, page, user)
+        return exchange
+
+    async def _load_page(self, page: Page, index: int, user: int, connections: list[Connection]) -> str | None:
+        """Fetch a page's parts in parallel; it is there when its last part is, and fails if one fails."""
+        waiting = iter(page.loads)
+        started_ns = perf_counter_ns()
+
+        async def fetch(connection: Connection) -> list[Exchange]:
+            return [await self._request(self._index[load], index, user, connection) for load in waiting]
+
+        fetched = await asyncio.gather(*(fetch(connection) for connection in connections[: len(page.loads)]))
+        parts = [part for some in fetched for part in some]
+        whole = _whole_of(parts, started_ns)
+        self._record(whole, index, -1, user)
+        return whole.error
+
+    def _record(self, exchange: Exchange, index: int, page: int, user: int) -> None:
+        origin_ns, stretch = self._origin_ns, self._stretch
+        flags = (WARMUP if exchange.start_ns < stretch.measured_from_ns else 0) | (COLD if exchange.cold else 0)
+        if exchange.retried:
+            flags |= RETRIED
+            self._retries += 1
+        start_ns = exchange.start_ns - origin_ns
+        self._spool.append(
+            start_ns,
+            start_ns,
+            exchange.first_byte_ns - origin_ns if exchange.first_byte_ns >= 0 else -1,
+            exchange.end_ns - origin_ns if exchange.end_ns >= 0 else -1,
+            exchange.received,
+            exchange.connect_ns,
+            user,
+            index,
+            page,
+            exchange.status,
+            _ERROR_CODES[exchange.error],
+            flags,
+        )
+        self._recorded += 1
+        if exchange.error is not None:
+            self._errors += 1
+        else:
+            if not flags & WARMUP and page < 0:
+                stretch.successes += 1
+            if len(self._window) < _WINDOW:
+                self._window.append((exchange.end_ns - exchange.start_ns) / 1e6)
+
+    async def _watch(self, report: Callable[[Progress], None]) -> None:
+        """Every tick: measure the loop's own lag and end what took too long; every second: flush and report."""
+        tick = last_count = 0
+        second_ns, cpu_s, second_lags = perf_counter_ns(), _cpu_s(), list[float]()
+        while True:
+            due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
+            await asyncio.sleep(_TICK_S)
+            now_ns = perf_counter_ns()
+            second_lags.append(max(0, now_ns - due_ns) / 1e6)
+            tick += 1
+            if tick % _TICKS_AN_EXPIRY == 0:
+                for connection in self._connections:
+                    connection.expire(now_ns)
+            if now_ns - second_ns >= 1_000_000_000:
+                wall_s, used_s = (now_ns - second_ns) / 1e9, _cpu_s() - cpu_s
+                self._health.append(now_ns - self._origin_ns, used_s / wall_s, max(second_lags), self._recorded)
+                self._flush()
+                report(self._progress(now_ns, (self._recorded - last_count) / wall_s))
+                self._lags += second_lags
+                last_count, second_ns, cpu_s = self._recorded, now_ns, cpu_s + used_s
+                second_lags.clear()
+                self._window.clear()
+
+    def _flush(self) -> None:
+        self._spool.flush()
+        self._health.flush()
+
+    def _progress(self, now_ns: int, rate_per_s: float) -> Progress:
+        window = np.array(self._window)
+        names = [self._items[index].name for index in self._stretch.items]
+        per_part_s = self._scenario.warmup_s + self._scenario.duration_s
+        return Progress(
+            elapsed_s=(now_ns - self._origin_ns) / 1e9,
+            planned_s=per_part_s * len(self._plan()),
+            doing=names[0] if len(names) == 1 else f"{len(names)} endpoints and pages",
+            requests=self._recorded,
+            errors=self._errors,
+            rate_per_s=rate_per_s,
+            p50_ms=percentile(window, 0.50),
+            p95_ms=percentile(window, 0.95),
+        )
+
+
+def _whole_of(parts: list[Exchange], started_ns: int) -> Exchange:
+    bad = next((part for part in parts if part.error is not None), None)
+    return Exchange(
+        start_ns=started_ns,
+        first_byte_ns=min((part.first_byte_ns for part in parts if part.first_byte_ns >= 0), default=-1),
+        end_ns=-1 if any(part.end_ns < 0 for part in parts) else max(part.end_ns for part in parts),
+        connect_ns=max(part.connect_ns for part in parts),
+        status=(bad or parts[0]).status,
+        error=bad.error if bad else None,
+        cold=any(part.cold for part in parts),
+        received=sum(part.received for part in parts),
+    )
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where there is one, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _say(kind: str, content: object) -> None:
+    print(json.dumps({kind: content}), flush=True)  # noqa: T201 - the protocol with the engine
+
+
+async def _serve(facts: Facts, folder: Path) -> Outcome:
+    token = os.environ.get(facts.target.token_env) if facts.target.token_env else None
+    loop = asyncio.get_running_loop()
+    with (
+        Spool(folder / "requests.spool") as spool,
+        Spool(folder / "generator.spool", GENERATOR_ROW) as health,
+    ):
+        worker = Worker(facts, token, spool, health)
+
+        def wait_for_stop() -> None:
+            sys.stdin.readline()
+            loop.call_soon_threadsafe(worker.stop)
+
+        threading.Thread(target=wait_for_stop, daemon=True).start()
+        return await worker.drive(lambda progress: _say("progress", asdict(progress)))
+
+
+def main() -> int:
+    """Carry one order out."""
+    order = json.loads(sys.stdin.readline())
+    facts = Facts.model_validate(order["facts"])
+    gc.collect()
+    gc.freeze()
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            outcome = runner.run(_serve(facts, Path(order["folder"])))
+    except InputError as error:
+        _say("input_error", str(error))
+        return 2
+    parts = [part.model_dump() for part in outcome.parts]
+    _say("outcome", {"parts": parts, "generator": outcome.generator.model_dump(), "stopped": outcome.stopped})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
