@@ -1,0 +1,197 @@
+"""The command line: parses, calls the session, prints, and chooses the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from perflib.model import SCENARIOS, InputError, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OK, FOUND, WRONG_USE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_USE, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Carry a command out.
+
+    Returns:
+        0 fine, 1 something was found, 2 wrong use or bad input, 3 not to be judged, 130 interrupted.
+    """
+    if argv[:1] == ["demo"]:
+        return _demo(argv[1:])
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except InputError as error:
+        print(f"perflib: {error}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        print("perflib: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="perflib", description="Measure an HTTP API under load, and judge and show what was measured."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    options = _run_options()
+
+    commands.add_parser("demo", help="serve the sample dashboard (see `perflib demo --help`)", add_help=False)
+
+    discover = commands.add_parser("discover", help="write a target file from a server's /openapi.json")
+    discover.add_argument("url", metavar="URL")
+    discover.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: print it")
+    discover.set_defaults(command=_discover)
+
+    run = commands.add_parser("run", parents=[options], help="one run of a scenario")
+    run.add_argument("scenario", metavar="SCENARIO", choices=list(SCENARIOS), help=", ".join(SCENARIOS))
+    run.add_argument("--json", action="store_true", help="only one JSON object on stdout")
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser(
+        "report", parents=[options], help="execute the notebooks, write HTML pages and an index"
+    )
+    report.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all that have a notebook")
+    report.add_argument("--out", metavar="DIR", type=Path, help="default: data/reports/<time>, and data/reports/latest")
+    report.set_defaults(command=_report, profile="quick")
+
+    baseline = commands.add_parser("baseline", help="record or show baselines")
+    actions = baseline.add_subparsers(required=True, metavar="record|show")
+    record = actions.add_parser("record", parents=[options], help="a baseline of fresh runs, or of stored ones")
+    record.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
+    record.add_argument("--runs", metavar="K", type=int, default=8, help="fresh runs a scenario (default 8)")
+    record.add_argument("--from", metavar="RUN", nargs="+", default=[], dest="stored", help="stored runs instead")
+    record.set_defaults(command=_record_baseline)
+    show = actions.add_parser("show", help="the baselines as a Markdown table")
+    show.set_defaults(command=_show_baselines)
+
+    history = commands.add_parser("history", help="the stored runs")
+    history.add_argument("--scenario", choices=list(SCENARIOS))
+    history.set_defaults(command=_history)
+    return parser
+
+
+def _run_options() -> _Parser:
+    """Run options: their names are those of `Options`, which validates them."""
+    parser = _Parser(add_help=False)
+    group = parser.add_argument_group("run options")
+    group.add_argument("--target", metavar="FILE", help="a target file (default: data/targets/dashboard.toml)")
+    group.add_argument("--url", help="replaces the target file's base_url")
+    group.add_argument("--profile", help="quick or brief (durations)")
+    group.add_argument("--users", metavar="N", help="virtual users")
+    group.add_argument("--rate", metavar="R", help="arrivals per second")
+    group.add_argument("--duration", metavar="60s", help="without warm-up")
+    group.add_argument("--warmup", metavar="5s", help="default: min(5 s, 10 %% of the duration)")
+    group.add_argument("--timeout", metavar="30s", help="of one request")
+    group.add_argument("--endpoint", metavar="NAME", action="append", dest="endpoints", help="repeatable")
+    group.add_argument("--pid", metavar="N", help="the target's process")
+    group.add_argument("--brief", metavar="ID", help="recorded with the run")
+    group.add_argument("--note", metavar="TEXT", help="recorded with the run")
+    group.add_argument("--seed", metavar="N")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    given = {
+        name: value for name, value in vars(arguments).items() if name in Options.model_fields and value is not None
+    }
+    return Options.parse(given, "run options")
+
+
+def _demo(argv: Sequence[str]) -> int:
+    from perflib.demo.__main__ import main as serve
+
+    return serve(list(argv))
+
+
+def _discover(arguments: argparse.Namespace) -> int:
+    from perflib.session import discover
+    from perflib.store.workbook import target_as_toml
+
+    text = target_as_toml(discover(arguments.url))
+    if arguments.output is None:
+        print(text, end="")
+    elif arguments.output.exists():
+        raise InputError(f"{arguments.output}: exists; choose another name or remove it first")
+    else:
+        arguments.output.write_text(text)
+        print(f"wrote {arguments.output}; check its bounds, then: perflib report --target {arguments.output}")
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from perflib.session import run
+    from perflib.summary import as_json, summarize
+    from perflib.tables import as_text
+
+    measured = run(arguments.scenario, _options(arguments))
+    summary = summarize(measured)
+    print(json.dumps(as_json(measured, summary), allow_nan=False) if arguments.json else as_text(measured, summary))
+    if measured.facts.interrupted:
+        return INTERRUPTED
+    return OK if measured.facts.valid else INVALID
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from perflib.report import ReportFailed, write_report
+
+    options = _options(arguments)
+    try:
+        written = write_report(arguments.scenarios, options, arguments.out, _say)
+    except ReportFailed as error:
+        print(f"perflib: {error}", file=sys.stderr)
+        return FOUND
+    print((written / "summary.md").read_text())
+    print(f"report: {written / 'index.html'}")
+    return OK
+
+
+def _record_baseline(arguments: argparse.Namespace) -> int:
+    from perflib.session import record_baselines
+
+    for line in record_baselines(arguments.scenarios, _options(arguments), arguments.runs, arguments.stored, _say):
+        print(line)
+    return OK
+
+
+def _show_baselines(_: argparse.Namespace) -> int:
+    from perflib.session import stored_baselines
+    from perflib.tables import baselines_as_markdown
+
+    print(baselines_as_markdown(stored_baselines()))
+    return OK
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from perflib.session import runs
+
+    stored = runs()
+    if arguments.scenario:
+        stored = stored[stored["scenario"] == arguments.scenario]
+    print(stored.to_string(index=False) if len(stored) else "no stored runs yet; `perflib run light_load` makes one")
+    return OK
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

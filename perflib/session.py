@@ -1,0 +1,338 @@
+"""The session: what a user calls. Starts the generator, keeps what it leaves, hands out runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+
+from perflib.load.engine import drive_in_process_of_its_own
+from perflib.load.worker import Outcome, Progress, Worker, new_event_loop
+from perflib.model import Environment, Facts, InputError, Options, Run, Target
+from perflib.model.openapi import target_of
+from perflib.regression import Baselines, baseline_of
+from perflib.store.baselines import load_baselines, store_baseline
+from perflib.store.runs import RunFolder, list_runs
+from perflib.store.runs import load_run as load_stored_run
+from perflib.store.spool import GENERATOR_ROW, Spool
+from perflib.store.workbook import Workbook, load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+
+    from perflib.model import Scenario
+
+_PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True)
+class SampleDashboard:
+    """A running sample dashboard."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iterator[SampleDashboard]:
+    """Start the sample dashboard on a free port, its random token in this process's environment; end it afterwards.
+
+    Raises:
+        InputError: where it does not start.
+    """
+    token_env = "PERF_API_TOKEN"
+    before = os.environ.get(token_env)
+    os.environ[token_env] = secrets.token_urlsafe(24)
+    workbook.data.mkdir(parents=True, exist_ok=True)
+    database = workbook.data / "dashboard.sqlite"
+    command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(database), *switches]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        if "serving on " not in said:
+            raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
+        yield SampleDashboard(said.split("serving on ")[1].strip(), server.pid)
+    finally:
+        server.terminate()
+        server.communicate()
+        if before is None:
+            del os.environ[token_env]
+        else:
+            os.environ[token_env] = before
+
+
+def run(scenario: str, options: Options | None = None, *, report: Callable[[Progress], None] | None = None) -> Run:
+    """Measure: drive `scenario` at the target, store the run, return it. Works in notebooks and plain scripts alike.
+
+    A stored run named `options.run_id` is returned as it is. Ctrl-C or the stop button ends the run gracefully:
+    what was measured is kept and marked interrupted. Without `target` and `url` the sample dashboard is started and measured.
+
+    Args:
+        scenario: a name in `perflib.model.SCENARIOS`, such as "light_load".
+        options: see `Options`.
+        report: called about once a second; default: a line on stderr every ten seconds.
+
+    Raises:
+        InputError: in one line, what is wrong and its mend.
+    """
+    workbook, options = Workbook.find(), options or Options()
+    if options.run_id and (workbook.runs / options.run_id).exists():
+        return load_run(options.run_id)
+    if not options.target and not options.url:
+        target = load_target(workbook.default_target)
+        options.scenario(scenario, target)
+        with sample_dashboard(workbook) as sample:
+            at = options.model_copy(update={"url": sample.url, "pid": sample.pid})
+            return _measure(scenario, at, workbook, report or Lines(), sample_target=True)
+    return _measure(scenario, options, workbook, report or Lines(), sample_target=False)
+
+
+async def run_async(scenario: str, options: Options) -> Run:
+    """A quick look: `run` awaited in this process, whose other work may then show in the figures."""
+    workbook = Workbook.find()
+    facts = _prepare(scenario, options, workbook, sample_target=False)
+    token = _token(facts.target)
+    folder = RunFolder.create(workbook.runs, facts)
+    with Spool(folder.spool) as spool, Spool(folder.path / "generator.spool", GENERATOR_ROW) as health:
+        worker = Worker(facts, token, spool, health)
+        try:
+            outcome: Outcome | None = await worker.drive(Lines())
+        except asyncio.CancelledError:
+            outcome = None
+    return _keep(folder, facts, outcome)
+
+
+def run_in_process(scenario: str, options: Options) -> Run:
+    """`run_async` for plain code, also where an event loop already runs, as in a notebook's cell."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(run_async(scenario, options))
+    import nest_asyncio
+
+    nest_asyncio.apply()
+    finished: Run = asyncio.get_event_loop().run_until_complete(run_async(scenario, options))
+    return finished
+
+
+def discover(base_url: str) -> Target:
+    """The target that a server's /openapi.json describes.
+
+    Raises:
+        InputError: where there is no such document.
+    """
+    url = base_url.rstrip("/") + "/openapi.json"
+    try:
+        answer = httpx.get(url, timeout=10)
+        document = answer.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise InputError(f"{url}: no OpenAPI document there ({error}); write a target file by hand") from None
+    return target_of(document, base_url)
+
+
+def record_baselines(
+    scenarios: Sequence[str], options: Options, count: int, stored: Sequence[str], say: Callable[[str], None]
+) -> Iterator[str]:
+    """Record a baseline of each scenario: of `count` fresh runs, or of the `stored` ones. Yields a line on each.
+
+    The sample dashboard is started anew for every run.
+
+    Raises:
+        InputError: where a run does not fit a baseline; nothing is recorded of its scenario then.
+    """
+    if bool(scenarios) == bool(stored):
+        raise InputError("baseline record: name scenarios to measure, or stored runs with --from")
+    if count < 1:
+        raise InputError(f"--runs: {count} is too few; 8 or more make a baseline that verdicts can lean on")
+    by_scenario: dict[str, list[Run]] = {name: [] for name in scenarios}
+    for run_id in stored:
+        loaded = load_run(run_id)
+        by_scenario.setdefault(loaded.facts.scenario.name, []).append(loaded)
+    path = Workbook.find().baselines
+    for name, some in by_scenario.items():
+        for number in range(0 if stored else count):
+            say(f"{name}: run {number + 1} of {count}")
+            some.append(run(name, options))
+        entry = baseline_of(some)
+        store_baseline(path, entry)
+        yield f"recorded {name} of {entry.target}: {len(entry.runs)} runs, {len(entry.endpoints)} endpoints and pages"
+
+
+def stored_baselines() -> Baselines:
+    """The baselines of this workbook."""
+    return load_baselines(Workbook.find().baselines)
+
+
+def load_run(run_id: str) -> Run:
+    """A stored run of this workbook. Raises InputError where there is none."""
+    return load_stored_run(Workbook.find().runs, run_id)
+
+
+def runs() -> pd.DataFrame:
+    """All stored runs of this workbook, a row each, oldest first: id, scenario, target, times, commit, brief, state."""
+    import pandas as pd
+
+    facts = list_runs(Workbook.find().runs)
+    columns = [
+        "run_id",
+        "scenario",
+        "profile",
+        "target",
+        "started_at",
+        "duration_s",
+        "state",
+        "git_commit",
+        "brief",
+        "note",
+    ]
+    rows = [
+        (
+            f.run_id,
+            f.scenario.name,
+            f.profile,
+            f.target.name,
+            f.started_at,
+            f.duration_s,
+            f.state,
+            f.git_commit,
+            f.brief,
+            f.note,
+        )
+        for f in facts
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+class Lines:
+    """Progress as plain lines on stderr, one every ten seconds."""
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        self._every_s = every_s
+        self._next_s = every_s
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.elapsed_s >= self._next_s:
+            self._next_s += self._every_s
+            print(describe(progress), file=sys.stderr, flush=True)  # noqa: T201 - progress is for the reader
+
+
+def describe(progress: Progress) -> str:
+    """A progress line."""
+    p95 = "" if progress.p95_ms is None else f", p95 {progress.p95_ms:.1f} ms"
+    return (
+        f"{progress.elapsed_s:5.0f} s of at most {progress.planned_s:.0f} s · {progress.doing} · "
+        f"{progress.requests:,} requests ({progress.rate_per_s:,.0f}/s), {progress.errors:,} failed{p95}"
+    )
+
+
+def new_run_id(scenario: str) -> str:
+    """A name for a run that starts now: sorts by time, differs from every other."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{secrets.token_hex(3)}"
+
+
+def _measure(
+    name: str,
+    options: Options,
+    workbook: Workbook,
+    report: Callable[[Progress], None],
+    *,
+    sample_target: bool,
+) -> Run:
+    facts = _prepare(name, options, workbook, sample_target=sample_target)
+    token = _token(facts.target)
+    folder = RunFolder.create(workbook.runs, facts)
+    try:
+        outcome = drive_in_process_of_its_own(facts, folder.path, token, report)
+    except InputError:
+        folder.remove()
+        raise
+    return _keep(folder, facts, outcome)
+
+
+def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:
+    finished_at = datetime.now(UTC).isoformat(timespec="seconds")
+    if outcome is None:
+        ended = folder.as_left(facts)
+    else:
+        state = "interrupted" if outcome.stopped else "finished"
+        ended = facts.model_copy(update={"state": state, "parts": outcome.parts, "generator": outcome.generator})
+    folder.seal(ended.model_copy(update={"finished_at": finished_at}))
+    return folder.load()
+
+
+def _prepare(name: str, options: Options, workbook: Workbook, *, sample_target: bool) -> Facts:
+    target = _target(options, workbook)
+    scenario: Scenario = options.scenario(name, target)
+    return Facts(
+        run_id=options.run_id or new_run_id(name),
+        scenario=scenario,
+        profile=options.profile,
+        target=target,
+        sample_target=sample_target,
+        seed=options.seed,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=this_machine(),
+        git_commit=_git_commit(workbook.root),
+        brief=options.brief,
+        note=options.note,
+    )
+
+
+def _target(options: Options, workbook: Workbook) -> Target:
+    path = Path(options.target) if options.target else workbook.default_target
+    target = load_target(path)
+    if not options.url:
+        return target
+    return Target.parse(target.model_dump() | {"base_url": options.url}, "--url")
+
+
+def _token(target: Target) -> str | None:
+    if not target.token_env:
+        return None
+    token = os.environ.get(target.token_env)
+    if not token:
+        raise InputError(
+            f"target {target.name!r}: token_env: the variable {target.token_env} is not set; export it first"
+        )
+    return token
+
+
+def this_machine() -> Environment:
+    """The machine and the versions that matter to a figure."""
+    return Environment(
+        os=platform.system(),
+        arch=platform.machine(),
+        cpu=_cpu_model(),
+        cores=os.cpu_count() or 1,
+        ram_bytes=psutil.virtual_memory().total,
+        python=platform.python_version(),
+        versions={name: version(name) for name in _PACKAGES if name != "uvloop" or sys.platform != "win32"},
+    )
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or "unknown")
+
+
+def _git_commit(root: Path) -> str | None:
+    found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None if found.returncode == 0 else None
