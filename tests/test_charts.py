@@ -1,0 +1,216 @@
+"""Charts show what the run holds, stay small, and say so where there is nothing to show."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
+
+from perflib import charts
+from perflib.model import ERROR_KINDS, Run
+from perflib.stats.percentile import required_count
+from perflib.summary import summarize
+
+ALL = [
+    charts.percentiles,
+    charts.ecdf,
+    charts.histogram,
+    charts.latency_over_time,
+    charts.throughput,
+    charts.errors,
+]
+NAMES = [item.name for item in DASHBOARD.items]
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run(failures=0.02, cold=0.02, per_s=100)
+
+
+def curve(figure: go.Figure, name: str) -> go.Scatter:
+    """The endpoint's line, its target mark left out."""
+    return next(trace for trace in figure.data if trace.legendgroup == name and trace.meta != "target")
+
+
+def words(figure: go.Figure) -> str:
+    return " ".join(annotation.text for annotation in figure.layout.annotations)
+
+
+def test_the_percentile_curve_reads_the_same_as_the_table(run: Run) -> None:
+    figure = charts.percentiles(run)
+    for row in summarize(run).endpoints:
+        line = curve(figure, row.endpoint)
+        for q, expected in ((50, row.p50_ms), (95, row.p95_ms), (99, row.p99_ms)):
+            assert line.y[list(line.customdata).index(q)] == expected
+
+
+def test_a_percentile_curve_stops_where_the_sample_no_longer_supports_it(run: Run) -> None:
+    for row in summarize(run).endpoints:
+        shares = curve(charts.percentiles(run), row.endpoint).customdata / 100
+        warm = row.requests - row.errors - row.cold.requests
+        assert required_count(shares[-1]) <= warm + 1
+        assert required_count(1 - (1 - shares[-1]) * 0.98) > warm
+
+
+def test_an_endpoint_with_too_few_successes_has_a_legend_entry_and_no_curve() -> None:
+    figure = charts.percentiles(make_run(make_target("GET /a"), per_s=0.4))
+    line = curve(figure, "GET /a")
+    assert line.name == "GET /a (insufficient)"
+    assert len(line.y) == 0
+
+
+def test_several_runs_share_colours_and_differ_by_dash() -> None:
+    first, second = make_run(), make_run(seed=2, run_id="the-second")
+    figure = charts.percentiles(first, second)
+    of_health = [trace for trace in figure.data if trace.legendgroup == "GET /health" and trace.meta != "target"]
+    assert len({trace.line.color for trace in of_health}) == 1
+    assert len({trace.line.dash for trace in of_health}) == 2
+    assert [trace.name.split(" · ")[1] for trace in of_health] == [first.facts.run_id, "the-second"]
+
+
+def test_failures_keep_the_cumulative_curve_below_100_percent(run: Run) -> None:
+    for row in summarize(run).endpoints:
+        end = curve(charts.ecdf(run), row.endpoint).y[-1]
+        warm = row.requests - row.cold.requests
+        assert end == pytest.approx(100 * (warm - row.errors) / warm)
+    assert curve(charts.ecdf(make_run()), "GET /health").y[-1] == 100
+
+
+def test_the_bars_of_a_histogram_sum_to_the_warm_successes(run: Run) -> None:
+    bars = [trace for trace in charts.histogram(run).data if trace.type == "bar"]
+    expected = [row.requests - row.errors - row.cold.requests for row in summarize(run).endpoints]
+    assert [int(sum(trace.y)) for trace in bars] == expected
+
+
+def test_every_target_is_drawn_where_the_target_file_puts_it(run: Run) -> None:
+    bounds = sorted(item.target_ms for item in DASHBOARD.items if item.target_ms)
+    drawn = [trace for trace in charts.percentiles(run).data if trace.meta == "target"]
+    assert sorted(trace.y[0] for trace in drawn) == bounds
+    for trace in drawn:
+        assert 10 <= trace.x[0] < trace.x[1] <= 100.001
+    assert sorted(t.x[0] for t in charts.ecdf(run).data if t.meta == "target") == bounds
+
+
+def test_a_window_shows_the_exact_p95_of_its_successes() -> None:
+    run = make_run(make_target("GET /a"), per_s=200, warmup_s=0.0)
+    rows = run.requests
+    inside = rows[rows["intended_ns"].between(3_000_000_000, 3_999_999_999)]
+    expected = np.quantile((inside["end_ns"] - inside["intended_ns"]) / 1e6, 0.95, method="inverted_cdf")
+    figure = charts.latency_over_time(run)
+    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
+    assert dict(zip(p95.x, p95.y, strict=True))[3.5] == pytest.approx(expected)
+
+
+def test_windows_grow_until_a_p95_is_supported() -> None:
+    figure = charts.latency_over_time(make_run(make_target("GET /a"), per_s=40, seconds=20))
+    assert "GET /a · 2-s windows" in words(figure)
+    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
+    assert np.isfinite(p95.y[1:-1]).all()
+
+
+def test_warm_up_is_shaded_in_every_panel_and_named_once(run: Run) -> None:
+    figure = charts.latency_over_time(run)
+    assert len([shape for shape in figure.layout.shapes if (shape.x0, shape.x1) == (0, 1)]) == len(NAMES)
+    assert words(figure).count("warm-up") == 1
+    for chart in (charts.throughput, charts.errors):
+        assert [(shape.x0, shape.x1) for shape in chart(run).layout.shapes] == [(0, 1)]
+
+
+def test_cold_answers_stand_out_where_the_target_can_tell_them(run: Run) -> None:
+    figure = charts.latency_over_time(run)
+    cold = {trace.yaxis: len(trace.x) for trace in figure.data if trace.meta == "cold"}
+    own = run.requests[run.requests["page"].isna() & run.requests["cold"] & run.requests["error"].isna()]
+    counts = own["endpoint"].value_counts()
+    assert list(cold.values()) == [counts[name] for name in NAMES]
+    assert counts["GET /snapshot"] > 0
+
+
+def test_every_completed_request_is_in_the_throughput(run: Run) -> None:
+    figure = charts.throughput(run)
+    layers = [trace for trace in figure.data if trace.stackgroup]
+    wire = run.requests[(run.requests["kind"] == "request") & run.requests["error"].isna()]
+    assert sum(int(trace.customdata.sum()) for trace in layers) == len(wire)
+    mean = next(trace for trace in figure.data if trace.name == "mean after warm-up")
+    assert mean.y[0] == pytest.approx(summarize(run).throughput_per_s)
+
+
+def test_every_failure_is_in_the_chart_of_failures_by_its_kind(run: Run) -> None:
+    wire = run.requests[run.requests["kind"] == "request"]
+    drawn = {trace.name: int(sum(trace.y)) for trace in charts.errors(run).data}
+    assert drawn == {kind: n for kind in ERROR_KINDS if (n := int((wire["error"] == kind).sum()))}
+
+
+def test_a_run_without_failures_says_so() -> None:
+    run = make_run()
+    assert f"None of {(run.requests['kind'] == 'request').sum():,} requests failed" in words(charts.errors(run))
+
+
+@pytest.mark.parametrize("chart", ALL)
+@pytest.mark.parametrize("empty", [without_rows, without_successes])
+def test_a_run_with_nothing_to_show_draws_a_figure_all_the_same(
+    chart: Callable[[Run], go.Figure], empty: Callable[[Run], Run]
+) -> None:
+    figure = chart(empty(make_run(per_s=5)))
+    assert figure.layout.meta["alt"]
+    assert words(figure) or any(trace.name for trace in figure.data)
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_a_run_of_a_single_endpoint_and_an_isolated_run_draw(chart: Callable[[Run], go.Figure]) -> None:
+    for run in (make_run(endpoints=("GET /clients",)), make_run(scenario="baseline", per_s=20, seconds=4)):
+        assert json.loads(chart(run).to_json())["data"] or words(chart(run))
+
+
+def test_an_isolated_run_counts_time_from_each_endpoints_own_start() -> None:
+    figure = charts.latency_over_time(make_run(scenario="baseline", per_s=100, seconds=8))
+    starts = [trace.x[0] for trace in figure.data if trace.hovertemplate and "p50" in trace.hovertemplate]
+    assert starts == [0.5] * len(NAMES)
+    assert figure.layout.xaxis.range[1] < 10
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_a_figure_stays_small_however_many_rows_its_run_has(chart: Callable[[Run], go.Figure]) -> None:
+    run = make_run(make_target("GET /a", "GET /b"), seconds=1000, per_s=300, failures=0.01)
+    assert len(run.requests) > 500_000
+    figure = chart(run)
+    assert all(len(trace.x) <= charts.POINTS for trace in figure.data)
+    assert len(figure.to_json()) < 60_000
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_every_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(
+    chart: Callable[[Run], go.Figure], run: Run
+) -> None:
+    figure = chart(run)
+    assert figure.layout.title.text
+    assert run.facts.run_id in figure.layout.title.subtitle.text
+    assert figure.layout.meta["alt"].endswith(".")
+    titles = [axis.title.text for axis in figure.select_yaxes()]
+    titles += [axis.title.text for axis in figure.select_xaxes() if axis.showticklabels is not False]
+    units = ("ms", "%", "seconds", "a second", "window", "Requests", "Percentile")
+    assert all(any(unit in title for unit in units) for title in titles)
+
+
+def test_an_endpoint_keeps_its_colour_over_all_charts(run: Run) -> None:
+    colours = {name: curve(charts.percentiles(run), name).line.color for name in NAMES}
+    assert len(set(colours.values())) == len(NAMES)
+    assert {name: curve(charts.ecdf(run), name).line.color for name in NAMES} == colours
+    bars = [trace.marker.color for trace in charts.histogram(run).data if trace.type == "bar"]
+    assert bars == list(colours.values())
+    layers = [trace for trace in charts.throughput(run).data if trace.stackgroup]
+    assert {trace.name: trace.line.color for trace in layers}.items() <= colours.items()
+    alone = charts.percentiles(make_run(endpoints=("GET /signals",)))
+    assert curve(alone, "GET /signals").line.color == colours["GET /signals"]
+
+
+def test_a_name_cannot_smuggle_markup_into_a_chart() -> None:
+    run = make_run(make_target("<b>GET</b> /a"))
+    assert curve(charts.percentiles(run), "<b>GET</b> /a").name == "&lt;b&gt;GET&lt;/b&gt; /a"
+    assert "<b>" not in words(charts.histogram(run))
+
+
+def test_an_invalid_run_is_marked_in_every_chart() -> None:
+    run = make_run(invalid_reasons=("the generator was saturated",))
+    assert all("invalid" in chart(run).layout.title.subtitle.text for chart in ALL)
