@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser(
         "report", parents=[options], help="execute the notebooks, write HTML pages and an index"
     )
-    report.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all that have a notebook")
+    report.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all")
     report.add_argument("--out", metavar="DIR", type=Path, help="default: data/reports/<time>, and data/reports/latest")
     report.set_defaults(command=_report, profile="quick")
 
@@ -158,7 +158,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
     options = _options(arguments)
     try:
-        written = write_report(arguments.scenarios, options, arguments.out, _say)
+        written = write_report(arguments.scenarios or list(SCENARIOS), options, arguments.out, _say)
     except ReportFailed as error:
         print(f"perflib: {error}", file=sys.stderr)
         return FOUND

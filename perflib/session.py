@@ -80,7 +80,7 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
     """Measure: drive `scenario` at the target, store the run, return it. Works in notebooks and plain scripts alike.
 
     A stored run named `options.run_id` is returned as it is. Ctrl-C or the stop button ends the run gracefully:
-    what was measured is kept and marked interrupted. Without `target` and `url` the sample dashboard is started and measured.
+    what was measured is kept and marked interrupted. Without `target` and `url` it measures the sample dashboard.
 
     Args:
         scenario: a name in `perflib.model.SCENARIOS`, such as "light_load".

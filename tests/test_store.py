@@ -16,6 +16,23 @@ from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool
 from perflib.store.workbook import Workbook
 from tests.synthetic import make_run, make_target
 
+CONTRACT_COLUMNS = [
+    "run_id",
+    "endpoint",
+    "page",
+    "kind",
+    "intended_ns",
+    "start_ns",
+    "first_byte_ns",
+    "end_ns",
+    "status",
+    "error",
+    "bytes",
+    "connect_ns",
+    "user",
+    "warmup",
+    "cold",
+]
 FACTS = make_run(make_target("GET /a", "GET /b", page="home")).facts
 
 
@@ -37,10 +54,7 @@ def test_a_sealed_run_reads_with_plain_pandas(tmp_path: Path) -> None:
     rows = pd.concat(map(pd.read_parquet, tmp_path.glob("*/requests.parquet")))
     assert len(rows) == 10_000
     assert (
-        list(rows.columns[:15])
-        == (
-            "run_id endpoint page kind intended_ns start_ns first_byte_ns end_ns status error bytes connect_ns user warmup cold"
-        ).split()
+    assert list(rows.columns[:15]) == CONTRACT_COLUMNS
     )
     assert rows["start_ns"].tolist() == [number * 1_000_000 for number in range(10_000)]
     assert set(rows["endpoint"]) == {"GET /a"}

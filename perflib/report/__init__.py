@@ -1,0 +1,11 @@
+"""The report: notebooks executed headlessly, shown as offline HTML pages. The only package that knows notebooks."""
+
+import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
+
+from perflib.report.engine import NotebookFailed
+from perflib.report.index import Outcome, write_index
+from perflib.report.notebook import execute
+from perflib.report.page import write_page
+from perflib.report.write import ReportFailed, write_report
+
+__all__ = ["NotebookFailed", "Outcome", "ReportFailed", "execute", "write_index", "write_page", "write_report"]
