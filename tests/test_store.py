@@ -53,9 +53,7 @@ def test_a_sealed_run_reads_with_plain_pandas(tmp_path: Path) -> None:
     recorded(tmp_path, 10_000).seal(FACTS)
     rows = pd.concat(map(pd.read_parquet, tmp_path.glob("*/requests.parquet")))
     assert len(rows) == 10_000
-    assert (
     assert list(rows.columns[:15]) == CONTRACT_COLUMNS
-    )
     assert rows["start_ns"].tolist() == [number * 1_000_000 for number in range(10_000)]
     assert set(rows["endpoint"]) == {"GET /a"}
     assert rows["warmup"].sum() == 10
