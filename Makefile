@@ -8,7 +8,6 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.stamp
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-BENCHMARKS := $(wildcard tests/benchmarks/[a-z]*.py)
 
 # Nothing but .venv is seen: no user site, no foreign path, no pip setting that installs elsewhere.
 export PYTHONNOUSERSITE := 1
@@ -47,8 +46,8 @@ baseline: setup ## measure light_load and baseline at full length, write perform
 demo: setup ## serve the sample dashboard (ARGS="--port 9000": elsewhere)
 	$(BIN)/perflib demo $(ARGS)
 
-bench: setup ## run the benchmarks in tests/benchmarks, one after the other
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: setup ## measure the generator against wrk and others (ARGS=--quick: 2 minutes, not 15)
+	$(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }

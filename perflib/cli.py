@@ -86,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     show = actions.add_parser("show", help="the baselines as a Markdown table")
     show.set_defaults(command=_show_baselines)
 
+    calibrated = commands.add_parser("calibrate", help="the instrument floor of this machine")
+    calibrated.set_defaults(command=_calibrate)
+
     history = commands.add_parser("history", help="the stored runs")
     history.add_argument("--scenario", choices=list(SCENARIOS))
     history.set_defaults(command=_history)
@@ -100,7 +103,8 @@ def _run_options() -> _Parser:
     group.add_argument("--url", help="replaces the target file's base_url")
     group.add_argument("--profile", help="quick or brief (durations)")
     group.add_argument("--users", metavar="N", help="virtual users")
-    group.add_argument("--rate", metavar="R", help="arrivals per second")
+    group.add_argument("--rate", metavar="R", help="arrivals per second of an open workload")
+    group.add_argument("--max-connections", metavar="N", help="of an open workload; default max(100, 10 s x rate)")
     group.add_argument("--duration", metavar="60s", help="without warm-up")
     group.add_argument("--warmup", metavar="5s", help="default: min(5 s, 10 %% of the duration)")
     group.add_argument("--timeout", metavar="30s", help="of one request")
@@ -150,7 +154,17 @@ def _run(arguments: argparse.Namespace) -> int:
     print(json.dumps(as_json(measured, summary), allow_nan=False) if arguments.json else as_text(measured, summary))
     if measured.facts.interrupted:
         return INTERRUPTED
-    return OK if measured.facts.valid else INVALID
+    if not measured.facts.valid:
+        return INVALID
+    return FOUND if measured.facts.scenario.forbid_5xx and summary.server_errors else OK
+
+
+def _calibrate(_: argparse.Namespace) -> int:
+    from perflib.session import calibrate
+
+    floor = calibrate(2.0)
+    print(f"instrument floor: p50 {floor.p50_ms:.3f} ms, p99 {floor.p99_ms:.3f} ms ({floor.requests:,} requests)")
+    return OK
 
 
 def _report(arguments: argparse.Namespace) -> int:

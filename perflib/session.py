@@ -11,8 +11,10 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,9 +22,10 @@ import psutil
 
 from perflib.load.engine import drive_in_process_of_its_own
 from perflib.load.worker import Outcome, Progress, Worker, new_event_loop
-from perflib.model import Environment, Facts, InputError, Options, Run, Target
+from perflib.model import Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
 from perflib.model.openapi import target_of
 from perflib.regression import Baselines, baseline_of
+from perflib.stats.percentile import percentile
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import RunFolder, list_runs
 from perflib.store.runs import load_run as load_stored_run
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from perflib.model import Scenario
-
+_SAMPLE_URL = "PERFLIB_SAMPLE_URL"
+"""Tells the kernels of a report that the URL they are given is the sample dashboard's."""
 _PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
 
 
@@ -55,7 +58,7 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
         InputError: where it does not start.
     """
     token_env = "PERF_API_TOKEN"
-    before = os.environ.get(token_env)
+    before = {name: os.environ.get(name) for name in (token_env, _SAMPLE_URL)}
     os.environ[token_env] = secrets.token_urlsafe(24)
     workbook.data.mkdir(parents=True, exist_ok=True)
     database = workbook.data / "dashboard.sqlite"
@@ -66,14 +69,15 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
         said = server.stdout.readline()
         if "serving on " not in said:
             raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
-        yield SampleDashboard(said.split("serving on ")[1].strip(), server.pid)
+        url = os.environ[_SAMPLE_URL] = said.split("serving on ")[1].strip()
+        yield SampleDashboard(url, server.pid)
     finally:
         server.terminate()
         server.communicate()
-        if before is None:
-            del os.environ[token_env]
-        else:
-            os.environ[token_env] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def run(scenario: str, options: Options | None = None, *, report: Callable[[Progress], None] | None = None) -> Run:
@@ -98,14 +102,14 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
         options.scenario(scenario, target)
         with sample_dashboard(workbook) as sample:
             at = options.model_copy(update={"url": sample.url, "pid": sample.pid})
-            return _measure(scenario, at, workbook, report or Lines(), sample_target=True)
-    return _measure(scenario, options, workbook, report or Lines(), sample_target=False)
+            return _measure(scenario, at, workbook, report or Lines())
+    return _measure(scenario, options, workbook, report or Lines())
 
 
 async def run_async(scenario: str, options: Options) -> Run:
     """A quick look: `run` awaited in this process, whose other work may then show in the figures."""
     workbook = Workbook.find()
-    facts = _prepare(scenario, options, workbook, sample_target=False)
+    facts = _prepare(scenario, options, workbook)
     token = _token(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
     with Spool(folder.spool) as spool, Spool(folder.path / "generator.spool", GENERATOR_ROW) as health:
@@ -129,6 +133,46 @@ def run_in_process(scenario: str, options: Options) -> Run:
     nest_asyncio.apply()
     finished: Run = asyncio.get_event_loop().run_until_complete(run_async(scenario, options))
     return finished
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The instrument floor: what this machine measures of a server that does nothing. Milliseconds."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+    requests: int
+
+
+@cache
+def calibrate(duration_s: float = 0.5) -> Floor:
+    """Measure the built-in null server with one user: no figure below this floor means anything. Once a process."""
+    target = {"name": "null server", "endpoints": [{"path": "/"}]}
+    command = [sys.executable, "-m", "perflib.load.null_server"]
+    with (
+        TemporaryDirectory() as scratch,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        assert server.stdout is not None
+        facts = Facts(
+            run_id="calibration",
+            scenario=Scenario(
+                name="calibration", title="", workload=Closed(users=1), duration_s=duration_s, warmup_s=0.1
+            ),
+            profile="quick",
+            target=Target.parse(target | {"base_url": server.stdout.readline().strip()}, "null server"),
+            seed=1,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=this_machine(),
+        )
+        folder = RunFolder.create(Path(scratch), facts)
+        return _floor_of(folder, drive_in_process_of_its_own(facts, folder.path, None, lambda _: None))
+
+
+def _floor_of(folder: RunFolder, outcome: Outcome | None) -> Floor:
+    rows = folder.load().requests
+    took_ms = ((rows["end_ns"] - rows["start_ns"]) / 1e6)[rows["error"].isna() & ~rows["warmup"]].to_numpy()
+    return Floor(percentile(took_ms, 0.50), percentile(took_ms, 0.99), len(took_ms) if outcome else 0)
 
 
 def discover(base_url: str) -> Target:
@@ -251,10 +295,8 @@ def _measure(
     options: Options,
     workbook: Workbook,
     report: Callable[[Progress], None],
-    *,
-    sample_target: bool,
 ) -> Run:
-    facts = _prepare(name, options, workbook, sample_target=sample_target)
+    facts = _prepare(name, options, workbook)
     token = _token(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
     try:
@@ -270,21 +312,29 @@ def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:
     if outcome is None:
         ended = folder.as_left(facts)
     else:
-        state = "interrupted" if outcome.stopped else "finished"
-        ended = facts.model_copy(update={"state": state, "parts": outcome.parts, "generator": outcome.generator})
+        floor = calibrate()
+        generator = outcome.generator.model_copy(update={"floor_p50_ms": floor.p50_ms, "floor_p99_ms": floor.p99_ms})
+        ended = facts.model_copy(
+            update={
+                "state": "interrupted" if outcome.stopped else "finished",
+                "parts": outcome.parts,
+                "generator": generator,
+                "invalid_reasons": generator.invalid_reasons(),
+            }
+        )
     folder.seal(ended.model_copy(update={"finished_at": finished_at}))
     return folder.load()
 
 
-def _prepare(name: str, options: Options, workbook: Workbook, *, sample_target: bool) -> Facts:
+def _prepare(name: str, options: Options, workbook: Workbook) -> Facts:
     target = _target(options, workbook)
-    scenario: Scenario = options.scenario(name, target)
+    scenario = options.scenario(name, target)
     return Facts(
         run_id=options.run_id or new_run_id(name),
         scenario=scenario,
         profile=options.profile,
         target=target,
-        sample_target=sample_target,
+        sample_target=options.url != "" and options.url == os.environ.get(_SAMPLE_URL),
         seed=options.seed,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=this_machine(),

@@ -73,6 +73,8 @@ class Summary:
     duration_s: float
     throughput_per_s: float
     requests: Accounting
+    server_errors: int
+    """Answers with a 5xx status."""
     endpoints: tuple[EndpointSummary, ...]
 
     def frame(self) -> pd.DataFrame:
@@ -100,6 +102,7 @@ def summarize(run: Run) -> Summary:
         duration_s=duration_s,
         throughput_per_s=requests.completed / duration_s if duration_s else 0.0,
         requests=requests,
+        server_errors=int(((rows["kind"] == "request") & (rows["status"] >= 500)).sum()),
         endpoints=tuple(
             _summarize_item(run, rows, item.name, "page" if item in run.facts.target.pages else "request")
             for item in run.facts.scenario.takes(run.facts.target)

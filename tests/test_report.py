@@ -194,6 +194,18 @@ def test_a_failed_notebook_still_gets_its_page_and_the_report_says_so(book: Path
     assert "did not run to its end" in (latest / "summary.md").read_text()
 
 
+def test_latest_never_points_to_a_report_that_was_cut_short(book: Path) -> None:
+    write_notebook(book)
+    whole = report(["light_load"])
+
+    def break_off(line: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises((BrokenPipeError, ReportFailed)):
+        write_report(["light_load"], Options(url="http://127.0.0.1:9"), None, break_off)
+    assert (book / "data/reports/latest").resolve() == whole
+
+
 def test_no_token_is_in_any_byte_of_a_report_not_even_after_a_crash(book: Path) -> None:
     cell = "import os\ntoken = os.environ['PERF_API_TOKEN']\nlen(token)"
     write_notebook(book, cell, "def call(token):\n    raise OSError('refused')\ncall(token)")

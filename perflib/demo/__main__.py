@@ -65,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_fault_switches(group: argparse._ArgumentGroup) -> None:
     add, every = group.add_argument, partial(group.add_argument, action="append", default=[])
-    every(
-        "--slow", type=faults.slow, metavar="WHAT", help='"GET /clients=+60%%" of its own time, or "…=+15ms"'
-    )
+    every("--slow", type=faults.slow, metavar="WHAT", help='"GET /clients=+60%%" of its own time, or "…=+15ms"')
     every("--errors", type=faults.errors, metavar="WHAT", help='"GET /signals=1%%": this share answers 500')
     every("--block", type=faults.endpoint, metavar="NAME", help='"GET /patterns" works on the event loop')
     every("--error-body", type=faults.endpoint, metavar="NAME", help='"GET /patterns" says error in a 200')

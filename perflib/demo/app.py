@@ -119,8 +119,7 @@ def _sources(database: Path, faults: Faults, registry: CollectorRegistry) -> dic
 
     cache = SingleFlightCache(snapshot, keep_s=0.0 if faults.cold_cache else SNAPSHOT_KEEP_S)
     by_query = {
-        name: partial(computed, name, partial(reader.json, query))
-        for name, query in queries.BY_ENDPOINT.items()
+        name: partial(computed, name, partial(reader.json, query)) for name, query in queries.BY_ENDPOINT.items()
     }
     return {"GET /health": _health, "GET /snapshot": cache.answer, **by_query}
 

@@ -82,9 +82,7 @@ def errors(text: str) -> tuple[str, Fraction]:
     name, amount = _split(text, "GET /signals=1%")
     match = re.fullmatch(rf"{NUMBER}%", amount)
     if not match or not 0 < Fraction(match[1]) <= 100:
-        raise ArgumentTypeError(
-            f"{text!r} names no share above 0 and up to 100 %; write it like GET /signals=1%"
-        )
+        raise ArgumentTypeError(f"{text!r} names no share above 0 and up to 100 %; write it like GET /signals=1%")
     return name, Fraction(match[1]) / 100
 
 

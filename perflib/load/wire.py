@@ -71,13 +71,16 @@ class Exchange:
 def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
     """The bytes of an endpoint's request, as httpx describes it."""
     headers = httpx.Headers(_HEADERS)
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    headers.update(endpoint.headers)
+    try:
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        headers.update(endpoint.headers)
+    except UnicodeEncodeError:
+        raise InputError(f"{endpoint.name}: a header or the token is not plain ASCII; mend it") from None
+    url = httpx.URL(target.base_url + endpoint.path)
     request = httpx.Request(
         endpoint.method,
-        target.base_url + endpoint.path,
-        params=endpoint.params or None,
+        url.copy_merge_params(endpoint.params) if endpoint.params else url,
         headers=headers,
         content=endpoint.body if isinstance(endpoint.body, str) else None,
         json=endpoint.body if isinstance(endpoint.body, dict) else None,
@@ -121,6 +124,7 @@ class Connection:
         self._channel: _Channel | None = None
         self._opening: asyncio.Timeout | None = None
         self._exchange: Exchange | None = None
+        self._abandoned = False
 
     async def exchange(self, request: WireRequest) -> Exchange:
         """Send a request and wait for its answer. Failures are in the result; nothing is raised.
@@ -144,6 +148,9 @@ class Connection:
             await self._channel.send(request, exchange)
 
     async def _open(self, exchange: Exchange) -> None:
+        if self._abandoned:
+            exchange.error = "in_flight"
+            return
         loop, begun_ns = asyncio.get_running_loop(), perf_counter_ns()
         left_s = (exchange.start_ns + self._timeout_ns - begun_ns) / 1e9
         try:
@@ -182,12 +189,12 @@ class Connection:
             self._channel.fail("timeout")
 
     def abandon(self) -> None:
-        """Give the request under way up because the run is over: it stays unanswered."""
-        if self._exchange is None:
-            return
-        if self._opening is not None:
+        """Give the request under way up because the run is over: it stays unanswered, and no other is sent."""
+        self._abandoned = True
+        if self._exchange is not None and self._opening is not None:
             self._exchange.error = "in_flight"
-            self._opening.reschedule(0)
+            if not self._opening.expired():
+                self._opening.reschedule(0)
         elif self._channel is not None:
             self._channel.fail("in_flight")
 
@@ -219,6 +226,8 @@ class _Channel(asyncio.Protocol):
         exchange.headers, exchange.body = self._headers, self._body
         self._exchange = exchange
         self._answered = asyncio.get_running_loop().create_future()
+        if self.closed:
+            self.fail("reset")
         self._transport.write(request.data)
         await self._answered
 
@@ -249,10 +258,10 @@ class _Channel(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.fail("protocol")
+            self._refuse()
             return
         if exchange.received > MAX_ANSWER_BYTES:
-            self.fail("protocol")
+            self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -272,10 +281,14 @@ class _Channel(asyncio.Protocol):
             self._headers.clear()
             self._head_complete = False
         elif self._answered is not None and self._answered.done():
-            self._exchange.error = "protocol"
-            self.close()
+            self._refuse()
         else:
             self._complete()
+
+    def _refuse(self) -> None:
+        """The bytes just read are no answer, or go beyond one that is complete but not yet looked at."""
+        self.fail("protocol")
+        self._exchange.error = "protocol"
 
     def _complete(self) -> None:
         self._exchange.status = self._parser.get_status_code()

@@ -7,8 +7,10 @@ On stdout, one JSON line a second is its progress; the last one is the outcome.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
+import math
 import os
 import resource
 import sys
@@ -21,16 +23,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.load.answer import Judge, Sampler
+from perflib.load.arrivals import Span, intended_starts_s, spans
 from perflib.load.mix import walk
+from perflib.load.pacer import Pacer
 from perflib.load.wire import Address, Connection, Exchange, WireRequest, encode, resolve
 from perflib.model import ERROR_KINDS, Facts, InputError, Page
 from perflib.model.run import Generator, Part
-from perflib.model.scenario import Closed
+from perflib.model.scenario import Closed, Open
+from perflib.stats.histogram import LogHistogram
 from perflib.stats.percentile import percentile
 from perflib.store.spool import COLD, GENERATOR_ROW, RETRIED, WARMUP, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PAGE_CONNECTIONS = 6
 _TICK_S = 0.01
@@ -74,6 +79,29 @@ class _Stretch:
     successes: int = 0
 
 
+class _Watched:
+    """How late the instrument itself was."""
+
+    def __init__(self) -> None:
+        self.loop_lag = LogHistogram()
+        self.schedule_lag = LogHistogram()
+        self._worst_loop_ms = self._worst_schedule_ms = 0.0
+
+    def loop_was_late(self, lag_ms: float) -> None:
+        self.loop_lag.add(lag_ms)
+        self._worst_loop_ms = max(self._worst_loop_ms, lag_ms)
+
+    def sent_late(self, lag_ms: float) -> None:
+        self.schedule_lag.add(lag_ms)
+        self._worst_schedule_ms = max(self._worst_schedule_ms, lag_ms)
+
+    def worst_of_second(self) -> tuple[float, float]:
+        """The largest loop lag and schedule lag since the last call, in ms."""
+        worst = self._worst_loop_ms, self._worst_schedule_ms
+        self._worst_loop_ms = self._worst_schedule_ms = 0.0
+        return worst
+
+
 class Worker:
     """Drives one run."""
 
@@ -92,7 +120,7 @@ class Worker:
         self._stretch = _Stretch((), 0, 0)
         self._recorded = self._errors = self._retries = 0
         self._window: list[float] = []
-        self._lags: list[float] = []
+        self._watched = _Watched()
 
     async def drive(self, report: Callable[[Progress], None]) -> Outcome:
         """Run the scenario to its end, or until `stop`."""
@@ -109,7 +137,8 @@ class Worker:
                 cpu_s=_cpu_s() - cpu_from_s,
                 wall_s=(perf_counter_ns() - self._origin_ns) / 1e9,
                 requests=self._recorded,
-                loop_lag_p99_ms=percentile(np.array(self._lags), 0.99),
+                loop_lag_p99_ms=self._watched.loop_lag.percentile(0.99),
+                schedule_lag_p99_ms=self._watched.schedule_lag.percentile(0.99),
                 retries=self._retries,
                 bodies_checked=self._sampler.checked,
                 bodies_parsed=self._sampler.parsed,
@@ -127,12 +156,14 @@ class Worker:
 
     async def _drive_part(self, items: tuple[int, ...], address: Address) -> Part:
         workload = self._scenario.workload
-        assert isinstance(workload, Closed)
         measured_from_ns = perf_counter_ns() + int(self._scenario.warmup_s * 1e9)
         until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
         self._stretch = _Stretch(items, measured_from_ns, until_ns)
-        users = [asyncio.create_task(self._visit_all(user, workload, address)) for user in range(workload.users)]
-        await self._drain(users)
+        if isinstance(workload, Open):
+            await self._drain([asyncio.create_task(self._offer(workload, address))])
+        else:
+            at_work = spans(workload, self._scenario.warmup_s, self._scenario.duration_s)
+            await self._drain([asyncio.create_task(self._visit_all(span, address)) for span in at_work])
         ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
         return Part(
             items=tuple(self._items[index].name for index in items),
@@ -155,34 +186,84 @@ class Worker:
         for connection in self._connections:
             connection.abandon()
 
-    async def _visit_all(self, user: int, workload: Closed, address: Address) -> None:
+    async def _offer(self, workload: Open, address: Address) -> None:
+        """An open workload: each arrival takes an idle connection, or a new one; beyond the bound it is dropped."""
+        stretch, scenario = self._stretch, self._scenario
+        starts_s = intended_starts_s(workload, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
+        steps = self._walk(0)
+        limit = scenario.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
+        idle: list[tuple[int, Connection]] = []
+        under_way: set[asyncio.Task[None]] = set()
+
+        async def serve(index: int, intended_ns: int, number: int, connection: Connection) -> None:
+            await self._request(index, -1, number, connection, intended_ns)
+            idle.append((number, connection))
+
+        def arrive(intended_ns: int) -> None:
+            index = next(steps)
+            if not idle and len(self._connections) >= limit:
+                self._record(Exchange(-1, error="dropped"), index, -1, -1, intended_ns)
+                return
+            if not idle:
+                self._connections.append(Connection(address, scenario.timeout_s))
+                idle.append((len(self._connections) - 1, self._connections[-1]))
+            task = asyncio.create_task(serve(index, intended_ns, *idle.pop()))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+        pacer = Pacer((stretch.measured_from_ns + starts_s * 1e9).astype(np.int64).tolist(), arrive)
+        stopping = asyncio.create_task(self._stop.wait())
+        stopping.add_done_callback(lambda _: pacer.stop())
+        await pacer.run()
+        await self._sleep_until(stretch.until_ns)
+        await asyncio.gather(*under_way)
+        stopping.cancel()
+
+    def _walk(self, user: int) -> Iterator[int]:
+        """The items that a user asks for, one after the other."""
+        indices = self._stretch.items
+        steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
+        return (indices[step] for step in steps)
+
+    async def _visit_all(self, span: Span, address: Address) -> None:
         """One virtual user: the next request goes out when the last one is answered."""
         stretch, indices = self._stretch, self._stretch.items
+        begin_ns, until_ns = (stretch.measured_from_ns + int(at_s * 1e9) for at_s in (span.start_s, span.end_s))
+        await self._sleep_until(begin_ns)
         has_page = any(isinstance(self._items[index], Page) for index in indices)
         count = PAGE_CONNECTIONS if has_page else 1
         connections = [Connection(address, self._scenario.timeout_s) for _ in range(count)]
         self._connections += connections
-        steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
-        enough = self._scenario.enough_successes
-        while not self._stop.is_set() and perf_counter_ns() < stretch.until_ns:
+        steps = self._walk(span.user)
+        workload, enough = self._scenario.workload, self._scenario.enough_successes
+        think_time_s = workload.think_time_s if isinstance(workload, Closed) else 0.0
+        while not self._stop.is_set() and perf_counter_ns() < until_ns:
             if enough is not None and stretch.successes >= enough:
                 break
-            index = indices[next(steps)]
+            index = next(steps)
             item = self._items[index]
             if isinstance(item, Page):
-                error = await self._load_page(item, index, user, connections)
+                error = await self._load_page(item, index, span.user, connections)
             else:
-                error = (await self._request(index, -1, user, connections[0])).error
+                error = (await self._request(index, -1, span.user, connections[0])).error
             if error == "connect":
                 await asyncio.sleep(_PAUSE_AFTER_CONNECT_ERROR_S)
-            elif workload.think_time_s:
-                await asyncio.sleep(workload.think_time_s)
+            elif think_time_s:
+                await asyncio.sleep(think_time_s)
 
-    async def _request(self, index: int, page: int, user: int, connection: Connection) -> Exchange:
+    async def _sleep_until(self, at_ns: int) -> None:
+        left_s = (at_ns - perf_counter_ns()) / 1e9
+        if left_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), left_s)
+
+    async def _request(
+        self, index: int, page: int, user: int, connection: Connection, intended_ns: int | None = None
+    ) -> Exchange:
         exchange = await connection.exchange(self._requests[index])
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
-        self._record(exchange, index, page, user)
+        self._record(exchange, index, page, user, intended_ns)
         return exchange
 
     async def _load_page(self, page: Page, index: int, user: int, connections: list[Connection]) -> str | None:
@@ -199,16 +280,19 @@ class Worker:
         self._record(whole, index, -1, user)
         return whole.error
 
-    def _record(self, exchange: Exchange, index: int, page: int, user: int) -> None:
+    def _record(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None = None) -> None:
         origin_ns, stretch = self._origin_ns, self._stretch
-        flags = (WARMUP if exchange.start_ns < stretch.measured_from_ns else 0) | (COLD if exchange.cold else 0)
+        if intended_ns is None:
+            intended_ns = exchange.start_ns
+        elif exchange.start_ns >= 0:
+            self._watched.sent_late((exchange.start_ns - intended_ns) / 1e6)
+        flags = (WARMUP if intended_ns < stretch.measured_from_ns else 0) | (COLD if exchange.cold else 0)
         if exchange.retried:
             flags |= RETRIED
             self._retries += 1
-        start_ns = exchange.start_ns - origin_ns
         self._spool.append(
-            start_ns,
-            start_ns,
+            intended_ns - origin_ns,
+            exchange.start_ns - origin_ns if exchange.start_ns >= 0 else -1,
             exchange.first_byte_ns - origin_ns if exchange.first_byte_ns >= 0 else -1,
             exchange.end_ns - origin_ns if exchange.end_ns >= 0 else -1,
             exchange.received,
@@ -232,24 +316,23 @@ class Worker:
     async def _watch(self, report: Callable[[Progress], None]) -> None:
         """Every tick: measure the loop's own lag and end what took too long; every second: flush and report."""
         tick = last_count = 0
-        second_ns, cpu_s, second_lags = perf_counter_ns(), _cpu_s(), list[float]()
+        second_ns, cpu_s = perf_counter_ns(), _cpu_s()
         while True:
             due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
             await asyncio.sleep(_TICK_S)
             now_ns = perf_counter_ns()
-            second_lags.append(max(0, now_ns - due_ns) / 1e6)
+            self._watched.loop_was_late(max(0, now_ns - due_ns) / 1e6)
             tick += 1
             if tick % _TICKS_AN_EXPIRY == 0:
                 for connection in self._connections:
                     connection.expire(now_ns)
             if now_ns - second_ns >= 1_000_000_000:
                 wall_s, used_s = (now_ns - second_ns) / 1e9, _cpu_s() - cpu_s
-                self._health.append(now_ns - self._origin_ns, used_s / wall_s, max(second_lags), self._recorded)
+                late = self._watched.worst_of_second()
+                self._health.append(now_ns - self._origin_ns, used_s / wall_s, *late, self._recorded)
                 self._flush()
                 report(self._progress(now_ns, (self._recorded - last_count) / wall_s))
-                self._lags += second_lags
                 last_count, second_ns, cpu_s = self._recorded, now_ns, cpu_s + used_s
-                second_lags.clear()
                 self._window.clear()
 
     def _flush(self) -> None:
@@ -315,7 +398,8 @@ async def _serve(facts: Facts, folder: Path) -> Outcome:
 
         def wait_for_stop() -> None:
             sys.stdin.readline()
-            loop.call_soon_threadsafe(worker.stop)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the run was over already
+                loop.call_soon_threadsafe(worker.stop)
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
         return await worker.drive(lambda progress: _say("progress", asdict(progress)))

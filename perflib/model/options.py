@@ -10,8 +10,10 @@ from perflib.model.scenario import (
     SCENARIOS,
     Closed,
     NonNegativeDuration,
+    Open,
     PositiveDuration,
     Profile,
+    Ramp,
     Scenario,
     Workload,
     default_warmup_s,
@@ -36,6 +38,9 @@ class Options(Spec):
     profile: Profile = "brief"
     users: PositiveInt | None = None
     rate: PositiveFloat | None = None
+    """Arrivals per second, of an open workload."""
+    max_connections: PositiveInt | None = None
+    """Of an open workload; arrivals beyond it are dropped."""
     duration: PositiveDuration | None = None
     warmup: NonNegativeDuration | None = None
     timeout: PositiveDuration | None = None
@@ -58,11 +63,13 @@ class Options(Spec):
             raise InputError(f"scenario {name!r}: unknown; choose one of {', '.join(SCENARIOS)}")
         self._check_endpoints(target)
         chosen = SCENARIOS[name][self.profile]
+        workload = self._workload(chosen)
         duration_s = self.duration or chosen.duration_s
         warmup_s = chosen.warmup_s if self.duration is None else default_warmup_s(duration_s)
         return chosen.model_copy(
             update={
-                "workload": self._workload(chosen),
+                "workload": workload,
+                "max_connections": self.max_connections,
                 "duration_s": duration_s,
                 "warmup_s": warmup_s if self.warmup is None else self.warmup,
                 "timeout_s": self.timeout or chosen.timeout_s,
@@ -77,6 +84,14 @@ class Options(Spec):
                 raise InputError(f"--endpoint {name!r}: not in target {target.name!r}; it has {', '.join(known)}")
 
     def _workload(self, chosen: Scenario) -> Workload:
-        if self.rate is not None:
-            raise InputError(f"--rate: {chosen.name} is a closed workload; use --users")
-        return chosen.workload if self.users is None else Closed(users=self.users)
+        workload = chosen.workload
+        if isinstance(workload, Open):
+            if self.users is not None:
+                raise InputError(f"--users: {chosen.name} is an open workload; use --rate")
+            return workload if self.rate is None else workload.model_copy(update={"rate_per_s": self.rate})
+        for name, value in (("--rate", self.rate), ("--max-connections", self.max_connections)):
+            if value is not None:
+                raise InputError(f"{name}: {chosen.name} is a closed workload; use --users")
+        if isinstance(workload, Ramp):
+            return workload.scaled(self.users, self.duration)
+        return workload if self.users is None else Closed(users=self.users)

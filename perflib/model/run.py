@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
 """Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered."""
 
+MAX_CPU_SHARE = 0.9
+MAX_LAG_MS = 25.0
+"""A generator beyond these bounds makes its run invalid."""
+
 State = Literal["running", "finished", "interrupted"]
 
 
@@ -51,11 +55,24 @@ class Generator(Spec):
     requests: int = 0
     loop_lag_p99_ms: float | None = None
     """How late the event loop ran a timer: what the instrument may have added to a latency."""
+    schedule_lag_p99_ms: float | None = None
+    """How late requests of an open workload went out. None for a closed one."""
+    floor_p50_ms: float | None = None
+    """The instrument floor: what this machine measures of a built-in server that does nothing."""
+    floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
     bodies_checked: int = 0
     bodies_parsed: int = 0
     """Of `bodies_checked`: those read by a full JSON parser, the others by a search of their bytes."""
+
+    def invalid_reasons(self) -> tuple[str, ...]:
+        """Why a run of this generator measured itself rather than the target; empty for a valid one."""
+        share = self.cpu_s / self.wall_s if self.wall_s else 0.0
+        lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
+        late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
+        saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
+        return tuple(f"the load generator was overloaded: {reason}" for reason in saturated + late)
 
     def as_json(self) -> dict[str, Any]:
         """The generator block of `perflib run --json`."""
@@ -63,9 +80,9 @@ class Generator(Spec):
             "cpu_s_per_request": self.cpu_s / self.requests if self.requests else None,
             "cpu_share": self.cpu_s / self.wall_s if self.wall_s else None,
             "loop_lag_p99_ms": self.loop_lag_p99_ms,
-            "schedule_lag_p99_ms": None,
-            "floor_p50_ms": None,
-            "floor_p99_ms": None,
+            "schedule_lag_p99_ms": self.schedule_lag_p99_ms,
+            "floor_p50_ms": self.floor_p50_ms,
+            "floor_p99_ms": self.floor_p99_ms,
             "retries": self.retries,
             "bodies_checked": self.bodies_checked,
             "bodies_parsed": self.bodies_parsed,

@@ -42,7 +42,7 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     """Execute the scenarios' notebooks and write their report; returns its folder.
 
     No scenarios: all that have a notebook. Without `out`: data/reports/<UTC time>, which is never written again,
-    and `latest` beside it then points there.
+    and `latest` beside it then points there, unless it was cut short.
 
     Raises:
         InputError: before anything is measured, for what the notebooks or the target cannot take.
@@ -66,7 +66,7 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
                     raise KeyboardInterrupt
     finally:
         write_index(folder, outcomes, f"{made_at:%Y-%m-%d %H:%M} UTC")
-        if out is None:
+        if out is None and len(outcomes) == len(jobs):
             _point_latest_at(folder)
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
     if failed:

@@ -37,7 +37,13 @@ REQUEST_ROW: Final = np.dtype(
 """`item` and `page` index the target's endpoints, then its pages; `error` indexes ERROR_KINDS; -1: none."""
 
 GENERATOR_ROW: Final = np.dtype(
-    [("t_ns", "<i8"), ("cpu_share", "<f8"), ("loop_lag_max_ms", "<f8"), ("requests", "<i8")]
+    [
+        ("t_ns", "<i8"),
+        ("cpu_share", "<f8"),
+        ("loop_lag_max_ms", "<f8"),
+        ("schedule_lag_max_ms", "<f8"),
+        ("requests", "<i8"),
+    ]
 )
 """The generator's own health, one row a second; `requests` counts from the run's start."""
 
