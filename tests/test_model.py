@@ -146,3 +146,20 @@ def test_a_discovered_target_has_the_gets_that_need_no_parameter_and_their_expec
 def test_a_document_that_describes_no_get_is_refused(document: object) -> None:
     with pytest.raises(InputError, match=r"openapi\.json"):
         target_of(document, "http://127.0.0.1:9")
+
+
+def test_a_target_may_bring_its_own_numbers_for_a_scenario_and_options_win() -> None:
+    document = tomllib.loads(HEAD + ENDPOINT + '[scenario.light_load]\nusers = 3\nduration = "90s"\n')
+    target = Target.from_document(document, "mine.toml")
+    brief, quick = Options().scenario("light_load", target), Options(profile="quick").scenario("light_load", target)
+    assert (brief.workload.model_dump(), brief.duration_s) == ({"kind": "closed", "users": 3}, 90)
+    assert (quick.workload.model_dump(), quick.duration_s) == ({"kind": "closed", "users": 3}, 10)
+    assert Options(users=4).scenario("light_load", target).workload.model_dump()["users"] == 4
+    assert Options().scenario("medium_load", target) == SCENARIOS["medium_load"]["brief"]
+    assert Target.from_document(target.to_document(), "again") == target
+
+
+def test_a_scenario_table_of_an_unknown_name_is_refused() -> None:
+    target = Target.from_document(tomllib.loads(HEAD + ENDPOINT + "[scenario.heavy]\nusers = 3\n"), "mine.toml")
+    with pytest.raises(InputError, match="scenario 'heavy': unknown"):
+        Options().scenario("light_load", target)

@@ -21,7 +21,7 @@ from perflib.model.scenario import (
 from perflib.model.spec import InputError, Spec
 
 if TYPE_CHECKING:
-    from perflib.model.target import Target
+    from perflib.model.target import Overrides, Target
 
 
 class Options(Spec):
@@ -59,10 +59,20 @@ class Options(Spec):
         Raises:
             InputError: for an unknown scenario, an endpoint the target lacks, or an option that does not fit.
         """
-        if name not in SCENARIOS:
-            raise InputError(f"scenario {name!r}: unknown; choose one of {', '.join(SCENARIOS)}")
+        unknown = next((one for one in (name, *target.scenarios) if one not in SCENARIOS), None)
+        if unknown is not None:
+            raise InputError(f"scenario {unknown!r}: unknown; choose one of {', '.join(SCENARIOS)}")
         self._check_endpoints(target)
-        chosen = SCENARIOS[name][self.profile]
+        return self._over(target.scenarios.get(name))._apply(SCENARIOS[name][self.profile])
+
+    def _over(self, overrides: Overrides | None) -> Options:
+        """These options, what they leave open filled in from a target's own numbers."""
+        if overrides is None:
+            return self
+        said = overrides.model_dump(exclude_none=True, exclude={"duration"} if self.profile == "quick" else None)
+        return self.model_copy(update={key: value for key, value in said.items() if getattr(self, key) is None})
+
+    def _apply(self, chosen: Scenario) -> Scenario:
         workload = self._workload(chosen)
         duration_s = self.duration or chosen.duration_s
         warmup_s = chosen.warmup_s if self.duration is None else default_warmup_s(duration_s)

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from perflib.model.spec import InputError, Spec
+from perflib.model.spec import Duration, InputError, Spec
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
+_TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 Scalar = str | bool | int | float
 
 
@@ -90,6 +91,19 @@ class Page(Spec):
     hot: bool = False
 
 
+class Overrides(Spec):
+    """A ``[scenario.NAME]`` table: this target's numbers for a scenario. Options given by the caller win.
+
+    `duration` is the brief profile's; the quick profile keeps its own.
+    """
+
+    users: PositiveInt | None = None
+    rate: PositiveFloat | None = None
+    duration: Annotated[Duration, Field(gt=0)] | None = None
+    warmup: Annotated[Duration, Field(ge=0)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+
+
 class Target(Spec):
     """The system under test. Holds the name of its token's variable, never the token."""
 
@@ -98,6 +112,7 @@ class Target(Spec):
     token_env: str | None = None
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
     pages: tuple[Page, ...] = ()
+    scenarios: dict[str, Overrides] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -124,17 +139,18 @@ class Target(Spec):
         head = document.get("target")
         if not isinstance(head, dict):
             raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
-        unknown = next((key for key in document if key not in ("target", "endpoint", "page")), None)
+        unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
         if unknown:
-            raise InputError(f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]] and [[page]]")
-        lists = {"endpoints": document.get("endpoint", []), "pages": document.get("page", [])}
-        return cls.parse(head | lists, where)
+            raise InputError(
+                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
+            )
+        return cls.parse(head | {field: document[key] for key, field in _TABLES.items() if key in document}, where)
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""
         whole = self.model_dump(mode="json", exclude_defaults=True)
-        lists = {"endpoint": whole.pop("endpoints"), "page": whole.pop("pages", [])}
-        return {"target": whole} | {key: rows for key, rows in lists.items() if rows}
+        tables = {key: whole.pop(field) for key, field in _TABLES.items() if field in whole}
+        return {"target": whole} | tables
 
     @property
     def items(self) -> tuple[Endpoint | Page, ...]:
