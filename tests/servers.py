@@ -1,4 +1,4 @@
-"""Servers of the tests: one that follows a script to the byte, one that answers fast and counts. Both on real sockets."""
+"""Servers of the tests, on real sockets: one follows a script to the byte, one answers fast and counts."""
 
 import asyncio
 import contextlib

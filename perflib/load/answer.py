@@ -13,9 +13,11 @@ from perflib.load.wire import MAX_ANSWER_BYTES
 if TYPE_CHECKING:
     from perflib.load.wire import Exchange
     from perflib.model import Endpoint
+    from perflib.model.target import Scalar
 
 _PARSE_EVERY_NS = 1_000_000_000
-_PREFIX_BYTES = 4096
+_EDGE_BYTES = 4096
+_GZIP = zlib.MAX_WBITS + 16
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -42,11 +44,11 @@ class Judge:
         self._expect = endpoint.expect
         self._content_type = (endpoint.expect.content_type or "").lower().encode()
         self._cold = endpoint.cold
-        self._keys = [re.compile(re.escape(json.dumps(key).encode()) + rb"\s*:") for key in self._expect.keys]
+        self._keys = [re.compile(_any_of(_spellings(key)) + rb"\s*:") for key in self._expect.keys]
         self._forbidden = [
-            (literal, re.compile(re.escape(json.dumps(key).encode()) + rb"\s*:\s*" + re.escape(literal)))
+            (literal, re.compile(_any_of(_spellings(key)) + rb"\s*:\s*" + re.escape(literal)))
             for key, value in self._expect.forbid.items()
-            for literal in [json.dumps(value).encode()]
+            for literal in _spellings(value)
         ]
         self._sampler = sampler
         self._seen = False
@@ -72,9 +74,8 @@ class Judge:
         return value is not None and value.decode("latin-1").lower() == self._cold.equals.lower()
 
     def _content_fits(self, exchange: Exchange) -> bool:
-        try:
-            body = _decoded(exchange)
-        except zlib.error:
+        body = _decoded(exchange)
+        if body is None:
             return False
         self._sampler.checked += 1
         if self._seen and not self._sampler.due() and not self._is_suspect(body):
@@ -84,11 +85,12 @@ class Judge:
         return self._parsed_fits(body)
 
     def _is_suspect(self, body: bytes) -> bool:
-        """True where a search of the bytes cannot say that the content fits. False is certain, but for escaped keys."""
-        for key in self._keys:
-            found = key.search(body)
-            if found is None or not _at_top_level(body, found.start()):
-                return True
+        """True where a search of the bytes cannot say that the content fits.
+
+        False is certain in JSON that spells its keys and forbidden values as usual (not 1 as 1.0, nor d as \\u0064).
+        """
+        if not all(_at_top_level(body, key) for key in self._keys):
+            return True
         return any(literal in body and pattern.search(body) for literal, pattern in self._forbidden)
 
     def _parsed_fits(self, body: bytes) -> bool:
@@ -99,25 +101,63 @@ class Judge:
         if not isinstance(document, dict):
             return False
         missing = any(key not in document for key in self._expect.keys)
-        return not missing and not any(document.get(key) == value for key, value in self._expect.forbid.items())
+        return not missing and not any(_same(document.get(key), value) for key, value in self._expect.forbid.items())
 
 
-def _at_top_level(body: bytes, position: int) -> bool:
-    """True if this place is certain to be a key of the outermost object: one bracket is open before it."""
-    if position > _PREFIX_BYTES:
-        return False
-    prefix = _STRING.sub(b"", body[:position])
-    opened = prefix.count(b"{") + prefix.count(b"[")
-    return b'"' not in prefix and opened - prefix.count(b"}") - prefix.count(b"]") == 1
+def _spellings(value: Scalar) -> list[bytes]:
+    """A JSON scalar as encoders write it: what is not ASCII escaped or not, and "/" too."""
+    plain = dict.fromkeys(json.dumps(value, ensure_ascii=escape).encode() for escape in (True, False))
+    return list(plain | dict.fromkeys(text.replace(b"/", rb"\/") for text in plain))
+
+
+def _any_of(literals: list[bytes]) -> bytes:
+    """A pattern; a single literal stays one, for the sake of a fast search."""
+    return b"(?:" + b"|".join(map(re.escape, literals)) + b")" if len(literals) > 1 else re.escape(literals[0])
+
+
+def _same(found: object, value: Scalar) -> bool:
+    """True for equal JSON scalars: unlike Python's, JSON's true is not 1."""
+    return found == value and isinstance(found, bool) == isinstance(value, bool)
+
+
+def _at_top_level(body: bytes, key: re.Pattern[bytes]) -> bool:
+    """True if the outermost object is certain to have this key: one bracket is open before it, or closed after it."""
+    found = key.search(body, 0, _EDGE_BYTES)
+    if found is not None and _depth(body[: found.start()]) == 1:
+        return True
+    tail = body[-_EDGE_BYTES:]
+    last = max((found.start() for found in key.finditer(tail)), default=-1)
+    return last >= 0 and _depth(tail[last:]) == -1
+
+
+def _depth(text: bytes) -> int | None:
+    """Brackets opened less brackets closed in a stretch of JSON; None where it ends inside a string."""
+    plain = _STRING.sub(b"", text)
+    if b'"' in plain:
+        return None
+    return plain.count(b"{") + plain.count(b"[") - plain.count(b"}") - plain.count(b"]")
 
 
 def _media_type(exchange: Exchange) -> bytes:
     return (exchange.header(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-def _decoded(exchange: Exchange) -> bytes:
+def _decoded(exchange: Exchange) -> bytes | None:
+    """The body without its content encoding; None where that is damaged or cut short."""
     body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
     encoding = (exchange.header(b"content-encoding") or b"identity").strip().lower()
-    if encoding in (b"gzip", b"x-gzip", b"deflate"):
-        return zlib.decompressobj(wbits=47).decompress(body, MAX_ANSWER_BYTES)
+    if encoding in (b"gzip", b"x-gzip"):
+        return _inflated(body, _GZIP)
+    if encoding == b"deflate":
+        whole = _inflated(body, zlib.MAX_WBITS)
+        return _inflated(body, -zlib.MAX_WBITS) if whole is None else whole
     return body
+
+
+def _inflated(body: bytes, window_bits: int) -> bytes | None:
+    inflater = zlib.decompressobj(window_bits)
+    try:
+        whole = inflater.decompress(body, MAX_ANSWER_BYTES)
+    except zlib.error:
+        return None
+    return whole if inflater.eof else None

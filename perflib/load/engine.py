@@ -6,6 +6,7 @@ spawn would need a main guard in the user's script, and fork out of a kernel wit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -49,7 +50,8 @@ def drive_in_process_of_its_own(
         _tell(worker.stdin, json.dumps({"facts": facts.model_dump(mode="json"), "folder": str(folder)}))
         return _listen(_Lines(worker.stdout), worker.stdin, report)
     finally:
-        worker.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a word it died before reading
+            worker.stdin.close()
         _end(worker)
 
 

@@ -71,12 +71,12 @@ class Exchange:
 def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
     """The bytes of an endpoint's request, as httpx describes it."""
     headers = httpx.Headers(_HEADERS)
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
     try:
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
         headers.update(endpoint.headers)
     except UnicodeEncodeError:
-        raise InputError(f"{endpoint.name}: a header or the token is not plain ASCII; mend it") from None
+        raise InputError(f"{endpoint.name}: a header is not plain ASCII; mend it in the target file") from None
     url = httpx.URL(target.base_url + endpoint.path)
     request = httpx.Request(
         endpoint.method,

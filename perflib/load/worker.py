@@ -128,8 +128,10 @@ class Worker:
         self._origin_ns = perf_counter_ns()
         cpu_from_s = _cpu_s()
         watch = asyncio.create_task(self._watch(report))
-        parts = [await self._drive_part(items, address) for items in self._plan() if not self._stop.is_set()]
-        watch.cancel()
+        try:
+            parts = [await self._drive_part(items, address) for items in self._plan() if not self._stop.is_set()]
+        finally:
+            watch.cancel()
         self._spool.flush()
         return Outcome(
             parts=tuple(parts),
@@ -174,11 +176,13 @@ class Worker:
     async def _drain(self, users: list[asyncio.Task[None]]) -> None:
         """Wait for all users, and for what they have under way."""
         stopping = asyncio.create_task(self._give_up_when_stopped())
-        await asyncio.gather(*users)
-        stopping.cancel()
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
+        try:
+            await asyncio.gather(*users)
+        finally:
+            stopping.cancel()
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
 
     async def _give_up_when_stopped(self) -> None:
         await self._stop.wait()
@@ -249,7 +253,10 @@ class Worker:
             if error == "connect":
                 await asyncio.sleep(_PAUSE_AFTER_CONNECT_ERROR_S)
             elif think_time_s:
-                await asyncio.sleep(think_time_s)
+                thought_ns = perf_counter_ns() + int(think_time_s * 1e9)
+                await self._sleep_until(min(thought_ns, until_ns))
+                if thought_ns >= until_ns:
+                    break
 
     async def _sleep_until(self, at_ns: int) -> None:
         left_s = (at_ns - perf_counter_ns()) / 1e9
@@ -384,7 +391,10 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def _say(kind: str, content: object) -> None:
-    print(json.dumps({kind: content}), flush=True)  # noqa: T201 - the protocol with the engine
+    try:
+        print(json.dumps({kind: content}), flush=True)  # noqa: T201 - the protocol with the engine
+    except BrokenPipeError:  # nobody listens any more: the end of stdin stops the run
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _serve(facts: Facts, folder: Path) -> Outcome:
