@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from great_tables import GT, loc, style
 
+from perflib import spike
 from perflib.model import ERROR_KINDS, Open, Ramp
 
 if TYPE_CHECKING:
@@ -72,6 +73,75 @@ def cold(summary: Summary) -> GT:
     return _dressed(table, frame, numbers=list(frame.columns[1:]))
 
 
+def response_and_service(summary: Summary) -> GT:
+    """Response time, which is judged, beside service time. Times in ms."""
+    frame = pd.DataFrame(
+        {
+            "Endpoint": [row.endpoint for row in summary.endpoints],
+            "p50": [_ms(row.p50_ms) for row in summary.endpoints],
+            "p95": [_ms(row.p95_ms) for row in summary.endpoints],
+            "Service p50": [_ms(row.service_p50_ms) for row in summary.endpoints],
+            "Service p95": [_ms(row.service_p95_ms) for row in summary.endpoints],
+        },
+        dtype=object,
+    )
+    table = GT(frame, id="response-and-service").tab_spanner("Response time (judged), ms", columns=["p50", "p95"])
+    table = table.tab_spanner("Service time, ms", columns=["Service p50", "Service p95"])
+    table = table.cols_label({"Service p50": "p50", "Service p95": "p95"}).tab_source_note(
+        "Response time runs from the intended start, service time from the actual start: the difference is the wait "
+        "for the load generator. Response time is judged, so that a late request cannot hide a slow answer."
+    )
+    return _dressed(table, frame, numbers=list(frame.columns[1:]))
+
+
+def degradation(run: Run) -> GT:
+    """p50 and p95 by number of active users, and how many times the p95 of the fewest users that is."""
+    bands = spike.degradation(run)
+    usual = bands[0].p95_ms if bands else None
+    frame = pd.DataFrame(
+        [
+            (
+                f"{band.users_from}" + (f"–{band.users_to}" if band.users_to > band.users_from else ""),
+                f"{band.requests:,}",
+                f"{band.errors:,}",
+                _ms(band.p50_ms),
+                _ms(band.p95_ms),
+                NOTHING if usual is None or band.p95_ms is None else f"{band.p95_ms / usual:.3g} ×",
+            )
+            for band in bands
+        ],
+        columns=["Active users", "Requests", "Errors", "p50", "p95", "Against the first"],
+        dtype=object,
+    )
+    table = GT(frame, id="degradation").tab_spanner("Response time, ms", columns=["p50", "p95"])
+    table = table.tab_source_note(
+        "Active users: as the ramp asks for at a request's intended start, until the load went back. Warm successes "
+        "outside pages, endpoints pooled: every user walks the same mix, so each endpoint has its share in every row."
+    )
+    return _dressed(table, frame, numbers=list(frame.columns))
+
+
+def recovery_sentence(run: Run) -> str:
+    """Whether and when response times came back after a spike, and by which rule."""
+    found = spike.recovery(run)
+    if not isinstance(run.facts.scenario.workload, Ramp):
+        return "Recovery: the load of this run has no ramp."
+    if not run.facts.valid:
+        return "Recovery not judged: the run is invalid."
+    if found.band_ms is None:
+        return "Recovery cannot be told: too few requests before the spike for a band of window p95s."
+    after = [window for window in found.windows if window.phase == "after"]
+    width_s = found.windows[0].end_s - found.windows[0].start_s
+    rule = f"p95 of {spike.IN_A_ROW} windows in a row, {width_s:g} s each, within {_ms(found.band_ms[1])} ms"
+    if found.recovered is None:
+        watched = f"{len(after)} window{'s' if len(after) != 1 else ''} after the load went back"
+        return f"Recovery cannot be told: {watched}, too few to see {rule}."
+    if not found.recovered:
+        return f"Not recovered in the {_seconds(len(after) * width_s)} after the load went back: never {rule}."
+    when = f"{found.after_s:.3g} s after the load went back" if found.after_s else "at once when the load went back"
+    return f"Recovered {when}: {rule}."
+
+
 def accounting(summary: Summary) -> GT:
     """What became of every request on the wire after warm-up, and why requests failed, by endpoint and page."""
     counts = summary.requests
@@ -109,7 +179,7 @@ def environment(run: Run) -> GT:
             "Workload": _workload(run),
             "Duration": _duration(run),
             "Time-out": _seconds(facts.scenario.timeout_s),
-            "Response time": "from the intended start"
+            "Response time": "from the intended start, and judged; service time from the actual start"
             if isinstance(facts.scenario.workload, Open)
             else "equal to service time: a closed workload",
             "Seed": facts.seed,
@@ -138,6 +208,11 @@ def environment(run: Run) -> GT:
             "CPU a request": _scaled(generator["cpu_s_per_request"], 1e6, "µs"),
             "CPU share": _scaled(generator["cpu_share"], 100, "% of a core"),
             "Event-loop lag, p99": _scaled(generator["loop_lag_p99_ms"], 1, "ms"),
+            "Schedule lag, p99": _scaled(generator["schedule_lag_p99_ms"], 1, "ms")
+            if isinstance(facts.scenario.workload, Open)
+            else "",
+            "Instrument floor, p50": _scaled(generator["floor_p50_ms"], 1, "ms"),
+            "Instrument floor, p99": _scaled(generator["floor_p99_ms"], 1, "ms"),
             "Retries on stale connections": f"{generator['retries']:,}",
             "Bodies checked": f"{generator['bodies_checked']:,}, {generator['bodies_parsed']:,} by a full parser",
         },
@@ -208,7 +283,16 @@ def verdict_sentence(run: Run, summary: Summary) -> str:
     kinds = wire["error"].value_counts()
     by_kind = ", ".join(f"{n:,} {str(kind).replace('_', ' ')}" for kind, n in kinds.items() if n)
     failed = f" {lost:,} of {counts.scheduled:,} requests failed ({by_kind})." if lost else ""
-    return begin + (said[0].lower() + said[1:] if begin else said) + failed
+    return begin + (said[0].lower() + said[1:] if begin else said) + failed + _server_errors(run, summary)
+
+
+def _server_errors(run: Run, summary: Summary) -> str:
+    """Where one answer with a 5xx is a finding: whether there was one."""
+    if not run.facts.scenario.forbid_5xx:
+        return ""
+    count = summary.server_errors
+    found = f"{count:,} answer{'s' if count != 1 else ''} with a 5xx" if count else "No 5xx"
+    return f" {found} in {summary.requests.scheduled:,} requests."
 
 
 def _targets_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
@@ -221,6 +305,9 @@ def _targets_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
     if missed:
         told = ", ".join(_against_target(row) for row in missed)
         return f"{len(missed)} of {_count(len(having))} missed {load}: {told}{_too_few(unknown)}."
+    if unknown and len(unknown) == len(having):
+        names = " and ".join(row.endpoint for row in unknown) if len(unknown) < 3 else "every endpoint"
+        return f"No target could be judged {load}: too few requests of {names}."
     if unknown:
         return f"{len(having) - len(unknown)} of {_count(len(having))} met {load}{_too_few(unknown)}."
     tail = f": slowest at p95 was {slowest.endpoint} with {_against_target(slowest, named=False)}" if slowest else ""

@@ -1,17 +1,21 @@
 """Runs made up from a seed, in the form of stored ones: log-normal latencies, failures, cold answers, pages."""
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from perflib.model import ERROR_KINDS, SCENARIOS, Environment, Facts, Page, Run, Target
+from perflib.model import ERROR_KINDS, SCENARIOS, Environment, Facts, Page, Ramp, Run, Target
 from perflib.model.run import Generator, Part
+from perflib.model.scenario import Stage
+from perflib.spike import users_at
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = Target.from_document(tomllib.loads((ROOT / "data/targets/dashboard.toml").read_text()), "dashboard.toml")
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 MEDIANS_MS = (2.0, 12.0, 20.0, 30.0, 45.0, 60.0, 80.0, 110.0)
 """Median latency of the first, second, ... endpoint or page; they repeat."""
 
@@ -40,16 +44,23 @@ def make_run(
     sigma: float = 0.4,
     seed: int = 1,
     endpoints: tuple[str, ...] = (),
+    workload: Ramp | None = None,
+    slowdown: Callable[[Floats], Floats] | None = None,
+    lag_ms: float = 0.0,
+    dropped: float = 0.0,
     **facts: Any,
 ) -> Run:
     """A run of `scenario` with about `per_s` requests a second and endpoint, all drawn from `seed`.
 
     `failures` is the share of failed requests on the wire; `cold` the share of cold answers, where the target can
     tell them (they take 20 times as long). An isolated scenario gets a part of this length an endpoint and page.
+    `slowdown` gives the factor on a response time by seconds since the end of warm-up. `lag_ms` is how long before its
+    actual start a request was due; `dropped` the share of requests that were never sent.
     """
     rng = np.random.default_rng(seed)
     chosen = SCENARIOS[scenario]["quick"].model_copy(
         update={"duration_s": seconds, "warmup_s": warmup_s, "endpoints": endpoints}
+        | ({"workload": workload} if workload else {})
     )
     items = chosen.takes(target)
     names = [item.name for item in items]
@@ -71,6 +82,14 @@ def make_run(
             tables.append(_item_rows(rng, target, name, start_s, failures, cold, sigma))
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     rows["warmup"] = _in_warmup(rows, parts, target, isolated=chosen.isolated)
+    if slowdown is not None:
+        answered, took_ns = rows["end_ns"] >= 0, rows["end_ns"] - rows["start_ns"]
+        slower_ns = (took_ns * slowdown(rows["start_ns"].to_numpy() / 1e9 - warmup_s)).astype(np.int64)
+        rows["end_ns"] = (rows["start_ns"] + slower_ns).where(answered, -1)
+    rows["intended_ns"] = (rows["start_ns"] - round(lag_ms * 1e6)).clip(lower=0)
+    never_sent = rng.random(len(rows)) < dropped
+    rows.loc[never_sent, ["start_ns", "end_ns"]] = -1
+    rows.loc[never_sent, "error"] = "dropped"
     values: dict[str, Any] = {
         "run_id": f"2026-01-01T00-00-00-{scenario}",
         "state": "finished",
@@ -89,6 +108,29 @@ def make_run(
     }
     whole = Facts(**values | facts)
     return Run(whole, _as_stored(rows, whole))
+
+
+def make_spike(
+    recovers_after_s: float,
+    *,
+    stages_s: tuple[float, float, float, float] = (10.0, 5.0, 5.0, 20.0),
+    slow: float = 4.0,
+    target: Target = DASHBOARD,
+    **others: Any,
+) -> Run:
+    """A spike from 5 to 100 users: response times grow with the users, and stay `slow` times as long after it.
+
+    Known truth: they are themselves again `recovers_after_s` after the load went back.
+    """
+    levels = ((5, 5), (5, 100), (100, 100), (5, 5))
+    stages = (Stage(start=a, end=b, duration_s=s) for (a, b), s in zip(levels, stages_s, strict=True))
+    ramp, back_s = Ramp(stages=tuple(stages)), sum(stages_s[:3])
+
+    def slowdown(at_s: Floats) -> Floats:
+        still_slow = (at_s >= back_s) & (at_s < back_s + recovers_after_s)
+        return np.where(still_slow, slow, users_at(ramp, at_s.clip(0)) / 5)
+
+    return make_run(target, scenario="spike", seconds=ramp.duration_s, workload=ramp, slowdown=slowdown, **others)
 
 
 def without_successes(run: Run) -> Run:
@@ -191,7 +233,7 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             "endpoint": pd.Categorical(rows["endpoint"], categories=items),
             "page": pd.Categorical(rows["page"], categories=items),
             "kind": pd.Categorical(rows["kind"], categories=["request", "page"]),
-            "intended_ns": rows["start_ns"],
+            "intended_ns": rows["intended_ns"],
             "start_ns": rows["start_ns"],
             "first_byte_ns": rows["end_ns"],
             "end_ns": rows["end_ns"],

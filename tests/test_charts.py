@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
+from synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
 
 from perflib import charts
 from perflib.model import ERROR_KINDS, Run
+from perflib.spike import degradation, recovery
 from perflib.stats.percentile import required_count
 from perflib.summary import summarize
 
@@ -20,7 +21,13 @@ ALL = [
     charts.latency_over_time,
     charts.throughput,
     charts.errors,
+    charts.latency_by_active_users,
+    charts.recovery_timeline,
+    charts.rates,
+    charts.response_and_service,
+    charts.heatmap,
 ]
+OF_A_SPIKE = [charts.latency_by_active_users, charts.recovery_timeline]
 NAMES = [item.name for item in DASHBOARD.items]
 
 
@@ -183,13 +190,13 @@ def test_a_figure_stays_small_however_many_rows_its_run_has(chart: Callable[[Run
 def test_every_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(
     chart: Callable[[Run], go.Figure], run: Run
 ) -> None:
-    figure = chart(run)
+    figure = chart(make_spike(5.0) if chart in OF_A_SPIKE else run)
     assert figure.layout.title.text
-    assert run.facts.run_id in figure.layout.title.subtitle.text
+    assert "run 2026-01-01T00-00-00-" in figure.layout.title.subtitle.text
     assert figure.layout.meta["alt"].endswith(".")
     titles = [axis.title.text for axis in figure.select_yaxes()]
     titles += [axis.title.text for axis in figure.select_xaxes() if axis.showticklabels is not False]
-    units = ("ms", "%", "seconds", "a second", "window", "Requests", "Percentile")
+    units = ("ms", "%", "seconds", "a second", "window", "Requests", "Percentile", "users", "Seconds")
     assert all(any(unit in title for unit in units) for title in titles)
 
 
@@ -214,3 +221,92 @@ def test_a_name_cannot_smuggle_markup_into_a_chart() -> None:
 def test_an_invalid_run_is_marked_in_every_chart() -> None:
     run = make_run(invalid_reasons=("the generator was saturated",))
     assert all("invalid" in chart(run).layout.title.subtitle.text for chart in ALL)
+
+
+@pytest.mark.parametrize("chart", OF_A_SPIKE)
+def test_a_spike_is_drawn_small(chart: Callable[[Run], go.Figure]) -> None:
+    figure = chart(make_spike(5.0, stages_s=(300.0, 10.0, 300.0, 400.0), per_s=20, failures=0.01))
+    assert all(len(trace.x) <= charts.POINTS for trace in figure.data)
+    assert len(figure.to_json()) < 60_000
+
+
+@pytest.mark.parametrize("chart", OF_A_SPIKE)
+def test_a_run_without_a_ramp_has_no_spike_to_draw(chart: Callable[[Run], go.Figure], run: Run) -> None:
+    assert words(chart(run)) == "The load of this run has no ramp."
+
+
+def test_the_curve_over_active_users_reads_the_same_as_the_table() -> None:
+    run = make_spike(5.0)
+    p95 = next(trace for trace in charts.latency_by_active_users(run).data if trace.name == "p95")
+    assert list(p95.x) == ["5", "6–10", "11–20", "21–40", "41–60", "61–80", "81–100"]
+    assert list(p95.y) == [band.p95_ms for band in degradation(run)]
+
+
+def test_a_band_with_too_few_requests_says_so() -> None:
+    figure = charts.latency_by_active_users(make_spike(5.0, per_s=3))
+    assert "p95 insufficient" in words(figure)
+
+
+def test_the_timeline_marks_the_band_and_the_moment_of_recovery() -> None:
+    run = make_spike(5.0)
+    found, figure = recovery(run), charts.recovery_timeline(run)
+    band = next(trace for trace in figure.data if trace.meta == "band")
+    assert (min(band.y), max(band.y)) == found.band_ms
+    assert found.after_s is not None
+    assert [shape.x0 for shape in figure.layout.shapes] == [20.0 + found.after_s]
+    assert f"recovered after {found.after_s:.3g} s" in words(figure)
+    never = charts.recovery_timeline(make_spike(99.0))
+    assert not never.layout.shapes
+    assert "recovered" not in words(never)
+
+
+def test_active_users_jump_where_the_ramp_jumps() -> None:
+    users = next(trace for trace in charts.recovery_timeline(make_spike(5.0)).data if trace.name == "active users")
+    at = dict(zip(users.x, users.y, strict=True))
+    assert (at[0], at[10.0], at[15.0], at[20.0], at[40.0]) == (5, 5, 100, 5, 5)
+    assert max(at) == 40.0
+
+
+def test_every_request_is_due_sent_and_completed_or_dropped() -> None:
+    run = make_run(scenario="steady_rate", dropped=0.05, failures=0.02)
+    rows = run.requests
+    figure = charts.rates(run)
+    width = (rows[["intended_ns", "end_ns"]].max().max() / 1e9) - 10
+    counts = {
+        trace.name: sum(y * (width if x > 10 else 1) for x, y in zip(trace.x, trace.y, strict=True))
+        for trace in figure.data
+    }
+    assert counts == pytest.approx(
+        {
+            "due (intended start)": len(rows),
+            "sent": (rows["start_ns"] >= 0).sum(),
+            "completed": rows["error"].isna().sum(),
+            "dropped": (rows["error"] == "dropped").sum(),
+        }
+    )
+    assert "offered: 50/s" in words(figure)
+
+
+def test_response_time_is_judged_and_ends_above_service_time_by_the_lag() -> None:
+    run = make_run(scenario="steady_rate", lag_ms=500.0, warmup_s=1.0)
+    response, service = charts.response_and_service(run).data
+    assert "judged" in response.name
+    assert "judged" not in service.name
+    assert np.asarray(response.y) - np.asarray(service.y) == pytest.approx(500.0)
+
+
+def test_the_heat_map_counts_every_success_outside_pages(run: Run) -> None:
+    (trace,) = charts.heatmap(run).data
+    rows = run.requests
+    own = rows[rows["page"].isna() & (rows["kind"] == "request") & rows["error"].isna() & ~rows["cold"]]
+    assert int(np.asarray(trace.customdata).sum()) == len(own)
+    ms = (own["end_ns"] - own["intended_ns"]) / 1e6
+    column = np.asarray(trace.customdata)[:, 3]
+    assert column.sum() == own["intended_ns"].between(3_000_000_000, 3_999_999_999).sum()
+    assert min(trace.y) == pytest.approx(ms.min(), rel=0.15)
+
+
+def test_a_run_of_pages_alone_is_charted_by_its_page_loads() -> None:
+    run = make_run(endpoints=("Dashboard home (all data)",))
+    (trace,) = charts.heatmap(run).data
+    assert int(np.asarray(trace.customdata).sum()) == (run.requests["kind"] == "page").sum()

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from great_tables import GT
-from synthetic import make_run, make_target, without_rows, without_successes
+from synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 from perflib import tables
 from perflib.model import Run
@@ -134,7 +134,49 @@ def test_the_sentence_tells_failures_by_kind_and_why_they_miss_a_target() -> Non
 
 def test_the_sentence_for_too_few_requests_judges_nothing() -> None:
     run = make_run(make_target("GET /a"), per_s=2)
-    assert sentence(run) == "0 of 1 target met under 10 users; too few requests to judge GET /a."
+    assert sentence(run) == "No target could be judged under 10 users: too few requests of GET /a."
+    assert sentence(make_run(per_s=2)).endswith("under 10 users: too few requests of every endpoint.")
+
+
+def test_the_sentence_for_a_steady_rate_says_whether_a_5xx_came() -> None:
+    clean = make_run(scenario="steady_rate", **FAST)
+    assert sentence(clean).endswith(f" No 5xx in {summarize(clean).requests.scheduled:,} requests.")
+    failing = make_run(scenario="steady_rate", failures=0.02, **FAST)
+    found = summarize(failing)
+    assert found.server_errors > 0
+    assert sentence(failing).endswith(
+        f" {found.server_errors} answers with a 5xx in {found.requests.scheduled:,} requests."
+    )
+    assert "5xx" not in sentence(make_run(failures=0.02, **FAST))
+
+
+def test_response_time_stands_beside_service_time_and_is_the_judged_one() -> None:
+    summary = summarize(make_run(make_target("GET /a"), scenario="steady_rate", lag_ms=500.0, **FAST))
+    shown = text(tables.response_and_service(summary))
+    assert "Response time (judged), ms Service time, ms" in shown
+    assert re.search(r"GET /a 50\d 50\d 2\.\d+ 3\.\d+ ", shown)
+
+
+def test_degradation_is_told_against_the_fewest_users() -> None:
+    shown = text(tables.degradation(make_spike(5.0)))
+    assert "5 1," not in shown
+    assert re.search(r" 5 [\d,]+ 0 [\d.]+ [\d.]+ 1 × 6–10 ", shown)
+    assert re.search(r" 81–100 [\d,]+ 0 [\d.]+ [\d,.]+ \d\d(\.\d)? × ", shown)
+    assert "insufficient" in text(tables.degradation(make_spike(5.0, per_s=3)))
+    assert text(tables.degradation(make_run()))
+
+
+def test_the_sentence_on_recovery_gives_its_rule() -> None:
+    rule = r"p95 of 3 windows in a row, 0\.5 s each, within [\d.]+ ms"
+    told = tables.recovery_sentence
+    assert re.fullmatch(rf"Recovered [\d.]+ s after the load went back: {rule}\.", told(make_spike(5.0)))
+    assert re.fullmatch(rf"Recovered at once when the load went back: {rule}\.", told(make_spike(0.0)))
+    assert re.fullmatch(rf"Not recovered in the 20 s after the load went back: never {rule}\.", told(make_spike(99.0)))
+    short = make_spike(0.2, stages_s=(10.0, 5.0, 5.0, 0.6))
+    assert told(short).startswith("Recovery cannot be told: 1 window after the load went back, too few")
+    assert "before the spike" in told(make_spike(5.0, per_s=1))
+    assert "no ramp" in told(make_run())
+    assert "not judged" in told(make_spike(5.0, invalid_reasons=("the generator was saturated",)))
 
 
 def test_the_sentence_for_an_invalid_run_gives_its_reason_and_no_verdict() -> None:
