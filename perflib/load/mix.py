@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ def walk(weights: Sequence[int], seed: int, user: int) -> Iterator[int]:
     """
     order = random.Random(f"{seed}/{user}")
     cycle = [index for index, weight in enumerate(weights) for _ in range(weight)]
-    while True:
+    while len(cycle) > 1:
         order.shuffle(cycle)
         yield from cycle
+    yield from itertools.repeat(cycle[0])

@@ -21,7 +21,7 @@ from perflib.model.target import IDEMPOTENT
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from perflib.model import Endpoint, Target
 
@@ -60,12 +60,16 @@ class Exchange:
     retried: bool = False
     cold: bool = False
     received: int = 0
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: list[bytes] = field(default_factory=list)
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    body: Sequence[bytes] = ()
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of a header, its name given in lower case."""
-        return next((value for key, value in self.headers.items() if key.lower() == name), None)
+        """The value of a header, its name given in lower case. Most servers send the common spellings."""
+        headers = self.headers
+        value = headers.get(name) or headers.get(name.title())
+        if value is not None:
+            return value
+        return next((value for key, value in headers.items() if len(key) == len(name) and key.lower() == name), None)
 
 
 def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
@@ -132,9 +136,10 @@ class Connection:
         A server may close an idle connection just as the next request goes out (RFC 9112, 9.3.1): an idempotent request
         that got no byte of an answer on a reused connection is sent once more on a new one.
         """
+        channel = self._channel
+        reused = channel is not None and not channel.closed
         exchange = self._exchange = Exchange(perf_counter_ns())
-        reused = self._channel is not None and not self._channel.closed
-        await self._attempt(request, exchange)
+        await (channel.send(request, exchange) if channel and reused else self._attempt(request, exchange))
         if exchange.error == "reset" and reused and exchange.first_byte_ns < 0 and request.idempotent:
             exchange.error, exchange.end_ns, exchange.retried = None, -1, True
             await self._attempt(request, exchange)
@@ -211,6 +216,7 @@ class _Channel(asyncio.Protocol):
         self._body: list[bytes] = []
         self.on_header = self._headers.__setitem__
         self.on_body = self._body.append
+        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._answered: asyncio.Future[None] | None = None
@@ -219,17 +225,18 @@ class _Channel(asyncio.Protocol):
         self._read_ns = 0
         self.closed = False
 
-    async def send(self, request: WireRequest, exchange: Exchange) -> None:
+    def send(self, request: WireRequest, exchange: Exchange) -> asyncio.Future[None]:
+        """Send a request; the future is done once the exchange is complete."""
         self._headers.clear()
         self._body.clear()
         self._head_complete = False
         exchange.headers, exchange.body = self._headers, self._body
         self._exchange = exchange
-        self._answered = asyncio.get_running_loop().create_future()
+        answered = self._answered = self._loop.create_future()
         if self.closed:
             self.fail("reset")
         self._transport.write(request.data)
-        await self._answered
+        return answered
 
     def fail(self, kind: str) -> None:
         """End the request under way as a failure, and the connection with it."""
