@@ -94,9 +94,7 @@ def faulty(path: Path) -> Iterator[Server]:
 
 
 def timings_ms(response: httpx.Response) -> dict[str, float]:
-    return {
-        name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", response.headers["Server-Timing"])
-    }
+    return {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", response.headers["Server-Timing"])}
 
 
 # --- what it answers

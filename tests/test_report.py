@@ -279,7 +279,15 @@ def a_run(name: str) -> Run:
         environment=Environment(os="Linux", arch="x", cpu=name, cores=2, ram_bytes=2**30, python="3", versions={}),
         parts=({"items": (name,), "measured_from_ns": 0, "measured_to_ns": 10**9},),
     )
-    row = {"endpoint": name, "page": None, "kind": "request", "error": None, "status": 200, "warmup": False, "cold": False}
+    row = {
+        "endpoint": name,
+        "page": None,
+        "kind": "request",
+        "error": None,
+        "status": 200,
+        "warmup": False,
+        "cold": False,
+    }
     times = {"intended_ns": 0, "start_ns": 0, "end_ns": 10**7}
     return Run(facts, pd.DataFrame([row | times] * 100))
 

@@ -257,6 +257,8 @@ class Worker:
                 await self._sleep_until(min(thought_ns, until_ns))
                 if thought_ns >= until_ns:
                     break
+        for connection in connections:
+            connection.close()
 
     async def _sleep_until(self, at_ns: int) -> None:
         left_s = (at_ns - perf_counter_ns()) / 1e9

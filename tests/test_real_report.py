@@ -1,0 +1,97 @@
+"""Every notebook executed for real, briefly, against a real dashboard; every page opened in a real browser, offline."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from perflib.model import SCENARIOS
+from perflib.store.runs import load_run
+from perflib.store.workbook import load_target
+from perflib.summary import summarize
+from tests.browser import chromium, opened
+
+ROOT = Path(__file__).parent.parent
+MAX_PAGE_BYTES = 3_000_000
+SHOWN = ".js-line, .point, .points path, .bars path, .heatmaplayer image, .annotation"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def report(data: Path) -> Path:
+    done = subprocess.run(
+        [sys.executable, "-m", "perflib", "report", "--duration", "1.5s", "--warmup", "0.2s", "--brief", "PS-5.1"],
+        cwd=ROOT / "notebooks",
+        env={name: value for name, value in os.environ.items() if name != "PERF_API_TOKEN"}
+        | {"PERFLIB_DATA": str(data)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return data / "reports" / "latest"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def test_the_report_has_a_page_and_an_executed_notebook_for_each_scenario(report: Path) -> None:
+    for name in SCENARIOS:
+        assert (report / f"{name}.html").stat().st_size < MAX_PAGE_BYTES
+        notebook = json.loads((report / f"{name}.ipynb").read_text())
+        assert all(cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+def test_the_first_screen_of_the_index_has_the_verdict_and_the_briefs_table(report: Path, browser: Browser) -> None:
+    with opened(browser, report / "index.html") as seen:
+        assert "targets" in seen.page.inner_text(".verdict")
+        table = seen.page.locator("table").first
+        box = table.bounding_box()
+        assert box is not None
+        assert box["y"] < 900
+        for item in load_target(ROOT / "data/targets/dashboard.toml").items:
+            assert item.name in table.inner_text()
+        assert not seen.errors + seen.requests
+        links = seen.page.eval_on_selector_all("a[href]", "found => found.map(one => one.getAttribute('href'))")
+    assert {f"{name}.html" for name in SCENARIOS} <= {link.partition("#")[0] for link in links}
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_page_opens_offline_without_an_error_and_every_chart_shows_something(
+    report: Path, browser: Browser, name: str
+) -> None:
+    with opened(browser, report / f"{name}.html") as seen:
+        shown = seen.page.eval_on_selector_all(
+            ".chart", f"charts => charts.map(chart => chart.querySelectorAll('{SHOWN}').length)"
+        )
+        assert len(shown) >= 5
+        assert all(shown), shown
+        assert seen.page.eval_on_selector_all(".chart", "charts => charts.every(one => one.getAttribute('aria-label'))")
+        assert not seen.errors
+        assert not seen.requests
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_the_tables_of_a_page_show_the_figures_of_its_run(
+    report: Path, data: Path, browser: Browser, name: str
+) -> None:
+    [folder] = data.glob(f"runs/*-{name}-*")
+    run = load_run(data / "runs", folder.name)
+    assert (run.facts.brief, run.facts.sample_target) == ("PS-5.1", True)
+    with opened(browser, report / f"{name}.html") as seen:
+        text = seen.page.inner_text("main")
+    for row in summarize(run).endpoints:
+        assert row.endpoint in text
+        assert f"{row.requests:,}" in text
