@@ -21,11 +21,12 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.known_latency import ANSWERS, DELAYS_S
-from tests.benchmarks.peers import BRIEF, PERFLIB, Peer, Result, installed, markdown
+from tests.benchmarks.peers import BRIEF, PERFLIB, PERFLIB_OPEN, Peer, Result, installed, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CLOSED, OPEN = (PERFLIB, "wrk", "hey", BRIEF), (PERFLIB_OPEN, "vegeta")
 _PERCENTILES = ("p50_ms", "p95_ms", "p99_ms")
 
 
@@ -62,9 +63,11 @@ def attempt(peer: Peer, base_url: str, users: int, seconds: float) -> Trial:
     return Trial(result, httpx.get(f"{base_url}/truth").json())
 
 
-def measure(shape: str, framing: str, all_users: list[int], rounds: int) -> dict[tuple[int, str], list[Trial]]:
+def measure(
+    names: tuple[str, ...], shape: str, framing: str, all_users: list[int], rounds: int
+) -> dict[tuple[int, str], list[Trial]]:
     """All trials by users and generator; rounds interleave the generators in random order."""
-    peers, trials, order = installed(PERFLIB, "wrk", "hey", BRIEF), defaultdict(list), random.Random(1)
+    peers, trials, order = installed(*names), defaultdict(list), random.Random(1)
     with known_latency(shape, framing) as base_url:
         for _ in range(rounds):
             for users in all_users:
@@ -87,10 +90,17 @@ def row_of(users: int, name: str, trials: list[Trial]) -> list[str]:
     return [*cells, truth, f"{recorded:,} of {served:,}", f"{server:.0%}"]
 
 
-def table(shape: str, framing: str, all_users: list[int], rounds: int) -> str:
-    """The whole measurement as Markdown."""
-    head = ["users", "generator", "error at p50", "at p95", "at p99", "truth p50 / p95 / p99 (ms)"]
-    trials = measure(shape, framing, all_users, rounds)
+def table(shape: str, framing: str, all_users: list[int], rounds: int, *, at_rate: bool = False) -> str:
+    """The whole measurement as Markdown; `at_rate`: open workloads, `all_users` being rates a second."""
+    head = [
+        "requests/s" if at_rate else "users",
+        "generator",
+        "error at p50",
+        "at p95",
+        "at p99",
+        "truth p50 / p95 / p99 (ms)",
+    ]
+    trials = measure(OPEN if at_rate else CLOSED, shape, framing, all_users, rounds)
     rows = [row_of(users, name, some) for (users, name), some in trials.items()]
     return f"Accuracy, {shape} delays, framing: {framing}. Medians of {rounds} interleaved rounds.\n\n" + markdown(
         [*head, "recorded of served", "server's CPU"], rows
@@ -103,9 +113,11 @@ def main() -> int:
     parser.add_argument("--shape", choices=DELAYS_S, default="lognormal")
     parser.add_argument("--framing", choices=ANSWERS, default="length")
     parser.add_argument("--users", type=int, nargs="+", default=[1, 10, 50, 100])
+    parser.add_argument("--rates", type=int, nargs="+", help="open workloads instead, at so many requests a second")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    print(table(given.shape, given.framing, given.users, given.rounds))
+    at_rate = given.rates is not None
+    print(table(given.shape, given.framing, given.rates or given.users, given.rounds, at_rate=at_rate))
     return 0
 
 

@@ -6,6 +6,7 @@ Each gets one core: wrk one thread, hey one processor, perflib its one process. 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import resource
@@ -50,8 +51,11 @@ class Result:
 Peer = Callable[[str, int, float], Result]
 
 
-def perflib_run(url: str, users: int, seconds: float, *, checked: bool) -> Result:
-    """perflib as a user calls it; `checked`: with an expected key and a forbidden value in every body."""
+def perflib_run(url: str, users: int, seconds: float, *, checked: bool = False, at_rate: bool = False) -> Result:
+    """perflib as a user calls it; `checked`: with an expected key and a forbidden value in every body.
+
+    `at_rate`: an open workload, `users` being its rate a second.
+    """
     base, _, path = url.rpartition("/")
     content = ', content_type = "application/json", keys = ["status"], forbid = { status = "error" }' if checked else ""
     target = f'[target]\nname = "benchmark"\nbase_url = "{base}"\n[[endpoint]]\npath = "/{path}"\n'
@@ -60,8 +64,9 @@ def perflib_run(url: str, users: int, seconds: float, *, checked: bool) -> Resul
         os.environ["PERFLIB_DATA"] = folder
         file = Path(folder) / "target.toml"
         file.write_text(f"{target}expect = {{ status = 200{content} }}\n")
-        options = perflib.Options(target=str(file), users=users, duration=seconds, warmup=0)
-        run = perflib.run("light_load", options, report=lambda _: None)
+        load = {"rate": users} if at_rate else {"users": users}
+        options = perflib.Options(target=str(file), duration=seconds, warmup=0, **load)
+        run = perflib.run("steady_rate" if at_rate else "light_load", options, report=lambda _: None)
     process_cpu_s = _children_cpu_s() - before_s
     row = perflib.summarize(run).endpoints[0]
     generator = run.facts.generator
@@ -94,6 +99,15 @@ def hey(url: str, users: int, seconds: float) -> Result:
     return Result(requests, took_s, p50, p95, p99, cpu_s, cpu_s)
 
 
+def vegeta(url: str, rate: int, seconds: float) -> Result:
+    """vegeta: constant arrivals at a rate, latency from the actual start."""
+    attack = f"echo GET {url} | vegeta -cpus 1 attack -rate {rate} -duration {seconds:.0f}s | vegeta report -type json"
+    said, cpu_s = _run("sh", "-c", attack)
+    told = json.loads(said)
+    p50, p95, p99 = (told["latencies"][q] / 1e6 for q in ("50th", "95th", "99th"))
+    return Result(told["requests"], told["duration"] / 1e9, p50, p95, p99, cpu_s, cpu_s)
+
+
 def brief_script(url: str, users: int, seconds: float) -> Result:
     """The script of brief PS-5.1, its arithmetic kept."""
     results: list[tuple[int, float]] = []
@@ -119,18 +133,21 @@ def brief_script(url: str, users: int, seconds: float) -> Result:
 
 
 PERFLIB, PERFLIB_CHECKED, BRIEF = "perflib", "perflib, bodies checked", "the brief's script (httpx)"
+PERFLIB_OPEN = "perflib, Poisson arrivals"
 PEERS: dict[str, Peer] = {
-    PERFLIB: partial(perflib_run, checked=False),
+    PERFLIB: perflib_run,
+    PERFLIB_OPEN: partial(perflib_run, at_rate=True),
     PERFLIB_CHECKED: partial(perflib_run, checked=True),
     "wrk": wrk,
     "hey": hey,
+    "vegeta": vegeta,
     BRIEF: brief_script,
 }
 
 
 def installed(*names: str) -> dict[str, Peer]:
     """Those of `names` that can run here; the others are named on stdout."""
-    absent = [name for name in names if name in ("wrk", "hey") and shutil.which(name) is None]
+    absent = [name for name in names if name in ("wrk", "hey", "vegeta") and shutil.which(name) is None]
     if absent:
         print(f"Not installed, left out: {', '.join(absent)}.\n")
     return {name: PEERS[name] for name in names if name not in absent}

@@ -25,6 +25,7 @@ def main() -> int:
     print(cost.table([1, 50] if quick else [1, 50, 100], rounds, 5), flush=True)
     for shape in ("lognormal",) if quick else ("lognormal", "bimodal"):
         print(f"\n{accuracy.table(shape, 'length', [10, 50] if quick else [1, 10, 50, 100], rounds)}", flush=True)
+    print(f"\n{accuracy.table('lognormal', 'length', [50, 1000], rounds, at_rate=True)}", flush=True)
     return 0
 
 
