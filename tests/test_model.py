@@ -116,6 +116,7 @@ OPENAPI = {
     "info": {"title": "Shop"},
     "components": {
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        "parameters": {"number": {"name": "number", "in": "query", "required": True}},
         "schemas": {"Items": {"type": "object", "required": ["data", "status"]}},
     },
     "paths": {
@@ -128,6 +129,7 @@ OPENAPI = {
         },
         "/items/{id}": {"get": {"responses": {}}},
         "/search": {"get": {"parameters": [{"name": "q", "in": "query", "required": True}]}},
+        "/page": {"get": {"parameters": [{"$ref": "#/components/parameters/number"}]}},
         "/orders": {"post": {}},
         "/ping": {"get": {}},
     },

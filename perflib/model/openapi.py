@@ -23,7 +23,7 @@ def target_of(document: Any, base_url: str) -> Target:
     found = [
         {"path": path, "expect": _expect(document, item["get"])}
         for path, item in paths.items()
-        if isinstance(item, dict) and isinstance(item.get("get"), dict) and not _needs_parameters(path, item)
+        if isinstance(item, dict) and isinstance(item.get("get"), dict) and not _needs_parameters(document, path, item)
     ]
     if not found:
         raise InputError(f"{where}: has no GET without required parameters; write a target file by hand")
@@ -32,9 +32,9 @@ def target_of(document: Any, base_url: str) -> Target:
     return Target.parse(head | ({"token_env": _TOKEN_ENV} if _wants_bearer(document) else {}), where)
 
 
-def _needs_parameters(path: str, item: dict[str, Any]) -> bool:
+def _needs_parameters(document: dict[str, Any], path: str, item: dict[str, Any]) -> bool:
     parameters = [*item.get("parameters", []), *item["get"].get("parameters", [])]
-    return "{" in path or any(parameter.get("required") for parameter in parameters if isinstance(parameter, dict))
+    return "{" in path or any(_resolved(document, parameter).get("required") for parameter in parameters)
 
 
 def _wants_bearer(document: dict[str, Any]) -> bool:
