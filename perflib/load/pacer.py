@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_AWAKE_NS = 300_000
+"""The kernel's timers come up to so late: this long before an arrival the thread stays awake, yielding at each look."""
+
+
 class Pacer:
     """Calls `arrive(intended_ns)` in the event loop at each of `intended_ns` (ascending, `perf_counter_ns`)."""
 
@@ -39,9 +43,8 @@ class Pacer:
 
     def _pace(self) -> None:
         for intended_ns in self._intended_ns:
-            left_s = (intended_ns - perf_counter_ns()) / 1e9
-            if left_s > 0:
-                time.sleep(left_s)
+            while (left_ns := intended_ns - perf_counter_ns()) > 0:
+                time.sleep(max(0, left_ns - _AWAKE_NS) / 1e9)
             if self._stopped.is_set() or not self._tell(self._arrive, intended_ns):
                 return
         self._tell(self._over.set)

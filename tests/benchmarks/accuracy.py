@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -82,7 +83,7 @@ def row_of(users: int, name: str, trials: list[Trial]) -> list[str]:
     for q in _PERCENTILES:
         error_ms = median(trial.error_ms(q) for trial in trials)
         error = median(trial.error_ms(q) / trial.truth[q] for trial in trials)
-        cells.append(f"{error_ms:+.2f} ms ({error:+.1%})")
+        cells.append("insufficient" if isnan(error_ms) else f"{error_ms:+.2f} ms ({error:+.1%})")
     truth = " / ".join(f"{median(trial.truth[q] for trial in trials):.1f}" for q in _PERCENTILES)
     recorded = sum(trial.result.requests for trial in trials)
     served = sum(int(trial.truth["count"]) for trial in trials)
