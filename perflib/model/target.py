@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, PositiveFloat, PositiveInt, model_validator
 
 from perflib.model.spec import Duration, InputError, Spec
 
@@ -13,6 +13,11 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 Scalar = str | bool | int | float
+
+
+def _as_table(name: str) -> AliasChoices:
+    """The field is also read by its table's name in a target file, which is then the name in what is refused."""
+    return AliasChoices(name, _TABLES[name])
 
 
 def _check_base_url(url: str) -> str:
@@ -110,9 +115,9 @@ class Target(Spec):
     name: Annotated[str, Field(min_length=1)]
     base_url: BaseUrl
     token_env: str | None = None
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
-    pages: tuple[Page, ...] = ()
-    scenarios: dict[str, Overrides] = Field(default_factory=dict)
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
+    pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
+    scenarios: Annotated[dict[str, Overrides], Field(default_factory=dict, validation_alias=_as_table("scenario"))]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -144,7 +149,7 @@ class Target(Spec):
             raise InputError(
                 f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
             )
-        return cls.parse(head | {field: document[key] for key, field in _TABLES.items() if key in document}, where)
+        return cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""
