@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from perflib.load.engine import drive_in_process_of_its_own
-from perflib.load.worker import Outcome, Progress, Worker, new_event_loop
+from perflib.load.engine import drive_in_processes_of_their_own
+from perflib.load.progress import Beat, Beats, Progress
+from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.model import Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
 from perflib.model.openapi import target_of
 from perflib.regression import Baselines, baseline_of
@@ -29,7 +30,7 @@ from perflib.stats.percentile import percentile
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import RunFolder, list_runs
 from perflib.store.runs import load_run as load_stored_run
-from perflib.store.spool import GENERATOR_ROW, Spool
+from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from perflib.store.workbook import Workbook, load_target
 
 if TYPE_CHECKING:
@@ -109,13 +110,19 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
 async def run_async(scenario: str, options: Options) -> Run:
     """A quick look: `run` awaited in this process, whose other work may then show in the figures."""
     workbook = Workbook.find()
-    facts = _prepare(scenario, options, workbook)
+    facts = _prepare(scenario, options.model_copy(update={"workers": 1}), workbook)
     token = _token(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
-    with Spool(folder.spool) as spool, Spool(folder.path / "generator.spool", GENERATOR_ROW) as health:
+    lines, beats = Lines(), Beats()
+
+    def report(beat: Beat) -> None:
+        beats.add(0, beat)
+        lines(beats.progress())
+
+    with Spool(requests_spool(folder.path)) as spool, Spool(generator_spool(folder.path), GENERATOR_ROW) as health:
         worker = Worker(facts, token, spool, health)
         try:
-            outcome: Outcome | None = await worker.drive(Lines())
+            outcome: Outcome | None = await worker.drive(report)
         except asyncio.CancelledError:
             outcome = None
     return _keep(folder, facts, outcome)
@@ -166,7 +173,7 @@ def calibrate(duration_s: float = 0.5) -> Floor:
             environment=this_machine(),
         )
         folder = RunFolder.create(Path(scratch), facts)
-        return _floor_of(folder, drive_in_process_of_its_own(facts, folder.path, None, lambda _: None))
+        return _floor_of(folder, drive_in_processes_of_their_own(facts, folder.path, None, lambda _: None))
 
 
 def _floor_of(folder: RunFolder, outcome: Outcome | None) -> Floor:
@@ -300,7 +307,7 @@ def _measure(
     token = _token(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
     try:
-        outcome = drive_in_process_of_its_own(facts, folder.path, token, report)
+        outcome = drive_in_processes_of_their_own(facts, folder.path, token, report)
     except InputError:
         folder.remove()
         raise
@@ -336,6 +343,7 @@ def _prepare(name: str, options: Options, workbook: Workbook) -> Facts:
         target=target,
         sample_target=options.url != "" and options.url == os.environ.get(_SAMPLE_URL),
         seed=options.seed,
+        workers=options.workers,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=this_machine(),
         git_commit=_git_commit(workbook.root),

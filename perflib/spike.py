@@ -169,7 +169,7 @@ def _spike_s(ramp: Ramp) -> tuple[float, float | None]:
 
 
 def _lowest(ramp: Ramp) -> int:
-    return max(1, min(min(stage.start, stage.end) for stage in ramp.stages))
+    return max(1, int(min(min(stage.start, stage.end) for stage in ramp.stages)))
 
 
 def _band_bounds(ramp: Ramp) -> list[int]:

@@ -205,6 +205,7 @@ def environment(run: Run) -> GT:
             "Packages": ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
         },
         "Load generator": {
+            "Processes": facts.workers if facts.workers > 1 else "",
             "CPU a request": _scaled(generator["cpu_s_per_request"], 1e6, "µs"),
             "CPU share": _scaled(generator["cpu_share"], 100, "% of a core"),
             "Event-loop lag, p99": _scaled(generator["loop_lag_p99_ms"], 1, "ms"),
@@ -376,7 +377,7 @@ def _seconds(value: float) -> str:
 def _load(run: Run) -> str:
     workload = run.facts.scenario.workload
     if isinstance(workload, Open):
-        return f"{workload.rate_per_s:g} requests a second"
+        return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests a second"
     users = max(max(s.start, s.end) for s in workload.stages) if isinstance(workload, Ramp) else workload.users
     return f"{'up to ' if isinstance(workload, Ramp) else ''}{users} user{'s' if users != 1 else ''}"
 

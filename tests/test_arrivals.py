@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflib.load.arrivals import Span, intended_starts_s, spans
+from perflib.load.arrivals import Share, Span, intended_starts_s, spans
 from perflib.model import SCENARIOS, Closed, Open, Ramp, Stage
+from perflib.model.scenario import level_at
 
 STAGES = st.lists(
     st.builds(Stage, start=st.integers(0, 20), end=st.integers(0, 20), duration_s=st.integers(1, 9)), min_size=1
-)
+).filter(lambda stages: any(stage.start or stage.end for stage in stages))
 
 
 def test_constant_arrivals_come_one_every_interval() -> None:
@@ -40,6 +41,40 @@ def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None
     first, again, other = (intended_starts_s(workload, 0, 10, seed) for seed in (1, 1, 2))
     assert first.tolist() == again.tolist()
     assert first.tolist() != other.tolist()
+
+
+RATES = st.lists(
+    st.builds(Stage, start=st.floats(0, 50), end=st.floats(0, 50), duration_s=st.floats(0.1, 9)), min_size=1, max_size=5
+).filter(lambda stages: any(stage.start or stage.end for stage in stages))
+
+
+@given(RATES)
+def test_constant_arrivals_of_a_staged_rate_come_when_their_number_is_due(stages: list[Stage]) -> None:
+    length_s = sum(stage.duration_s for stage in stages)
+    workload = Open(rate_per_s=50, arrivals="constant", stages=tuple(stages))
+    starts = intended_starts_s(workload, 0.0, length_s, seed=1)
+    grid = np.linspace(0, length_s, 20_001)
+    middle_s = (grid[1:] + grid[:-1]) / 2
+    due = np.cumsum([level_at(tuple(stages), at_s) for at_s in middle_s]) * length_s / 20_000
+    assert len(starts) == pytest.approx(due[-1], abs=1.1)
+    assert np.all(np.diff(starts) >= 0)
+    assert np.interp(starts, middle_s, due) == pytest.approx(np.arange(len(starts)), abs=0.1)
+
+
+def test_poisson_arrivals_of_a_rising_rate_have_its_mean_everywhere() -> None:
+    workload = Open(rate_per_s=100, stages=(Stage(start=0, end=100, duration_s=10),))
+    starts = np.concatenate([intended_starts_s(workload, 0.0, 10.0, seed) for seed in range(300)])
+    counts = np.histogram(starts, np.arange(11))[0]
+    expected = 300 * (100 * np.arange(10) / 10 + 5)
+    assert (abs(counts - expected) < 4.5 * np.sqrt(expected)).all()
+
+
+@given(st.integers(1, 5))
+def test_the_shares_of_all_workers_are_the_whole(workers: int) -> None:
+    shares = [Share(index, workers) for index in range(workers)]
+    for number in range(20):
+        assert sum(share.holds(number) for share in shares) == 1
+    assert sum(share.part_of(20) for share in shares) == 20
 
 
 @given(STAGES, st.floats(0, 1))

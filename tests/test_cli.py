@@ -136,7 +136,7 @@ def long_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_an_interrupted_run_is_kept_printed_and_marked(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in tmp_path.glob("runs/*/requests.spool")):
+    while not any(path.stat().st_size for path in tmp_path.glob("runs/*/requests.0.spool")):
         assert time.monotonic() < deadline, "the run never began"
         time.sleep(0.1)
     time.sleep(7)

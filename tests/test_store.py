@@ -12,7 +12,7 @@ from perflib.model import InputError, Run
 from perflib.regression import baseline_of
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import RunFolder, list_runs, load_run
-from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool
+from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool, requests_spool
 from perflib.store.workbook import Workbook
 from tests.synthetic import make_run, make_target
 
@@ -43,7 +43,7 @@ def append(spool: Spool, number: int, *, item: int = 0, page: int = -1, error: i
 
 def recorded(tmp_path: Path, rows: int) -> RunFolder:
     folder = RunFolder.create(tmp_path, FACTS)
-    with Spool(folder.spool) as spool:
+    with Spool(requests_spool(folder.path)) as spool:
         for number in range(rows):
             append(spool, number, flags=WARMUP if number < 10 else 0)
     return folder
@@ -63,7 +63,7 @@ def test_a_sealed_run_reads_with_plain_pandas(tmp_path: Path) -> None:
 
 def test_names_of_endpoints_pages_kinds_and_errors_are_those_of_the_target(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, FACTS)
-    with Spool(folder.spool) as spool:
+    with Spool(requests_spool(folder.path)) as spool:
         append(spool, 0, item=1, page=2, error=2)
         append(spool, 1, item=2)
     folder.seal(FACTS)
@@ -75,9 +75,9 @@ def test_names_of_endpoints_pages_kinds_and_errors_are_those_of_the_target(tmp_p
 @pytest.mark.parametrize("torn_bytes", [0, 1, REQUEST_ROW.itemsize - 1])
 def test_a_torn_last_row_is_left_out_and_the_others_are_kept(tmp_path: Path, torn_bytes: int) -> None:
     folder = recorded(tmp_path, 100)
-    with folder.spool.open("ab") as file:
+    with requests_spool(folder.path).open("ab") as file:
         file.write(b"x" * torn_bytes)
-    assert len(read_spool(folder.spool)) == 100
+    assert len(read_spool(requests_spool(folder.path))) == 100
 
 
 def test_a_run_under_way_can_be_read(tmp_path: Path) -> None:

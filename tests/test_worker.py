@@ -16,11 +16,12 @@ import pytest
 
 from perflib import Options, session
 from perflib.load import worker as driving
-from perflib.load.worker import Outcome, Progress, Worker, new_event_loop
+from perflib.load.progress import Beat, Progress
+from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.model import Closed, Endpoint, Expect, Facts, InputError, Page, Scenario, Target
 from perflib.model.run import Run
 from perflib.store.runs import RunFolder, list_runs, load_run
-from perflib.store.spool import GENERATOR_ROW, Spool
+from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from tests.servers import Do, answer, answering, closed_port, scripted
 
 OK = answer()
@@ -44,7 +45,7 @@ class Driven:
     """A run driven in this process."""
 
     def __init__(self, folder: Path, facts: Facts, stop_after_s: float | None = None) -> None:
-        self.progress: list[Progress] = []
+        self.progress: list[Beat] = []
         self.facts, self.folder = facts, RunFolder.create(folder, facts)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             self.outcome: Outcome = runner.run(self._drive(stop_after_s))
@@ -54,7 +55,8 @@ class Driven:
         self.pages = self.rows[self.rows["kind"] == "page"]
 
     async def _drive(self, stop_after_s: float | None) -> Outcome:
-        with Spool(self.folder.spool) as spool, Spool(self.folder.path / "generator.spool", GENERATOR_ROW) as health:
+        path = self.folder.path
+        with Spool(requests_spool(path)) as spool, Spool(generator_spool(path), GENERATOR_ROW) as health:
             worker = Worker(self.facts, None, spool, health)
             if stop_after_s is not None:
                 asyncio.get_running_loop().call_later(stop_after_s, worker.stop)

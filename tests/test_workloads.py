@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,63 @@ def test_a_ramp_has_at_any_time_the_users_its_level_asks_for(data: Path) -> None
         assert min(levels) - 1 <= users <= max(levels) + 1
 
 
+def test_several_workers_send_the_very_arrivals_of_one(data: Path) -> None:
+    runs = [
+        drive(
+            data, "steady_rate", lambda _: (0.02, OK), rate=200, duration="2s", warmup="0.5s", seed=3, workers=workers
+        )
+        for workers in (1, 3)
+    ]
+    alone, shared = (np.sort(run.requests["intended_ns"] - run.facts.parts[0].measured_from_ns) for run in runs)
+    assert np.array_equal(alone, shared)
+    assert runs[1].facts.workers == 3
+    assert runs[1].facts.parts[0].duration_s == pytest.approx(2.0, abs=1e-6)
+    health = pd.read_parquet(data / "runs" / runs[1].facts.run_id / "generator.parquet")
+    assert set(health["worker"]) == {0, 1, 2}
+
+
+def test_several_workers_share_the_users_and_lose_no_request(data: Path) -> None:
+    with answering(lambda _: (0.01, OK)) as server:
+        run = perflib.run(
+            "light_load",
+            Options(target=target_file(data, server.url), users=5, duration=1.0, warmup=0.2, workers=2),
+        )
+    assert set(run.requests["user"]) == {0, 1, 2, 3, 4}
+    assert len(run.requests) == len(server.requests) == run.facts.generator.requests
+    assert summarize(run).requests.completed == summarize(run).requests.scheduled > 50
+    assert run.requests["end_ns"].is_monotonic_increasing
+
+
+def test_a_rate_that_goes_in_stages_is_offered_as_they_say(data: Path) -> None:
+    run = drive(data, "steady_rate", OK, stages="20-20:1s, 20-200:1s, 200-200:1s", arrivals="constant", warmup="0.5s")
+    [part] = run.facts.parts
+    due_s = (run.requests["intended_ns"] - part.measured_from_ns) / 1e9
+    assert np.histogram(due_s, [-0.5, 0, 1, 2, 3])[0].tolist() == pytest.approx([10, 20, 110, 200], abs=1)
+    assert run.facts.duration_s == pytest.approx(3.0, abs=1e-6)
+
+
+def test_stages_of_users_may_stand_in_the_target_file(data: Path) -> None:
+    with answering(lambda _: (0.02, OK)) as server:
+        path = Path(target_file(data, server.url))
+        path.write_text(path.read_text() + '[scenario.light_load]\nstages = ["1-1:1s", "4-4:1s"]\n')
+        run = perflib.run("light_load", Options(target=str(path)))
+    at_s = (run.requests["start_ns"] - run.facts.parts[0].measured_from_ns) / 1e9
+    assert run.requests.loc[at_s.between(-1, 0.9), "user"].nunique() == 1
+    assert run.requests.loc[at_s.between(1.2, 1.9), "user"].nunique() == 4
+
+
+def test_the_first_success_of_an_endpoint_is_cold_and_kept_out_of_its_percentiles(data: Path) -> None:
+    answers = itertools.chain([(0.0, BROKEN), (0.5, OK)], itertools.repeat((0.0, OK)))
+    run = drive(data, "light_load", lambda _: next(answers), users=1, duration="1s", warmup="0s")
+    assert run.requests["cold"].tolist()[:3] == [False, True, False]
+    assert run.requests["cold"].sum() == 1
+    [row] = summarize(run).endpoints
+    assert row.max_ms is not None
+    assert row.cold.max_ms is not None
+    assert row.max_ms < 500 <= row.cold.max_ms == row.first_ms
+    assert row.errors == 1
+
+
 @pytest.mark.parametrize(("answers", "status"), [(OK, 0), (BROKEN, 1)])
 def test_a_5xx_at_the_steady_rate_is_a_finding(data: Path, answers: bytes, status: int) -> None:
     with answering(answers) as server:
@@ -129,6 +187,12 @@ def test_a_5xx_at_the_steady_rate_is_a_finding(data: Path, answers: bytes, statu
         ("steady_rate", {"users": 5}, "--users: steady_rate is an open workload"),
         ("light_load", {"rate": 5}, "--rate: light_load is a closed workload"),
         ("spike", {"max_connections": 5}, "--max-connections: spike is a closed workload"),
+        ("spike", {"arrivals": "constant"}, "--arrivals: spike is a closed workload"),
+        ("steady_rate", {"think_time": 1}, "--think-time: steady_rate is an open workload"),
+        ("baseline", {"stages": "1-2:3s"}, "--stages: baseline measures each endpoint alone"),
+        ("baseline", {"workers": 2, "users": 5}, "--workers: baseline measures each endpoint alone"),
+        ("light_load", {"workers": 3, "users": 2}, "--workers 3: more than the 2 users"),
+        ("spike", {"stages": "1.5-2:3s"}, "--stages: stages: users are whole numbers"),
     ],
 )
 def test_an_option_of_the_other_kind_of_workload_is_refused(
@@ -139,9 +203,9 @@ def test_an_option_of_the_other_kind_of_workload_is_refused(
 
 
 def test_a_run_whose_generator_was_overloaded_is_invalid_and_says_why() -> None:
-    sound = Generator(cpu_s=3.0, wall_s=10.0, loop_lag_p99_ms=2.0, schedule_lag_p99_ms=1.0)
+    sound = Generator(busiest_share=0.3, loop_lag_p99_ms=2.0, schedule_lag_p99_ms=1.0)
     assert sound.invalid_reasons() == ()
-    assert "97%" in sound.model_copy(update={"cpu_s": 9.7}).invalid_reasons()[0]
+    assert "97%" in sound.model_copy(update={"busiest_share": 0.97}).invalid_reasons()[0]
     assert "event loop" in sound.model_copy(update={"loop_lag_p99_ms": 40.0}).invalid_reasons()[0]
     assert "schedule" in sound.model_copy(update={"schedule_lag_p99_ms": 40.0}).invalid_reasons()[0]
 

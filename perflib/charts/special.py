@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from perflib.model import Run
+    from perflib.model.scenario import Stages
     from perflib.spike import LoadBand, Recovery
 
     Floats = NDArray[np.float64]
@@ -136,7 +137,13 @@ def rates(run: Run) -> go.Figure:
             figure.add_scatter(x=middles[shown], y=per_s[shown], name=name, **style, **hover)
     shade(figure, warmups_s(run, rows))
     workload = run.facts.scenario.workload
-    if isinstance(workload, Open):
+    if isinstance(workload, Open) and workload.stages:
+        begin_s = run.facts.parts[0].measured_from_ns / 1e9 if run.facts.parts else 0.0
+        at_s = begin_s + _stage_corners_s(workload.stages)
+        levels = [level for stage in workload.stages for level in (stage.start, stage.end)]
+        hover = {"hovertemplate": "offered: %{y:,.4~r}/s<extra></extra>"}
+        figure.add_scatter(x=at_s, y=levels, name="offered", line={"color": QUIET, "width": 1, "dash": "dash"}, **hover)
+    elif isinstance(workload, Open):
         label = {"annotation_text": f"offered: {workload.rate_per_s:g}/s", "annotation_position": "top right"}
         figure.add_hline(y=workload.rate_per_s, line={"color": QUIET, "width": 1, "dash": "dash"}, **label)
     figure.update_layout(hovermode="x unified")
@@ -286,3 +293,9 @@ def _mark_band(figure: go.Figure, found: Recovery, end_s: float) -> None:
             row=1,
             col=1,
         )
+
+
+def _stage_corners_s(stages: Stages) -> Floats:
+    """Begin and end of each stage, from the first one's begin; shape (2 x stages,)."""
+    ends_s = np.cumsum([stage.duration_s for stage in stages])
+    return np.column_stack([np.concatenate([[0.0], ends_s[:-1]]), ends_s]).ravel()

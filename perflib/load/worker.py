@@ -1,7 +1,8 @@
 """The worker: virtual users that drive a target and record every request. `python -m perflib.load.worker` is one.
 
-Protocol of the process: one JSON line on stdin is the order; a second line, or the end of stdin, asks it to stop.
-On stdout, one JSON line a second is its progress; the last one is the outcome.
+Protocol of the process: one JSON line on stdin is the order, answered by "ready"; the next line is the run's origin,
+which all workers of a run share; a line more, or the end of stdin, asks it to stop. On stdout, one JSON line a second
+is its beat; the last one is the outcome.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
-import math
 import os
 import resource
 import sys
@@ -23,16 +24,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.load.answer import Judge, Sampler
-from perflib.load.arrivals import Span, intended_starts_s, spans
+from perflib.load.arrivals import WHOLE, Share, Span, intended_starts_s, spans
 from perflib.load.mix import walk
 from perflib.load.pacer import Pacer
+from perflib.load.progress import Beat
 from perflib.load.wire import Address, Connection, Exchange, WireRequest, encode, resolve
 from perflib.model import ERROR_KINDS, Facts, InputError, Page
 from perflib.model.run import Generator, Part
 from perflib.model.scenario import Closed, Open
 from perflib.stats.histogram import LogHistogram
-from perflib.stats.percentile import percentile
-from perflib.store.spool import COLD, GENERATOR_ROW, RETRIED, WARMUP, Spool
+from perflib.store.spool import COLD, GENERATOR_ROW, RETRIED, WARMUP, Spool, generator_spool, requests_spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,20 +45,6 @@ _PAUSE_AFTER_CONNECT_ERROR_S = 0.1
 _STOP_GRACE_S = 2.0
 _WINDOW = 2000
 _ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One second of a run, as it goes."""
-
-    elapsed_s: float
-    planned_s: float
-    doing: str
-    requests: int
-    errors: int
-    rate_per_s: float
-    p50_ms: float | None
-    p95_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -103,10 +90,10 @@ class _Watched:
 
 
 class Worker:
-    """Drives one run."""
+    """Drives a run, or its share of one."""
 
-    def __init__(self, facts: Facts, token: str | None, spool: Spool, health: Spool) -> None:
-        self._facts, self._scenario = facts, facts.scenario
+    def __init__(self, facts: Facts, token: str | None, spool: Spool, health: Spool, share: Share = WHOLE) -> None:
+        self._facts, self._scenario, self._share = facts, facts.scenario, share
         self._spool, self._health = spool, health
         target = facts.target
         self._items = target.items
@@ -115,6 +102,7 @@ class Worker:
         self._sampler = Sampler()
         self._judges = [Judge(endpoint, self._sampler) for endpoint in target.endpoints]
         self._connections: list[Connection] = []
+        self._at_work = 0
         self._stop = asyncio.Event()
         self._origin_ns = 0
         self._stretch = _Stretch((), 0, 0)
@@ -122,22 +110,27 @@ class Worker:
         self._window: list[float] = []
         self._watched = _Watched()
 
-    async def drive(self, report: Callable[[Progress], None]) -> Outcome:
-        """Run the scenario to its end, or until `stop`."""
+    async def drive(self, report: Callable[[Beat], None], origin_ns: int | None = None) -> Outcome:
+        """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         address = await resolve(self._facts.target.base_url)
-        self._origin_ns = perf_counter_ns()
+        self._origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = _cpu_s()
         watch = asyncio.create_task(self._watch(report))
+        parts: list[Part] = []
         try:
-            parts = [await self._drive_part(items, address) for items in self._plan() if not self._stop.is_set()]
+            for items in self._plan():
+                if not self._stop.is_set():
+                    parts.append(await self._drive_part(items, address, begin_ns))
+                    begin_ns = perf_counter_ns()
         finally:
             watch.cancel()
         self._spool.flush()
         return Outcome(
             parts=tuple(parts),
             generator=Generator(
-                cpu_s=_cpu_s() - cpu_from_s,
-                wall_s=(perf_counter_ns() - self._origin_ns) / 1e9,
+                cpu_s=(used_s := _cpu_s() - cpu_from_s),
+                wall_s=(wall_s := (perf_counter_ns() - self._origin_ns) / 1e9),
+                busiest_share=used_s / wall_s if wall_s else 0.0,
                 requests=self._recorded,
                 loop_lag_p99_ms=self._watched.loop_lag.percentile(0.99),
                 schedule_lag_p99_ms=self._watched.schedule_lag.percentile(0.99),
@@ -156,16 +149,17 @@ class Worker:
         taken = tuple(self._index[item.name] for item in self._scenario.takes(self._facts.target))
         return [(index,) for index in taken] if self._scenario.isolated else [taken]
 
-    async def _drive_part(self, items: tuple[int, ...], address: Address) -> Part:
+    async def _drive_part(self, items: tuple[int, ...], address: Address, begin_ns: int) -> Part:
         workload = self._scenario.workload
-        measured_from_ns = perf_counter_ns() + int(self._scenario.warmup_s * 1e9)
+        measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
         until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
         self._stretch = _Stretch(items, measured_from_ns, until_ns)
         if isinstance(workload, Open):
             await self._drain([asyncio.create_task(self._offer(workload, address))])
         else:
             at_work = spans(workload, self._scenario.warmup_s, self._scenario.duration_s)
-            await self._drain([asyncio.create_task(self._visit_all(span, address)) for span in at_work])
+            mine = [span for span in at_work if self._share.holds(span.user)]
+            await self._drain([asyncio.create_task(self._visit_all(span, address)) for span in mine])
         ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
         return Part(
             items=tuple(self._items[index].name for index in items),
@@ -192,30 +186,33 @@ class Worker:
 
     async def _offer(self, workload: Open, address: Address) -> None:
         """An open workload: each arrival takes an idle connection, or a new one; beyond the bound it is dropped."""
-        stretch, scenario = self._stretch, self._scenario
+        stretch, scenario, share = self._stretch, self._scenario, self._share
         starts_s = intended_starts_s(workload, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
-        steps = self._walk(0)
-        limit = scenario.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
+        intended_ns = (stretch.measured_from_ns + starts_s * 1e9).astype(np.int64)
+        steps = itertools.islice(self._walk(0), share.index, None, share.of)
+        limit = share.part_of(scenario.most_connections(workload))
         idle: list[tuple[int, Connection]] = []
         under_way: set[asyncio.Task[None]] = set()
 
-        async def serve(index: int, intended_ns: int, number: int, connection: Connection) -> None:
-            await self._request(index, -1, number, connection, intended_ns)
+        async def serve(index: int, due_ns: int, number: int, connection: Connection) -> None:
+            await self._request(index, -1, number, connection, due_ns)
             idle.append((number, connection))
 
-        def arrive(intended_ns: int) -> None:
+        def arrive(due_ns: int) -> None:
             index = next(steps)
             if not idle and len(self._connections) >= limit:
-                self._record(Exchange(-1, error="dropped"), index, -1, -1, intended_ns)
+                self._record(Exchange(-1, error="dropped"), index, -1, -1, due_ns)
                 return
             if not idle:
+                number = len(self._connections) * share.of + share.index
                 self._connections.append(Connection(address, scenario.timeout_s))
-                idle.append((len(self._connections) - 1, self._connections[-1]))
-            task = asyncio.create_task(serve(index, intended_ns, *idle.pop()))
+                idle.append((number, self._connections[-1]))
+            task = asyncio.create_task(serve(index, due_ns, *idle.pop()))
             under_way.add(task)
+            self._at_work = len(under_way)
             task.add_done_callback(under_way.discard)
 
-        pacer = Pacer((stretch.measured_from_ns + starts_s * 1e9).astype(np.int64).tolist(), arrive)
+        pacer = Pacer(intended_ns[share.index :: share.of].tolist(), arrive)
         stopping = asyncio.create_task(self._stop.wait())
         stopping.add_done_callback(lambda _: pacer.stop())
         await pacer.run()
@@ -241,6 +238,7 @@ class Worker:
         steps = self._walk(span.user)
         workload, enough = self._scenario.workload, self._scenario.enough_successes
         think_time_s = workload.think_time_s if isinstance(workload, Closed) else 0.0
+        self._at_work += 1
         while not self._stop.is_set() and perf_counter_ns() < until_ns:
             if enough is not None and stretch.successes >= enough:
                 break
@@ -257,6 +255,7 @@ class Worker:
                 await self._sleep_until(min(thought_ns, until_ns))
                 if thought_ns >= until_ns:
                     break
+        self._at_work -= 1
         for connection in connections:
             connection.close()
 
@@ -322,7 +321,7 @@ class Worker:
             if len(self._window) < _WINDOW:
                 self._window.append((exchange.end_ns - exchange.start_ns) / 1e6)
 
-    async def _watch(self, report: Callable[[Progress], None]) -> None:
+    async def _watch(self, report: Callable[[Beat], None]) -> None:
         """Every tick: measure the loop's own lag and end what took too long; every second: flush and report."""
         tick = last_count = 0
         second_ns, cpu_s = perf_counter_ns(), _cpu_s()
@@ -340,7 +339,7 @@ class Worker:
                 late = self._watched.worst_of_second()
                 self._health.append(now_ns - self._origin_ns, used_s / wall_s, *late, self._recorded)
                 self._flush()
-                report(self._progress(now_ns, (self._recorded - last_count) / wall_s))
+                report(self._beat(now_ns, (self._recorded - last_count) / wall_s))
                 last_count, second_ns, cpu_s = self._recorded, now_ns, cpu_s + used_s
                 self._window.clear()
 
@@ -348,19 +347,20 @@ class Worker:
         self._spool.flush()
         self._health.flush()
 
-    def _progress(self, now_ns: int, rate_per_s: float) -> Progress:
-        window = np.array(self._window)
+    def _beat(self, now_ns: int, rate_per_s: float) -> Beat:
+        times_ms = LogHistogram()
+        times_ms.add_all(np.array(self._window))
         names = [self._items[index].name for index in self._stretch.items]
         per_part_s = self._scenario.warmup_s + self._scenario.duration_s
-        return Progress(
+        return Beat(
             elapsed_s=(now_ns - self._origin_ns) / 1e9,
             planned_s=per_part_s * len(self._plan()),
             doing=names[0] if len(names) == 1 else f"{len(names)} endpoints and pages",
+            users=self._at_work,
             requests=self._recorded,
             errors=self._errors,
             rate_per_s=rate_per_s,
-            p50_ms=percentile(window, 0.50),
-            p95_ms=percentile(window, 0.95),
+            times_ms=times_ms.bins(),
         )
 
 
@@ -399,14 +399,19 @@ def _say(kind: str, content: object) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _serve(facts: Facts, folder: Path) -> Outcome:
+async def _serve(order: Order) -> Outcome:
+    facts, folder = order.facts, order.folder
     token = os.environ.get(facts.target.token_env) if facts.target.token_env else None
     loop = asyncio.get_running_loop()
     with (
-        Spool(folder / "requests.spool") as spool,
-        Spool(folder / "generator.spool", GENERATOR_ROW) as health,
+        Spool(requests_spool(folder, order.share.index)) as spool,
+        Spool(generator_spool(folder, order.share.index), GENERATOR_ROW) as health,
     ):
-        worker = Worker(facts, token, spool, health)
+        worker = Worker(facts, token, spool, health, order.share)
+        _say("ready", True)
+        origin = sys.stdin.readline().strip()
+        if not origin.isdigit():
+            raise KeyboardInterrupt
 
         def wait_for_stop() -> None:
             sys.stdin.readline()
@@ -414,21 +419,41 @@ async def _serve(facts: Facts, folder: Path) -> Outcome:
                 loop.call_soon_threadsafe(worker.stop)
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
-        return await worker.drive(lambda progress: _say("progress", asdict(progress)))
+        return await worker.drive(lambda beat: _say("beat", asdict(beat)), int(origin))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is asked to do; `folder` takes its spools."""
+
+    facts: Facts
+    folder: Path
+    share: Share
+
+    def as_line(self) -> str:
+        """The order as the line of JSON that `from_line` reads."""
+        facts = self.facts.model_dump(mode="json")
+        return json.dumps({"facts": facts, "folder": str(self.folder), "share": asdict(self.share)})
+
+    @classmethod
+    def from_line(cls, line: str) -> Order:
+        said = json.loads(line)
+        return cls(Facts.model_validate(said["facts"]), Path(said["folder"]), Share(**said["share"]))
 
 
 def main() -> int:
     """Carry one order out."""
-    order = json.loads(sys.stdin.readline())
-    facts = Facts.model_validate(order["facts"])
+    order = Order.from_line(sys.stdin.readline())
     gc.collect()
     gc.freeze()
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            outcome = runner.run(_serve(facts, Path(order["folder"])))
+            outcome = runner.run(_serve(order))
     except InputError as error:
         _say("input_error", str(error))
         return 2
+    except KeyboardInterrupt:
+        return 130
     parts = [part.model_dump() for part in outcome.parts]
     _say("outcome", {"parts": parts, "generator": outcome.generator.model_dump(), "stopped": outcome.stopped})
     return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from perflib.model.scenario import (
     SCENARIOS,
@@ -15,13 +15,24 @@ from perflib.model.scenario import (
     Profile,
     Ramp,
     Scenario,
+    Stages,
     Workload,
     default_warmup_s,
+    highest,
+    scaled,
 )
 from perflib.model.spec import InputError, Spec
 
 if TYPE_CHECKING:
     from perflib.model.target import Overrides, Target
+
+
+def _listed(stages: Any) -> Any:
+    return [part for part in stages.split(",") if part.strip()] if isinstance(stages, str) else stages
+
+
+def _is_left_open(value: object) -> bool:
+    return value in (None, ())
 
 
 class Options(Spec):
@@ -39,8 +50,15 @@ class Options(Spec):
     users: PositiveInt | None = None
     rate: PositiveFloat | None = None
     """Arrivals per second, of an open workload."""
+    arrivals: Literal["poisson", "constant"] | None = None
     max_connections: PositiveInt | None = None
     """Of an open workload; arrivals beyond it are dropped."""
+    think_time: NonNegativeDuration | None = None
+    """Of a user, from an answer to its next request."""
+    stages: Annotated[Stages, BeforeValidator(_listed)] = ()
+    """Of users or of the rate: "5-5:15s, 5-100:10s, 100-100:30s"."""
+    workers: PositiveInt = 1
+    """Processes that drive the load, each its share of the users or arrivals."""
     duration: PositiveDuration | None = None
     warmup: NonNegativeDuration | None = None
     timeout: PositiveDuration | None = None
@@ -63,19 +81,27 @@ class Options(Spec):
         if unknown is not None:
             raise InputError(f"scenario {unknown!r}: unknown; choose one of {', '.join(SCENARIOS)}")
         self._check_endpoints(target)
-        return self._over(target.scenarios.get(name))._apply(SCENARIOS[name][self.profile])
+        chosen = SCENARIOS[name][self.profile]
+        return self._over(target.scenarios.get(name), chosen)._apply(chosen)
 
-    def _over(self, overrides: Overrides | None) -> Options:
+    def _over(self, overrides: Overrides | None, chosen: Scenario) -> Options:
         """These options, what they leave open filled in from a target's own numbers."""
         if overrides is None:
             return self
-        said = overrides.model_dump(exclude_none=True, exclude={"duration"} if self.profile == "quick" else None)
-        return self.model_copy(update={key: value for key, value in said.items() if getattr(self, key) is None})
+        quick = self.profile == "quick"
+        said = {
+            name: value for name, value in overrides if not (_is_left_open(value) or (quick and name == "duration"))
+        }
+        if quick and overrides.stages and not self.stages:
+            said["duration"] = chosen.duration_s
+        return self.model_copy(update={key: value for key, value in said.items() if _is_left_open(getattr(self, key))})
 
     def _apply(self, chosen: Scenario) -> Scenario:
         workload = self._workload(chosen)
-        duration_s = self.duration or chosen.duration_s
-        warmup_s = chosen.warmup_s if self.duration is None else default_warmup_s(duration_s)
+        staged_s = sum(stage.duration_s for stage in self.stages)
+        duration_s = self.duration or staged_s or chosen.duration_s
+        warmup_s = chosen.warmup_s if duration_s == chosen.duration_s else default_warmup_s(duration_s)
+        self._check_workers(chosen, workload)
         return chosen.model_copy(
             update={
                 "workload": workload,
@@ -93,15 +119,47 @@ class Options(Spec):
             if name not in known:
                 raise InputError(f"--endpoint {name!r}: not in target {target.name!r}; it has {', '.join(known)}")
 
+    def _check_workers(self, chosen: Scenario, workload: Workload) -> None:
+        """Every worker needs a user, or a connection of its own."""
+        shares = self.max_connections or self.workers
+        if not isinstance(workload, Open):
+            shares = workload.most_users if isinstance(workload, Ramp) else workload.users
+        if self.workers > 1 and chosen.isolated:
+            raise InputError(f"--workers: {chosen.name} measures each endpoint alone; leave it out")
+        if self.workers > shares:
+            raise InputError(f"--workers {self.workers}: more than the {shares} users or connections; use fewer")
+
     def _workload(self, chosen: Scenario) -> Workload:
-        workload = chosen.workload
-        if isinstance(workload, Open):
-            if self.users is not None:
-                raise InputError(f"--users: {chosen.name} is an open workload; use --rate")
-            return workload if self.rate is None else workload.model_copy(update={"rate_per_s": self.rate})
-        for name, value in (("--rate", self.rate), ("--max-connections", self.max_connections)):
+        if isinstance(chosen.workload, Open):
+            return self._open(chosen, chosen.workload)
+        for name, value in (
+            ("--rate", self.rate),
+            ("--max-connections", self.max_connections),
+            ("--arrivals", self.arrivals),
+        ):
             if value is not None:
                 raise InputError(f"{name}: {chosen.name} is a closed workload; use --users")
-        if isinstance(workload, Ramp):
-            return workload.scaled(self.users, self.duration)
-        return workload if self.users is None else Closed(users=self.users)
+        if self.stages and chosen.isolated:
+            raise InputError(f"--stages: {chosen.name} measures each endpoint alone; leave it out")
+        if self.stages or isinstance(chosen.workload, Ramp):
+            return self._ramp(chosen)
+        workload = chosen.workload
+        return Closed(users=self.users or workload.users, think_time_s=self.think_time or workload.think_time_s)
+
+    def _open(self, chosen: Scenario, workload: Open) -> Open:
+        for name, value in (("--users", self.users), ("--think-time", self.think_time)):
+            if value is not None:
+                raise InputError(f"{name}: {chosen.name} is an open workload; use --rate")
+        stages = self.stages or workload.stages
+        if stages:
+            stages = scaled(stages, self.rate, self.duration)
+        rate = highest(stages) if stages else self.rate or workload.rate_per_s
+        return Open.parse(
+            {"rate_per_s": rate, "arrivals": self.arrivals or workload.arrivals, "stages": stages}, "--stages"
+        )
+
+    def _ramp(self, chosen: Scenario) -> Ramp:
+        if self.think_time is not None:
+            raise InputError(f"--think-time: {chosen.name} is a ramp of users, who do not pause; leave it out")
+        stages = self.stages or (chosen.workload.stages if isinstance(chosen.workload, Ramp) else ())
+        return Ramp.parse({"stages": scaled(stages, self.users, self.duration)}, "--stages")

@@ -10,6 +10,8 @@ from perflib.model.spec import Spec
 from perflib.model.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
@@ -51,7 +53,10 @@ class Generator(Spec):
     """What the load generator knows of itself, over the whole run."""
 
     cpu_s: float = 0.0
+    """Of all workers."""
     wall_s: float = 0.0
+    busiest_share: float = 0.0
+    """Of a core, that the busiest worker used."""
     requests: int = 0
     loop_lag_p99_ms: float | None = None
     """How late the event loop ran a timer: what the instrument may have added to a latency."""
@@ -68,11 +73,30 @@ class Generator(Spec):
 
     def invalid_reasons(self) -> tuple[str, ...]:
         """Why a run of this generator measured itself rather than the target; empty for a valid one."""
-        share = self.cpu_s / self.wall_s if self.wall_s else 0.0
+        share = self.busiest_share
         lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
         late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
         saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
         return tuple(f"the load generator was overloaded: {reason}" for reason in saturated + late)
+
+    @classmethod
+    def of_all(cls, workers: Sequence[Generator]) -> Generator:
+        """The workers of a run as one: work adds up, a lag is that of the worst."""
+
+        def worst(lags: list[float | None]) -> float | None:
+            return max((lag for lag in lags if lag is not None), default=None)
+
+        return cls(
+            cpu_s=sum(one.cpu_s for one in workers),
+            wall_s=max(one.wall_s for one in workers),
+            busiest_share=max(one.busiest_share for one in workers),
+            requests=sum(one.requests for one in workers),
+            loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
+            schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
+            retries=sum(one.retries for one in workers),
+            bodies_checked=sum(one.bodies_checked for one in workers),
+            bodies_parsed=sum(one.bodies_parsed for one in workers),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The generator block of `perflib run --json`."""
@@ -100,6 +124,8 @@ class Facts(Spec):
     sample_target: bool = False
     """True where the workbook started its own sample dashboard."""
     seed: int
+    workers: int = 1
+    """Processes that drove the load."""
     started_at: str
     finished_at: str | None = None
     environment: Environment

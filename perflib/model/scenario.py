@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from perflib.model.spec import Duration, Spec
 
@@ -24,27 +26,89 @@ class Closed(Spec):
     think_time_s: Annotated[NonNegativeFloat, Field(exclude_if=lambda value: value == 0)] = 0.0
 
 
+_STAGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*:\s*(\S+)\s*")
+
+
+class Stage(Spec):
+    """A stretch of a load: its level (users, or requests a second) goes linearly from `start` to `end`.
+
+    >>> Stage.model_validate("5-100:10s")
+    Stage(start=5, end=100, duration_s=10.0)
+    """
+
+    start: NonNegativeInt | NonNegativeFloat
+    end: NonNegativeInt | NonNegativeFloat
+    duration_s: PositiveDuration
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        if not isinstance(data, str):
+            return data
+        match = _STAGE.fullmatch(data)
+        if match is None:
+            raise ValueError(f"{data!r} is not a stage; write 5-100:10s for a level from 5 to 100 within 10 s")
+        start, end = (float(level) if "." in level else int(level) for level in match.groups()[:2])
+        return {"start": start, "end": end, "duration_s": match[3]}
+
+
+Stages = tuple[Stage, ...]
+
+
+def level_at(stages: Stages, at_s: float) -> float:
+    """The level that stages ask for at a moment from their start: linear within a stage, the last one's end after it.
+
+    start ──╱── end     level(t) = start + (end - start) · t / duration
+    """
+    for stage in stages:
+        if at_s < stage.duration_s:
+            return stage.start + (stage.end - stage.start) * max(at_s, 0.0) / stage.duration_s
+        at_s -= stage.duration_s
+    return float(stages[-1].end)
+
+
+def highest(stages: Stages) -> int | float:
+    """The highest level of stages."""
+    return max(max(stage.start, stage.end) for stage in stages)
+
+
+def scaled(stages: Stages, peak: float | None, duration_s: float | None) -> Stages:
+    """The same shape with another peak, another length, or both. The other levels stay below the new peak."""
+    times = 1.0 if duration_s is None else duration_s / sum(stage.duration_s for stage in stages)
+    was = highest(stages)
+
+    def level(of: float) -> float:
+        return of if peak is None else peak if of == was else min(of, peak)
+
+    return tuple(
+        Stage(start=level(stage.start), end=level(stage.end), duration_s=stage.duration_s * times) for stage in stages
+    )
+
+
 class Open(Spec):
     """An open workload: requests arrive at a rate, whether or not earlier ones were answered."""
 
     kind: Literal["open"] = "open"
     rate_per_s: PositiveFloat
+    """The highest rate, where it goes in stages."""
     arrivals: Literal["poisson", "constant"] = "poisson"
-
-
-class Stage(Spec):
-    """A stretch of a ramp: the number of users goes linearly from `start` to `end`."""
-
-    start: NonNegativeInt
-    end: NonNegativeInt
-    duration_s: PositiveDuration
+    stages: Annotated[Stages, Field(exclude_if=lambda stages: not stages)] = ()
+    """Of the rate; none: it stays."""
 
 
 class Ramp(Spec):
     """A closed workload whose number of users changes in stages."""
 
     kind: Literal["ramp"] = "ramp"
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[Stages, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _whole_users(self) -> Self:
+        if not all(isinstance(level, int) for stage in self.stages for level in (stage.start, stage.end)):
+            raise ValueError("stages: users are whole numbers")
+        if not self.most_users:
+            raise ValueError("stages: no user in any of them")
+        return self
 
     @property
     def duration_s(self) -> float:
@@ -52,32 +116,11 @@ class Ramp(Spec):
 
     @property
     def most_users(self) -> int:
-        return max(max(stage.start, stage.end) for stage in self.stages)
+        return int(highest(self.stages))
 
     def users_at(self, at_s: float) -> float:
-        """How many users the ramp asks for at a moment from its start: linear within a stage.
-
-        start ──╱── end     level(t) = start + (end - start) · t / duration
-        """
-        for stage in self.stages:
-            if at_s < stage.duration_s:
-                return stage.start + (stage.end - stage.start) * max(at_s, 0.0) / stage.duration_s
-            at_s -= stage.duration_s
-        return float(self.stages[-1].end)
-
-    def scaled(self, most_users: int | None, duration_s: float | None) -> Ramp:
-        """The same shape with another peak, another length, or both. The other levels stay below the new peak."""
-        times = 1.0 if duration_s is None else duration_s / self.duration_s
-        peak = self.most_users
-
-        def level(users: int) -> int:
-            return users if most_users is None else most_users if users == peak else min(users, most_users)
-
-        stages = (
-            Stage(start=level(stage.start), end=level(stage.end), duration_s=stage.duration_s * times)
-            for stage in self.stages
-        )
-        return Ramp(stages=tuple(stages))
+        """How many users the ramp asks for at a moment from its start: see `level_at`."""
+        return level_at(self.stages, at_s)
 
 
 Workload = Annotated[Closed | Open | Ramp, Field(discriminator="kind")]
@@ -105,6 +148,10 @@ class Scenario(Spec):
     """Of an open workload; arrivals beyond it are dropped. None: max(100, 10 s x rate)."""
     endpoints: tuple[str, ...] = ()
     """Only these endpoints and pages; empty: all that the scenario takes."""
+
+    def most_connections(self, workload: Open) -> int:
+        """The bound on an open workload's connections."""
+        return self.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
 
     def takes(self, target: Target) -> tuple[Endpoint | Page, ...]:
         """The endpoints and pages of `target` that this scenario drives, in the target's order."""

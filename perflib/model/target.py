@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, PositiveFloat, PositiveInt, model_validator
 
+from perflib.model.scenario import Stages
 from perflib.model.spec import Duration, InputError, Spec
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -104,6 +105,10 @@ class Overrides(Spec):
 
     users: PositiveInt | None = None
     rate: PositiveFloat | None = None
+    arrivals: Literal["poisson", "constant"] | None = None
+    max_connections: PositiveInt | None = None
+    think_time: Annotated[Duration, Field(ge=0)] | None = None
+    stages: Stages = ()
     duration: Annotated[Duration, Field(gt=0)] | None = None
     warmup: Annotated[Duration, Field(ge=0)] | None = None
     timeout: Annotated[Duration, Field(gt=0)] | None = None

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from perflib.model import ERROR_KINDS, Facts, InputError, Run
 from perflib.model.run import Part
-from perflib.store.spool import COLD, GENERATOR_ROW, RETRIED, WARMUP, read_spool
+from perflib.store.spool import COLD, GENERATOR_ROW, REQUEST_ROW, RETRIED, WARMUP, read_spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from perflib.model import Target
 
-SPOOL, TABLE, FACTS, OWNER = "requests.spool", "requests.parquet", "run.json", "owner"
-HEALTH_SPOOL, HEALTH_TABLE = "generator.spool", "generator.parquet"
+TABLE, HEALTH_TABLE, FACTS, OWNER = "requests.parquet", "generator.parquet", "run.json", "owner"
+_REQUEST_SPOOLS, _HEALTH_SPOOLS = "requests.*.spool", "generator.*.spool"
 
 REQUESTS = pa.schema(
     [
@@ -77,9 +77,16 @@ class RunFolder:
         folder.write_facts(facts)
         return folder
 
-    @property
-    def spool(self) -> Path:
-        return self.path / SPOOL
+    def rows(self) -> NDArray[np.void]:
+        """What the workers have spooled so far, in the order of its ends. Shape (rows,)."""
+        some = [read_spool(path) for path in self._spools(_REQUEST_SPOOLS)]
+        if len(some) == 1:
+            return some[0]
+        rows = np.concatenate([np.empty(0, REQUEST_ROW), *some])
+        return rows[np.argsort(np.maximum(rows["end_ns"], rows["intended_ns"]), kind="stable")]
+
+    def _spools(self, pattern: str) -> list[Path]:
+        return sorted(self.path.glob(pattern), key=lambda path: int(path.suffixes[-2][1:]))
 
     def read_facts(self) -> Facts:
         """The facts in run.json. Raises InputError where they are missing or damaged."""
@@ -96,7 +103,7 @@ class RunFolder:
 
     def seal(self, facts: Facts) -> None:
         """Turn the spool into requests.parquet, then write the final facts; the spool goes last."""
-        rows = read_spool(self.spool)
+        rows = _first_ones_cold(self.rows())
         unfinished = self.path / (TABLE + ".part")
         with pq.ParquetWriter(
             unfinished,
@@ -107,15 +114,20 @@ class RunFolder:
         ) as writer:
             for first in range(0, len(rows), _GROUP_ROWS):
                 writer.write_table(_as_table(rows[first : first + _GROUP_ROWS], facts))
-        health = read_spool(self.path / HEALTH_SPOOL, GENERATOR_ROW)
-        pd.DataFrame(np.asarray(health)).to_parquet(self.path / HEALTH_TABLE)
+        self._health().to_parquet(self.path / HEALTH_TABLE)
         unfinished.replace(self.path / TABLE)
         self.write_facts(facts)
         self._clear()
 
+    def _health(self) -> pd.DataFrame:
+        """The workers' own health by second, a row a worker."""
+        some = [pd.DataFrame(read_spool(path, GENERATOR_ROW)) for path in self._spools(_HEALTH_SPOOLS)]
+        named = [frame.assign(worker=worker) for worker, frame in enumerate(some)]
+        return pd.concat(named or [pd.DataFrame(np.empty(0, GENERATOR_ROW)).assign(worker=0)], ignore_index=True)
+
     def _clear(self) -> None:
-        for name in (SPOOL, HEALTH_SPOOL, OWNER):
-            (self.path / name).unlink(missing_ok=True)
+        for path in (*self._spools(_REQUEST_SPOOLS), *self._spools(_HEALTH_SPOOLS), self.path / OWNER):
+            path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Take back a run that never began."""
@@ -134,7 +146,7 @@ class RunFolder:
     def recover(self) -> None:
         """Seal what a dead process left, marked interrupted. Nothing recorded is lost."""
         facts = self.read_facts()
-        if self.spool.exists() or not (self.path / TABLE).exists():
+        if self._spools(_REQUEST_SPOOLS) or not (self.path / TABLE).exists():
             self.seal(self.as_left(facts))
         elif facts.state == "running":
             self.write_facts(facts.model_copy(update={"state": "interrupted"}))
@@ -142,7 +154,7 @@ class RunFolder:
 
     def as_left(self, facts: Facts) -> Facts:
         """The facts of a run that ended unforeseen: interrupted, its measured time read off its rows."""
-        return facts.model_copy(update={"state": "interrupted", "parts": _parts_of(read_spool(self.spool), facts)})
+        return facts.model_copy(update={"state": "interrupted", "parts": _parts_of(self.rows(), facts)})
 
     def load(self) -> Run:
         """The run with its tables; names are categories, times int64."""
@@ -150,8 +162,8 @@ class RunFolder:
         path = self.path / TABLE
         if path.exists():
             table = pq.read_table(path, read_dictionary=_NAMES)
-        elif self.spool.exists():
-            table = _as_table(read_spool(self.spool), facts)
+        elif self._spools(_REQUEST_SPOOLS):
+            table = _as_table(_first_ones_cold(self.rows()), facts)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
         return Run(facts, table.to_pandas())
@@ -205,6 +217,16 @@ def _as_table(rows: NDArray[np.void], facts: Facts) -> pa.Table:
     return pa.table([columns.get(name, plain.get(name)) for name in REQUESTS.names], names=REQUESTS.names).cast(
         REQUESTS
     )
+
+
+def _first_ones_cold(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows, the first success of each endpoint and page marked as the cold answer that it is."""
+    rows = np.array(rows)
+    good = (rows["error"] < 0).nonzero()[0]
+    by_start = good[np.argsort(rows["start_ns"][good], kind="stable")]
+    _, first = np.unique(rows["item"][by_start], return_index=True)
+    rows["flags"][by_start[first]] |= COLD
+    return rows
 
 
 def _parts_of(rows: NDArray[np.void], facts: Facts) -> tuple[Part, ...]:

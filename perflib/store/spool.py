@@ -91,6 +91,16 @@ class Spool:
         self._file.close()
 
 
+def requests_spool(folder: Path, worker: int = 0) -> Path:
+    """Where a worker of a run writes its requests."""
+    return folder / f"requests.{worker}.spool"
+
+
+def generator_spool(folder: Path, worker: int = 0) -> Path:
+    """Where a worker of a run writes its own health."""
+    return folder / f"generator.{worker}.spool"
+
+
 def read_spool(path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> NDArray[np.void]:
     """All whole rows of a spool, a torn last one left out. Shape (rows,)."""
     rows = path.stat().st_size // dtype.itemsize if path.exists() else 0
