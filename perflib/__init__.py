@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from perflib import charts, tables
+    from perflib.memory import memory_of
     from perflib.model import InputError, Options, Run
     from perflib.session import load_run, run, run_async, runs
     from perflib.summary import summarize
@@ -23,6 +24,7 @@ _HOMES = {
     "Options": "perflib.model",
     "Run": "perflib.model",
     "load_run": "perflib.session",
+    "memory_of": "perflib.memory",
     "run": "perflib.session",
     "run_async": "perflib.session",
     "runs": "perflib.session",
@@ -36,6 +38,7 @@ __all__ = [
     "Run",
     "charts",
     "load_run",
+    "memory_of",
     "run",
     "run_async",
     "runs",

@@ -149,18 +149,23 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from perflib.memory import memory_of
     from perflib.session import run
     from perflib.summary import as_json, summarize
     from perflib.tables import as_text
 
     measured = run(arguments.scenario, _options(arguments))
-    summary = summarize(measured)
-    print(json.dumps(as_json(measured, summary), allow_nan=False) if arguments.json else as_text(measured, summary))
+    summary, memory = summarize(measured), memory_of(measured)
+    if arguments.json:
+        print(json.dumps(as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
+    else:
+        print(as_text(measured, summary, memory))
     if measured.facts.interrupted:
         return INTERRUPTED
     if not measured.facts.valid:
         return INVALID
-    return FOUND if measured.facts.scenario.forbid_5xx and summary.server_errors else OK
+    fails = measured.facts.scenario.forbid_5xx and summary.server_errors
+    return FOUND if fails or memory.verdict == "LEAK" else OK
 
 
 def _calibrate(_: argparse.Namespace) -> int:

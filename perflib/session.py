@@ -15,11 +15,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 
+from perflib.load import sampler
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
@@ -119,13 +121,20 @@ async def run_async(scenario: str, options: Options) -> Run:
         beats.add(0, beat)
         lines(beats.progress())
 
-    with Spool(requests_spool(folder.path)) as spool, Spool(generator_spool(folder.path), GENERATOR_ROW) as health:
+    found = sampler.find(facts.target, options.pid)
+    with (
+        Spool(requests_spool(folder.path)) as spool,
+        Spool(generator_spool(folder.path), GENERATOR_ROW) as health,
+        sampler.Sampler(found.source, folder.path) as sampling,
+    ):
         worker = Worker(facts, token, spool, health)
+        origin_ns = perf_counter_ns()
+        sampling.begin(origin_ns)
         try:
-            outcome: Outcome | None = await worker.drive(report)
+            outcome: Outcome | None = await worker.drive(report, origin_ns)
         except asyncio.CancelledError:
             outcome = None
-    return _keep(folder, facts, outcome)
+    return _keep(folder, facts.model_copy(update={"memory": found.about}), outcome)
 
 
 def run_in_process(scenario: str, options: Options) -> Run:
@@ -305,9 +314,12 @@ def _measure(
 ) -> Run:
     facts = _prepare(name, options, workbook)
     token = _token(facts.target)
+    found = sampler.find(facts.target, options.pid)
+    facts = facts.model_copy(update={"memory": found.about})
     folder = RunFolder.create(workbook.runs, facts)
     try:
-        outcome = drive_in_processes_of_their_own(facts, folder.path, token, report)
+        with sampler.Sampler(found.source, folder.path) as sampling:
+            outcome = drive_in_processes_of_their_own(facts, folder.path, token, report, sampling.begin)
     except InputError:
         folder.remove()
         raise

@@ -179,7 +179,7 @@ def _duration_s(run: Run, name: str) -> float:
 
 
 def as_json(run: Run, summary: Summary) -> dict[str, Any]:
-    """The object that `perflib run --json` prints."""
+    """The object that `perflib run --json` prints, without its memory."""
     facts = run.facts
     return {
         "run_id": facts.run_id,
@@ -197,5 +197,4 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
             {key: None if value == math.inf else value for key, value in asdict(row).items()}
             for row in summary.endpoints
         ],
-        "memory": {"verdict": "NOT_SAMPLED", "growth_bytes_per_h": None, "interval_bytes_per_h": None},
     }

@@ -14,10 +14,12 @@ from perflib import spike
 from perflib.model import ERROR_KINDS, Open, Ramp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from perflib.memory import Memory
     from perflib.model import Run
     from perflib.regression import Baseline, Baselines
+    from perflib.stats.growth import Growth
     from perflib.summary import EndpointSummary, Summary
 
 INSUFFICIENT, NOTHING = "insufficient", "–"
@@ -142,6 +144,90 @@ def recovery_sentence(run: Run) -> str:
     return f"Recovered {when}: {rule}."
 
 
+def memory_sentence(run: Run, memory: Memory) -> str:
+    """Whether the target leaks, in plain words; what was judged, and what a run like this one could have seen."""
+    if memory.verdict == "NOT_SAMPLED":
+        return f"Memory was not sampled: {run.facts.memory.told}."
+    said = [_series_sentence(name, found) for name, found in memory.series.items() if found.verdict == memory.verdict]
+    if memory.verdict in ("OK", "INCONCLUSIVE"):
+        said = said[:1]
+    if memory.restarts_s:
+        times = ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s)
+        said.append(f"The target restarted at {times}; judged is {memory.from_s:,.0f} to {memory.to_s:,.0f} s.")
+    if memory.gone_s is not None:
+        said.append(f"The target was gone after {memory.gone_s:,.0f} s.")
+    return " ".join(said)
+
+
+def _series_sentence(name: str, found: Growth) -> str:
+    rate, subject = _rate_of(name), name.capitalize()
+    between = found.interval_per_h
+    if found.verdict == "LEAK" and between is not None:
+        return f"{subject} leak{'s' if name == 'memory' else ''}: {rate(found.per_h)} ({rate(between.low)} or more)."
+    if found.verdict == "STEP" and found.step_at_s is not None:
+        return (
+            f"{subject} jumped by {_amount_of(name)(found.step)} after {found.step_at_s:,.0f} s, and did not grow on."
+        )
+    if found.verdict == "OK" and between is not None:
+        seen = "" if found.smallest_per_h is None else f"; this run could have seen {rate(found.smallest_per_h)}"
+        return f"{subject} is sound: it grew by {rate(max(0.0, between.high))} at most{seen}."
+    longer = f" A run of {_minutes(found.settle_s)} would settle it." if found.settle_s else ""
+    return f"{subject}: no verdict. {found.reason}{longer}"
+
+
+def memory(run: Run, memory: Memory) -> GT:
+    """Growth of the target's memory, open files and threads, with its interval, and the smallest leak to be seen."""
+    rows = [
+        (
+            name.capitalize(),
+            found.verdict,
+            *(_rate_of(name)(value) for value in (found.per_h, *_ends(found), found.smallest_per_h)),
+        )
+        for name, found in memory.series.items()
+    ]
+    columns = ["What", "Verdict", "Growth", "At least", "At most", "Smallest to be seen"]
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    a_request = memory.bytes_per_request
+    per_request = "" if a_request is None else f" {a_request:,.3g} bytes a request."
+    table = GT(frame, id="memory").tab_spanner("Each end at 99 %", columns=["At least", "At most"])
+    table = table.tab_source_note(
+        f"Samples once a second: {run.facts.memory.told}.{per_request} Growth is what warm-up, saturation and single "
+        "jumps leave over. “Smallest to be seen”: the leak that such a run finds nine times in ten."
+    )
+    return _dressed(table, frame, numbers=columns[2:])
+
+
+def _ends(found: Growth) -> tuple[float | None, float | None]:
+    between = found.interval_per_h
+    return (None, None) if between is None else (between.low, between.high)
+
+
+def _amount_of(name: str) -> Callable[[float | None], str]:
+    if name == "memory":
+        return lambda value: NOTHING if value is None else f"{_three_digits(value / 1e6)} MB"
+    return lambda value: NOTHING if value is None else _three_digits(value)
+
+
+def _rate_of(name: str) -> Callable[[float | None], str]:
+    amount = _amount_of(name)
+    return lambda value: amount(value) if value is None else f"{amount(value)}/h"
+
+
+def _three_digits(value: float) -> str:
+    """A number that may be negative or large.
+
+    >>> [_three_digits(value) for value in (-6.62, 0.04567, 4889.2, 1e-13)]
+    ['-6.62', '0.0457', '4,889', '0']
+    """
+    if abs(value) < 1e-6:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _minutes(value_s: float) -> str:
+    return f"{value_s / 60:,.0f} min" if value_s >= 90 else f"{value_s:,.0f} s"
+
+
 def accounting(summary: Summary) -> GT:
     """What became of every request on the wire after warm-up, and why requests failed, by endpoint and page."""
     counts = summary.requests
@@ -212,6 +298,7 @@ def environment(run: Run) -> GT:
             "Schedule lag, p99": _scaled(generator["schedule_lag_p99_ms"], 1, "ms")
             if isinstance(facts.scenario.workload, Open)
             else "",
+            "Memory samples": facts.memory.told,
             "Instrument floor, p50": _scaled(generator["floor_p50_ms"], 1, "ms"),
             "Instrument floor, p99": _scaled(generator["floor_p99_ms"], 1, "ms"),
             "Retries on stale connections": f"{generator['retries']:,}",
@@ -233,8 +320,8 @@ def as_markdown(summary: Summary, *, judged: bool = True) -> str:
     return "\n".join([*lines, "", RULE, ""])
 
 
-def as_text(run: Run, summary: Summary) -> str:
-    """The verdict and the brief's table for a terminal. Times in ms."""
+def as_text(run: Run, summary: Summary, memory: Memory) -> str:
+    """The verdicts and the brief's table for a terminal. Times in ms."""
     rows = [list(_COLUMNS), *(_brief_row(row, run.facts.valid) for row in summary.endpoints)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     lines = [
@@ -244,7 +331,8 @@ def as_text(run: Run, summary: Summary) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([verdict_sentence(run, summary), "", *lines, "", f"run {run.facts.run_id}"])
+    said = [verdict_sentence(run, summary), memory_sentence(run, memory)]
+    return "\n".join([*said, "", *lines, "", f"run {run.facts.run_id}"])
 
 
 def baselines_as_markdown(baselines: Baselines) -> str:

@@ -7,7 +7,7 @@ import pytest
 from synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 from perflib.model import ERROR_KINDS, Ramp, Run
-from perflib.model.scenario import Stage
+from perflib.model.scenario import Stage, scaled
 from perflib.spike import TOLERANCE, degradation, recovery, users_at
 
 
@@ -68,7 +68,7 @@ def test_bands_fit_other_peaks_too() -> None:
     for peak, expected in ((6, [5, 6]), (20, [5, 10, 12, 16, 20]), (500, [5, 10, 100, 200, 300, 400, 500])):
         facts = run.facts.model_copy(
             update={
-                "scenario": run.facts.scenario.model_copy(update={"workload": ramp_of(run).scaled(peak, None)}),
+                "scenario": run.facts.scenario.model_copy(update={"workload": Ramp(stages=scaled(ramp_of(run).stages, peak, None))}),
             }
         )
         assert [band.users_to for band in degradation(Run(facts, run.requests))] == expected

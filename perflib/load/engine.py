@@ -33,9 +33,15 @@ _HEAD_START_NS = 20_000_000
 
 
 def drive_in_processes_of_their_own(
-    facts: Facts, folder: Path, token: str | None, report: Callable[[Progress], None]
+    facts: Facts,
+    folder: Path,
+    token: str | None,
+    report: Callable[[Progress], None],
+    begun: Callable[[int], None] = lambda _: None,
 ) -> Outcome | None:
     """Drive a run; rows land in the folder's spools. An interrupt (Ctrl-C, the stop button) stops it gracefully.
+
+    `begun` is told the origin of the run's times, by `perf_counter_ns`.
 
     Returns:
         The outcome of all workers together; None where one died.
@@ -45,7 +51,7 @@ def drive_in_processes_of_their_own(
     """
     environment = os.environ | ({facts.target.token_env: token} if facts.target.token_env and token else {})
     with ExitStack() as ending:
-        crew = _Crew(tuple(ending.enter_context(_worker(environment)) for _ in range(facts.workers)))
+        crew = _Crew(tuple(ending.enter_context(_worker(environment)) for _ in range(facts.workers)), begun)
         for index, process in enumerate(crew.processes):
             _tell(process, Order(facts, folder, Share(index, facts.workers)).as_line())
         return crew.listen(report)
@@ -81,8 +87,8 @@ class _Said:
 class _Crew:
     """The workers of a run."""
 
-    def __init__(self, processes: tuple[subprocess.Popen[str], ...]) -> None:
-        self.processes = processes
+    def __init__(self, processes: tuple[subprocess.Popen[str], ...], begun: Callable[[int], None]) -> None:
+        self.processes, self._begun = processes, begun
         self._said: queue.Queue[_Said] = queue.Queue()
         self._ready: set[int] = set()
         self._heard: set[int] = set()
@@ -133,7 +139,7 @@ class _Crew:
             case {"ready": _}:
                 self._ready.add(worker)
                 if len(self._ready) == len(self.processes):
-                    self._tell_all(str(perf_counter_ns() + (_HEAD_START_NS if len(self.processes) > 1 else 0)))
+                    self._begin()
             case {"beat": beat}:
                 self._beats.add(worker, Beat(**beat))
                 self._heard.add(worker)
@@ -145,6 +151,11 @@ class _Crew:
                 self._outcomes[worker] = Outcome(
                     parts, Generator.model_validate(outcome["generator"]), outcome["stopped"]
                 )
+
+    def _begin(self) -> None:
+        origin_ns = perf_counter_ns() + (_HEAD_START_NS if len(self.processes) > 1 else 0)
+        self._tell_all(str(origin_ns))
+        self._begun(origin_ns)
 
     def _tell_all(self, line: str) -> None:
         for process in self.processes:

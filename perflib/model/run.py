@@ -49,6 +49,14 @@ class Part(Spec):
         return (self.measured_to_ns - self.measured_from_ns) / 1e9
 
 
+class MemorySource(Spec):
+    """Where the memory samples of a run come from; `told`: how it was found, or why there are none."""
+
+    kind: Literal["process", "prometheus", "none"] = "none"
+    pid: int | None = None
+    told: str = "memory was not sampled"
+
+
 class Generator(Spec):
     """What the load generator knows of itself, over the whole run."""
 
@@ -134,6 +142,7 @@ class Facts(Spec):
     note: str = ""
     parts: tuple[Part, ...] = ()
     generator: Generator = Generator()
+    memory: MemorySource = MemorySource()
     invalid_reasons: tuple[str, ...] = ()
 
     @property
@@ -155,11 +164,13 @@ class Run:
     """A recorded run.
 
     `requests` has one row a request and one a page load, columns as in `perflib.store.runs.REQUESTS`;
-    times are nanoseconds from the run's start, -1 for what never happened.
+    times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row a sample of the
+    target's processes, columns as in `perflib.store.spool.MEMORY_ROW`; None where they could not be sampled.
     """
 
     facts: Facts
     requests: pd.DataFrame
+    memory: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"

@@ -32,6 +32,13 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_metrics_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError("not the URL of metrics; write http://host:port/metrics, without a password")
+    return url
+
+
 def _check_path(path: str) -> str:
     if not path.startswith("/") or any(c.isspace() for c in path):
         raise ValueError('a path starts with "/" and holds no spaces')
@@ -120,6 +127,8 @@ class Target(Spec):
     name: Annotated[str, Field(min_length=1)]
     base_url: BaseUrl
     token_env: str | None = None
+    metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
+    """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
     scenarios: Annotated[dict[str, Overrides], Field(default_factory=dict, validation_alias=_as_table("scenario"))]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from perflib.model import ERROR_KINDS, Facts, InputError, Run
 from perflib.model.run import Part
-from perflib.store.spool import COLD, GENERATOR_ROW, REQUEST_ROW, RETRIED, WARMUP, read_spool
+from perflib.store.spool import COLD, GENERATOR_ROW, MEMORY_ROW, REQUEST_ROW, RETRIED, WARMUP, memory_spool, read_spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from perflib.model import Target
 
-TABLE, HEALTH_TABLE, FACTS, OWNER = "requests.parquet", "generator.parquet", "run.json", "owner"
+TABLE, HEALTH_TABLE, MEMORY_TABLE = "requests.parquet", "generator.parquet", "memory.parquet"
+FACTS, OWNER = "run.json", "owner"
 _REQUEST_SPOOLS, _HEALTH_SPOOLS = "requests.*.spool", "generator.*.spool"
 
 REQUESTS = pa.schema(
@@ -115,6 +116,9 @@ class RunFolder:
             for first in range(0, len(rows), _GROUP_ROWS):
                 writer.write_table(_as_table(rows[first : first + _GROUP_ROWS], facts))
         self._health().to_parquet(self.path / HEALTH_TABLE)
+        memory = self._memory()
+        if memory is not None:
+            memory.to_parquet(self.path / MEMORY_TABLE)
         unfinished.replace(self.path / TABLE)
         self.write_facts(facts)
         self._clear()
@@ -125,8 +129,16 @@ class RunFolder:
         named = [frame.assign(worker=worker) for worker, frame in enumerate(some)]
         return pd.concat(named or [pd.DataFrame(np.empty(0, GENERATOR_ROW)).assign(worker=0)], ignore_index=True)
 
+    def _memory(self) -> pd.DataFrame | None:
+        """The target's memory by second; None where it was not sampled."""
+        if (self.path / MEMORY_TABLE).exists():
+            return pd.read_parquet(self.path / MEMORY_TABLE)
+        rows = read_spool(memory_spool(self.path), MEMORY_ROW)
+        return pd.DataFrame(np.array(rows)) if len(rows) else None
+
     def _clear(self) -> None:
-        for path in (*self._spools(_REQUEST_SPOOLS), *self._spools(_HEALTH_SPOOLS), self.path / OWNER):
+        spools = (*self._spools(_REQUEST_SPOOLS), *self._spools(_HEALTH_SPOOLS), memory_spool(self.path))
+        for path in (*spools, self.path / OWNER):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -166,7 +178,7 @@ class RunFolder:
             table = _as_table(_first_ones_cold(self.rows()), facts)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
-        return Run(facts, table.to_pandas())
+        return Run(facts, table.to_pandas(), self._memory())
 
 
 def load_run(runs: Path, run_id: str) -> Run:

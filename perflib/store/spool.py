@@ -47,6 +47,22 @@ GENERATOR_ROW: Final = np.dtype(
 )
 """The generator's own health, one row a second; `requests` counts from the run's start."""
 
+MEMORY_ROW: Final = np.dtype(
+    [
+        ("t_ns", "<i8"),
+        ("rss_bytes", "<i8"),
+        ("uss_bytes", "<i8"),
+        ("pss_bytes", "<i8"),
+        ("cpu_share", "<f8"),
+        ("open_files", "<i8"),
+        ("threads", "<i8"),
+        ("processes", "<i8"),
+        ("pid", "<i8"),
+        ("started_s", "<f8"),
+    ]
+)
+"""The target's process tree, one row a second, -1 or NaN for what was not told; `started_s` since the epoch."""
+
 WARMUP, COLD, RETRIED = 1, 2, 4
 """Bits of `flags`."""
 
@@ -99,6 +115,11 @@ def requests_spool(folder: Path, worker: int = 0) -> Path:
 def generator_spool(folder: Path, worker: int = 0) -> Path:
     """Where a worker of a run writes its own health."""
     return folder / f"generator.{worker}.spool"
+
+
+def memory_spool(folder: Path) -> Path:
+    """Where the sampler of a run writes the target's memory."""
+    return folder / "memory.spool"
 
 
 def read_spool(path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> NDArray[np.void]:

@@ -12,7 +12,8 @@ import sys
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isnan
+from functools import cached_property
+from math import inf, isnan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -22,13 +23,16 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.known_latency import ANSWERS, DELAYS_S
-from tests.benchmarks.peers import BRIEF, PERFLIB, PERFLIB_OPEN, Peer, Result, installed, markdown
+from tests.benchmarks.peers import CLOSED, OPEN, Drive, Result, installed, markdown, notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLOSED, OPEN = (PERFLIB, "wrk", "hey", BRIEF), (PERFLIB_OPEN, "vegeta")
-_PERCENTILES = ("p50_ms", "p95_ms", "p99_ms")
+PERCENTILES = {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99"}
+AIM, AIM_MS = 0.01, 0.3
+"""perflib shall be within one of the two, whichever is wider."""
+ENOUGH_S = 8.0
+"""One user at 20 ms, or 50 requests a second, need so long for the 299 requests of a p99."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,73 @@ class Trial:
     def error_ms(self, q: str) -> float:
         said = getattr(self.result, q)
         return float("nan") if said is None else said - self.truth[q]
+
+
+@dataclass(frozen=True)
+class Error:
+    """What a generator said less the truth, the median over the rounds; NaN where it said nothing."""
+
+    ms: float
+    share: float
+
+    def __str__(self) -> str:
+        return "insufficient" if isnan(self.ms) else f"{self.ms:+.2f} ms ({self.share:+.1%})"
+
+    @property
+    def size_ms(self) -> float:
+        """As far from the truth as the table shows it."""
+        return inf if isnan(self.ms) else round(abs(self.ms), 2)
+
+    @property
+    def is_within_aim(self) -> bool:
+        return isnan(self.ms) or abs(self.share) <= AIM or abs(self.ms) <= AIM_MS
+
+
+@dataclass(frozen=True)
+class Row:
+    """A generator at a number of users, or at a rate."""
+
+    users: int
+    name: str
+    trials: list[Trial]
+
+    @cached_property
+    def errors(self) -> dict[str, Error]:
+        """By percentile."""
+        return {
+            q: Error(
+                median(trial.error_ms(q) for trial in self.trials),
+                median(trial.error_ms(q) / trial.truth[q] for trial in self.trials),
+            )
+            for q in PERCENTILES
+        }
+
+    @property
+    def is_own(self) -> bool:
+        return self.name.startswith("perflib")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured: `all_users` are rates a second where `at_rate`, of open workloads."""
+
+    shape: str = "lognormal"
+    framing: str = "length"
+    all_users: tuple[int, ...] = (1, 10, 50, 100)
+    at_rate: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return OPEN if self.at_rate else CLOSED
+
+    @property
+    def unit(self) -> str:
+        return "requests/s" if self.at_rate else "users"
+
+    @property
+    def few(self) -> int:
+        """So few users, or so low a rate, need ENOUGH_S to reach a p99."""
+        return 50 if self.at_rate else 1
 
 
 @contextmanager
@@ -57,54 +128,71 @@ def known_latency(shape: str, framing: str = "length") -> Iterator[str]:
         server.communicate()
 
 
-def attempt(peer: Peer, base_url: str, users: int, seconds: float) -> Trial:
+def attempt(drive: Drive, base_url: str, users: int, seconds: float) -> Trial:
     """Drive load, with the truth taken over the same requests."""
     httpx.get(f"{base_url}/truth?reset=1")
-    result = peer(f"{base_url}/answer", users, seconds)
+    result = drive(f"{base_url}/answer", users, seconds)
     return Trial(result, httpx.get(f"{base_url}/truth").json())
 
 
-def measure(
-    names: tuple[str, ...], shape: str, framing: str, all_users: list[int], rounds: int
-) -> dict[tuple[int, str], list[Trial]]:
-    """All trials by users and generator; rounds interleave the generators in random order."""
-    peers, trials, order = installed(*names), defaultdict(list), random.Random(1)
-    with known_latency(shape, framing) as base_url:
+def measure(setting: Setting, rounds: int, seconds: float) -> list[Row]:
+    """All trials; rounds interleave the generators in random order."""
+    drives, trials, order = installed(*setting.names), defaultdict(list), random.Random(1)
+    with known_latency(setting.shape, setting.framing) as base_url:
         for _ in range(rounds):
-            for users in all_users:
-                for name in order.sample(list(peers), len(peers)):
-                    trials[users, name].append(attempt(peers[name], base_url, users, 10 if users == 1 else 5))
-    return {(users, name): trials[users, name] for users in all_users for name in peers}
+            for users in setting.all_users:
+                long_s = max(seconds, ENOUGH_S) if users <= setting.few else seconds
+                for name in order.sample(list(drives), len(drives)):
+                    trials[users, name].append(attempt(drives[name], base_url, users, long_s))
+    return [Row(users, name, trials[users, name]) for users in setting.all_users for name in drives]
 
 
-def row_of(users: int, name: str, trials: list[Trial]) -> list[str]:
-    """Medians over the rounds; an error is signed, the generator's figure less the truth."""
-    cells = [str(users), name]
-    for q in _PERCENTILES:
-        error_ms = median(trial.error_ms(q) for trial in trials)
-        error = median(trial.error_ms(q) / trial.truth[q] for trial in trials)
-        cells.append("insufficient" if isnan(error_ms) else f"{error_ms:+.2f} ms ({error:+.1%})")
-    truth = " / ".join(f"{median(trial.truth[q] for trial in trials):.1f}" for q in _PERCENTILES)
-    recorded = sum(trial.result.requests for trial in trials)
-    served = sum(int(trial.truth["count"]) for trial in trials)
-    server = median(trial.truth["cpu_s"] / trial.truth["wall_s"] for trial in trials)
-    return [*cells, truth, f"{recorded:,} of {served:,}", f"{server:.0%}"]
+def nearest(rows: list[Row], users: int, q: str) -> Row:
+    """Of the rows at so many users, the one with the smallest error."""
+    return min((row for row in rows if row.users == users), key=lambda row: row.errors[q].size_ms)
 
 
-def table(shape: str, framing: str, all_users: list[int], rounds: int, *, at_rate: bool = False) -> str:
-    """The whole measurement as Markdown; `at_rate`: open workloads, `all_users` being rates a second."""
-    head = [
-        "requests/s" if at_rate else "users",
-        "generator",
-        "error at p50",
-        "at p95",
-        "at p99",
-        "truth p50 / p95 / p99 (ms)",
-    ]
-    trials = measure(OPEN if at_rate else CLOSED, shape, framing, all_users, rounds)
-    rows = [row_of(users, name, some) for (users, name), some in trials.items()]
-    return f"Accuracy, {shape} delays, framing: {framing}. Medians of {rounds} interleaved rounds.\n\n" + markdown(
-        [*head, "recorded of served", "server's CPU"], rows
+def cells_of(row: Row, rows: list[Row]) -> list[str]:
+    """A line of the table; the nearest to the truth at this number of users in bold."""
+    figures = []
+    for q, error in row.errors.items():
+        is_nearest = error.size_ms == nearest(rows, row.users, q).errors[q].size_ms < inf
+        figures.append(f"**{error}**" if is_nearest else str(error))
+    truth = " / ".join(f"{median(trial.truth[q] for trial in row.trials):.1f}" for q in PERCENTILES)
+    recorded = sum(trial.result.requests for trial in row.trials)
+    served = sum(int(trial.truth["count"]) for trial in row.trials)
+    server = median(trial.truth["cpu_s"] / trial.truth["wall_s"] for trial in row.trials)
+    return [f"{row.users:,}", row.name, *figures, truth, f"{recorded:,} of {served:,}", f"{server:.0%}"]
+
+
+def shortfalls(rows: list[Row], unit: str) -> str:
+    """Where perflib misses its aim, and where a peer is nearer to the truth."""
+    outside, behind = [], []
+    peers = [row for row in rows if not row.is_own]
+    for row in (row for row in rows if row.is_own):
+        for q, error in row.errors.items():
+            where = f"{row.name} {PERCENTILES[q]} at {row.users:,} {unit}"
+            if not error.is_within_aim:
+                outside.append(f"{where} {error}")
+            peer = nearest(peers, row.users, q)
+            if peer.errors[q].size_ms < error.size_ms < inf:
+                behind.append(f"{where} {error.size_ms:.2f} ms ({peer.name} {peer.errors[q].size_ms:.2f})")
+    return (
+        f"Outside both {AIM:.0%} and {AIM_MS} ms: {'; '.join(outside) or 'perflib nowhere'}. "
+        f"Further from the truth than a peer: {'; '.join(behind) or 'perflib nowhere'}."
+    )
+
+
+def table(setting: Setting, rounds: int, seconds: float) -> str:
+    """The whole measurement as Markdown."""
+    rows = measure(setting, rounds, seconds)
+    figures = [*(f"error at {q}" for q in PERCENTILES.values()), "truth p50 / p95 / p99 (ms)"]
+    head = [setting.unit, "generator", *figures, "recorded of served", "server's CPU"]
+    return (
+        f"Accuracy, {setting.shape} delays, framing: {setting.framing}. Medians of {rounds} interleaved rounds, "
+        f"{seconds:g} s a run ({ENOUGH_S:g} s or more up to {setting.few} {setting.unit}); "
+        f"the nearest to the truth in bold.\n\n"
+        f"{markdown(head, [cells_of(row, rows) for row in rows])}\n\n{shortfalls(rows, setting.unit)}"
     )
 
 
@@ -116,9 +204,10 @@ def main() -> int:
     parser.add_argument("--users", type=int, nargs="+", default=[1, 10, 50, 100])
     parser.add_argument("--rates", type=int, nargs="+", help="open workloads instead, at so many requests a second")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5)
     given = parser.parse_args()
-    at_rate = given.rates is not None
-    print(table(given.shape, given.framing, given.rates or given.users, given.rounds, at_rate=at_rate))
+    setting = Setting(given.shape, given.framing, tuple(given.rates or given.users), at_rate=given.rates is not None)
+    print(f"{table(setting, given.rounds, given.seconds)}\n\n{notes(*setting.names)}")
     return 0
 
 

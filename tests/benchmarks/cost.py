@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.peers import PERFLIB, PERFLIB_CHECKED, Result, installed, markdown
+from tests.benchmarks.peers import CLOSED, PERFLIB_CHECKED, Result, installed, markdown, notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+NAMES = (PERFLIB_CHECKED, *CLOSED)
 
 _CONFIGURATION = """
 daemon off;
@@ -82,13 +84,13 @@ def _await(port: int) -> None:
 
 def measure(all_users: list[int], rounds: int, seconds: float) -> dict[tuple[int, str], list[Result]]:
     """All results by users and generator; rounds interleave the generators in random order."""
-    peers, results, order = installed(PERFLIB, PERFLIB_CHECKED, "wrk", "hey"), defaultdict(list), random.Random(1)
+    drives, results, order = installed(*NAMES), defaultdict(list), random.Random(1)
     with static_nginx() as base_url:
         for _ in range(rounds):
             for users in all_users:
-                for name in order.sample(list(peers), len(peers)):
-                    results[users, name].append(peers[name](f"{base_url}/answer", users, seconds))
-    return {(users, name): results[users, name] for users in all_users for name in peers}
+                for name in order.sample(list(drives), len(drives)):
+                    results[users, name].append(drives[name](f"{base_url}/answer", users, seconds))
+    return {(users, name): results[users, name] for users in all_users for name in drives}
 
 
 def row_of(users: int, name: str, results: list[Result], of_wrk: list[Result]) -> list[str]:
@@ -121,7 +123,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     given = parser.parse_args()
-    print(table(given.users, given.rounds, given.seconds))
+    print(f"{table(given.users, given.rounds, given.seconds)}\n\n{notes(*NAMES)}")
     return 0
 
 

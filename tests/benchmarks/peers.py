@@ -1,11 +1,14 @@
 """The load generators under comparison, each behind the same call: url, users, seconds → `Result`.
 
-Each gets one core: wrk one thread, hey one processor, perflib its one process. CPU is by rusage of the ended child.
+Each gets one core: wrk one thread, the Go programs one processor, oha one worker thread, Locust and perflib their one
+process. CPU is by rusage of the ended child. The first line of each function says what its generator corrects or
+rounds; `notes` prints it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -17,8 +20,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -31,6 +34,40 @@ done = function(summary, latency, requests)
 end
 """
 """wrk's own table leaves p95 out; `done` sees the same corrected latencies, in microseconds."""
+
+K6_SCRIPT = """
+import http from 'k6/http';
+export const options = { summaryTrendStats: ['med', 'p(95)', 'p(99)'], scenarios: { only: %s } };
+export default function () { http.get('%s'); }
+export function handleSummary(data) { return { stdout: JSON.stringify(data) }; }
+"""
+
+LOCUST_FILE = """
+import json, time
+from locust import FastHttpUser, constant, events, task
+
+class Visitor(FastHttpUser):
+    wait_time = constant(0)
+
+    @task
+    def visit(self):
+        self.client.get("%s")
+
+@events.test_start.add_listener
+def begin(environment, **_):
+    environment.cpu_from_s = time.process_time()
+
+@events.test_stop.add_listener
+def end(environment, **_):
+    all = environment.stats.total
+    print("FIGURES", json.dumps({
+        "cpu_s": time.process_time() - environment.cpu_from_s,
+        "duration_s": all.last_request_timestamp - all.start_time,
+        "requests": all.num_requests,
+        "failures": all.num_failures,
+        "p_ms": [all.get_response_time_percentile(q) for q in (0.50, 0.95, 0.99)],
+    }))
+"""
 
 
 @dataclass(frozen=True)
@@ -48,25 +85,48 @@ class Result:
     """Of the whole process, its start included."""
 
 
-Peer = Callable[[str, int, float], Result]
+Drive = Callable[[str, int, float], Result]
 
 
-def perflib_run(url: str, users: int, seconds: float, *, checked: bool = False, at_rate: bool = False) -> Result:
-    """perflib as a user calls it; `checked`: with an expected key and a forbidden value in every body.
+@dataclass(frozen=True)
+class Peer:
+    """A generator as it is called here, and the program that must be on PATH for it (none: it is always here)."""
 
-    `at_rate`: an open workload, `users` being its rate a second.
-    """
+    drive: Drive
+    program: str | None = None
+
+
+def perflib_closed(url: str, users: int, seconds: float) -> Result:
+    """Exact percentiles of service time; a closed workload has nothing to correct."""
+    return _perflib(url, "light_load", perflib.Options(users=users, duration=seconds, warmup=0))
+
+
+def perflib_checked(url: str, users: int, seconds: float) -> Result:
+    """As perflib, with an expected key and a forbidden value in every body."""
+    checks = ', content_type = "application/json", keys = ["status"], forbid = { status = "error" }'
+    return _perflib(url, "light_load", perflib.Options(users=users, duration=seconds, warmup=0), checks)
+
+
+def perflib_poisson(url: str, rate: int, seconds: float) -> Result:
+    """Corrects for coordinated omission: exact percentiles of response time, from the intended start."""
+    return _perflib(url, "steady_rate", perflib.Options(rate=rate, duration=seconds, warmup=0))
+
+
+def perflib_constant(url: str, rate: int, seconds: float) -> Result:
+    """As with Poisson arrivals, at even distances as the peers have them."""
+    return _perflib(url, "steady_rate", perflib.Options(rate=rate, arrivals="constant", duration=seconds, warmup=0))
+
+
+def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = "") -> Result:
+    """perflib as a user calls it."""
     base, _, path = url.rpartition("/")
-    content = ', content_type = "application/json", keys = ["status"], forbid = { status = "error" }' if checked else ""
     target = f'[target]\nname = "benchmark"\nbase_url = "{base}"\n[[endpoint]]\npath = "/{path}"\n'
     before_s = _children_cpu_s()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PERFLIB_DATA"] = folder
         file = Path(folder) / "target.toml"
-        file.write_text(f"{target}expect = {{ status = 200{content} }}\n")
-        load = {"rate": users} if at_rate else {"users": users}
-        options = perflib.Options(target=str(file), duration=seconds, warmup=0, **load)
-        run = perflib.run("steady_rate" if at_rate else "light_load", options, report=lambda _: None)
+        file.write_text(f"{target}expect = {{ status = 200{checks} }}\n")
+        run = perflib.run(scenario, options.model_copy(update={"target": str(file)}), report=lambda _: None)
     process_cpu_s = _children_cpu_s() - before_s
     row = perflib.summarize(run).endpoints[0]
     generator = run.facts.generator
@@ -77,7 +137,7 @@ def perflib_run(url: str, users: int, seconds: float, *, checked: bool = False, 
 
 
 def wrk(url: str, users: int, seconds: float) -> Result:
-    """wrk, which adds phantom samples for the requests that a long answer kept it from sending."""
+    """Adds phantom samples for the requests that a long answer kept it from sending."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(WRK_DONE)
         script.flush()
@@ -90,7 +150,7 @@ def wrk(url: str, users: int, seconds: float) -> Result:
 
 
 def hey(url: str, users: int, seconds: float) -> Result:
-    """hey, which prints latencies to 0.1 ms."""
+    """Corrects nothing; prints latencies to 0.1 ms."""
     said, cpu_s = _run("hey", "-cpus", "1", "-c", str(users), "-z", f"{seconds:.0f}s", url)
     if "Error distribution" in said:
         raise RuntimeError(f"hey: {said}")
@@ -99,17 +159,89 @@ def hey(url: str, users: int, seconds: float) -> Result:
     return Result(requests, took_s, p50, p95, p99, cpu_s, cpu_s)
 
 
-def vegeta(url: str, rate: int, seconds: float) -> Result:
-    """vegeta: constant arrivals at a rate, latency from the actual start."""
-    attack = f"echo GET {url} | vegeta -cpus 1 attack -rate {rate} -duration {seconds:.0f}s | vegeta report -type json"
-    said, cpu_s = _run("sh", "-c", attack)
+def vegeta_closed(url: str, users: int, seconds: float) -> Result:
+    """Corrects nothing; percentiles approximated by a t-digest. CPU is that of its two processes, attack and report."""
+    return _vegeta(url, f"-rate 0 -workers {users} -max-workers {users} -connections {users}", seconds)
+
+
+def vegeta_open(url: str, rate: int, seconds: float) -> Result:
+    """Corrects nothing: latency from the actual start; percentiles approximated by a t-digest."""
+    return _vegeta(url, f"-rate {rate}", seconds)
+
+
+def _vegeta(url: str, load: str, seconds: float) -> Result:
+    attack = f"vegeta -cpus 1 attack {load} -duration {seconds:.0f}s"
+    said, cpu_s = _run("sh", "-c", f"echo GET {url} | {attack} | vegeta -cpus 1 report -type json")
     told = json.loads(said)
+    if told["success"] != 1:
+        raise RuntimeError(f"vegeta: {told['status_codes']} {told['errors']}")
     p50, p95, p99 = (told["latencies"][q] / 1e6 for q in ("50th", "95th", "99th"))
     return Result(told["requests"], told["duration"] / 1e9, p50, p95, p99, cpu_s, cpu_s)
 
 
+def k6_closed(url: str, users: int, seconds: float) -> Result:
+    """Corrects nothing, and leaves connecting out of its latency; exact percentiles, interpolated."""
+    return _k6(url, {"executor": "constant-vus", "vus": users, "duration": f"{seconds:.0f}s"})
+
+
+def k6_open(url: str, rate: int, seconds: float) -> Result:
+    """Corrects nothing: latency from the actual start, without connecting; drops arrivals that find no user free."""
+    ready = max(50, rate // 4)
+    arrivals = {"executor": "constant-arrival-rate", "rate": rate, "duration": f"{seconds:.0f}s"}
+    return _k6(url, {**arrivals, "preAllocatedVUs": ready, "maxVUs": 4 * ready})
+
+
+def _k6(url: str, scenario: dict[str, Any]) -> Result:
+    with tempfile.NamedTemporaryFile("w", suffix=".js") as script:
+        script.write(K6_SCRIPT % (json.dumps(scenario), url))
+        script.flush()
+        said, cpu_s = _run("env", "GOMAXPROCS=1", "k6", "run", "--quiet", "--no-usage-report", script.name)
+    told = json.loads(said)
+    figures = {name: metric["values"] for name, metric in told["metrics"].items()}
+    if figures["http_req_failed"]["rate"]:
+        raise RuntimeError(f"k6: {figures['http_req_failed']}")
+    p50, p95, p99 = (figures["http_req_duration"][q] for q in ("med", "p(95)", "p(99)"))
+    took_s = told["state"]["testRunDurationMs"] / 1e3
+    return Result(figures["http_reqs"]["count"], took_s, p50, p95, p99, cpu_s, cpu_s)
+
+
+def oha_closed(url: str, users: int, seconds: float) -> Result:
+    """Corrects nothing; exact percentiles."""
+    return _oha(url, seconds, "-c", str(users))
+
+
+def oha_open(url: str, rate: int, seconds: float) -> Result:
+    """Corrects for coordinated omission: latency from the intended start (--latency-correction)."""
+    return _oha(url, seconds, "-c", str(max(50, rate // 4)), "-q", str(rate), "--latency-correction")
+
+
+def _oha(url: str, seconds: float, *load: str) -> Result:
+    quiet = ("--no-tui", "--output-format", "json", "--worker-threads", "1")
+    said, cpu_s = _run("oha", *quiet, "-w", "-z", f"{seconds:.0f}s", *load, url)
+    told = json.loads(said)
+    if told["errorDistribution"]:
+        raise RuntimeError(f"oha: {told['errorDistribution']}")
+    p50, p95, p99 = (told["latencyPercentiles"][q] * 1e3 for q in ("p50", "p95", "p99"))
+    requests = told["statusCodeDistribution"]["200"]
+    return Result(requests, told["summary"]["total"], p50, p95, p99, cpu_s, cpu_s)
+
+
+def locust(url: str, users: int, seconds: float) -> Result:
+    """FastHttpUser. Corrects nothing; rounds to whole milliseconds below 100 ms, to two digits above."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "locustfile.py"
+        file.write_text(LOCUST_FILE % url)
+        load = ("-u", str(users), "-r", str(users), "-t", f"{seconds:.0f}s", "-H", url)
+        said, process_cpu_s = _run("locust", "-f", str(file), "--headless", "--only-summary", "-L", "ERROR", *load)
+    told = json.loads(_found("FIGURES (.*)", said))
+    if told["failures"]:
+        raise RuntimeError(f"locust: {said}")
+    p50, p95, p99 = told["p_ms"]
+    return Result(told["requests"], told["duration_s"], p50, p95, p99, told["cpu_s"], process_cpu_s)
+
+
 def brief_script(url: str, users: int, seconds: float) -> Result:
-    """The script of brief PS-5.1, its arithmetic kept."""
+    """The script of brief PS-5.1, its arithmetic kept: corrects nothing."""
     results: list[tuple[int, float]] = []
 
     async def load_test() -> None:
@@ -132,25 +264,46 @@ def brief_script(url: str, users: int, seconds: float) -> Result:
     return Result(len(latencies), took_s, statistics.median(latencies), p95, p99, cpu_s, cpu_s)
 
 
-PERFLIB, PERFLIB_CHECKED, BRIEF = "perflib", "perflib, bodies checked", "the brief's script (httpx)"
-PERFLIB_OPEN = "perflib, Poisson arrivals"
-PEERS: dict[str, Peer] = {
-    PERFLIB: perflib_run,
-    PERFLIB_OPEN: partial(perflib_run, at_rate=True),
-    PERFLIB_CHECKED: partial(perflib_run, checked=True),
-    "wrk": wrk,
-    "hey": hey,
-    "vegeta": vegeta,
-    BRIEF: brief_script,
+PERFLIB, PERFLIB_CHECKED = "perflib", "perflib, bodies checked"
+PERFLIB_POISSON, PERFLIB_CONSTANT = "perflib, Poisson arrivals", "perflib, constant arrivals"
+BRIEF = "the brief's script (httpx)"
+PEERS = {
+    PERFLIB: Peer(perflib_closed),
+    PERFLIB_CHECKED: Peer(perflib_checked),
+    "wrk": Peer(wrk, "wrk"),
+    "hey": Peer(hey, "hey"),
+    "vegeta": Peer(vegeta_closed, "vegeta"),
+    "k6": Peer(k6_closed, "k6"),
+    "oha": Peer(oha_closed, "oha"),
+    "Locust": Peer(locust, "locust"),
+    BRIEF: Peer(brief_script),
+    PERFLIB_POISSON: Peer(perflib_poisson),
+    PERFLIB_CONSTANT: Peer(perflib_constant),
+    "vegeta at a rate": Peer(vegeta_open, "vegeta"),
+    "k6 at a rate": Peer(k6_open, "k6"),
+    "oha at a rate": Peer(oha_open, "oha"),
 }
+OPEN = (PERFLIB_POISSON, PERFLIB_CONSTANT, "vegeta at a rate", "k6 at a rate", "oha at a rate")
+"""Open workloads: their number of users is a rate a second. wrk, hey, Locust and the brief's script have none."""
+CLOSED = tuple(name for name in PEERS if name not in (*OPEN, PERFLIB_CHECKED))
 
 
-def installed(*names: str) -> dict[str, Peer]:
-    """Those of `names` that can run here; the others are named on stdout."""
-    absent = [name for name in names if name in ("wrk", "hey", "vegeta") and shutil.which(name) is None]
-    if absent:
-        print(f"Not installed, left out: {', '.join(absent)}.\n")
-    return {name: PEERS[name] for name in names if name not in absent}
+def installed(*names: str) -> dict[str, Drive]:
+    """Those of `names` that can run here."""
+    return {name: PEERS[name].drive for name in names if name not in absent(*names)}
+
+
+def absent(*names: str) -> list[str]:
+    """Those of `names` whose program is not on PATH."""
+    needed = {name: PEERS[name].program for name in names}
+    return [name for name, program in needed.items() if program is not None and shutil.which(program) is None]
+
+
+def notes(*names: str) -> str:
+    """What each of `names` corrects or rounds, and which are not installed, as a Markdown list."""
+    lines = [f"- {name}: {(inspect.getdoc(drive) or '').splitlines()[0]}" for name, drive in installed(*names).items()]
+    left_out = absent(*names)
+    return "\n".join([*lines, f"- Not installed, left out: {', '.join(left_out)}."] if left_out else lines)
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -160,7 +313,9 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def _run(*command: str) -> tuple[str, float]:
     before_s = _children_cpu_s()
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr}")
     return ended.stdout, _children_cpu_s() - before_s
 
 
