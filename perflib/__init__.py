@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from perflib import charts, tables
     from perflib.memory import memory_of
     from perflib.model import InputError, Options, Run
-    from perflib.session import load_run, run, run_async, runs
+    from perflib.session import leak_sites, load_run, run, run_async, runs
     from perflib.summary import summarize
 
 _HOMES = {
     "InputError": "perflib.model",
     "Options": "perflib.model",
     "Run": "perflib.model",
+    "leak_sites": "perflib.session",
     "load_run": "perflib.session",
     "memory_of": "perflib.memory",
     "run": "perflib.session",
@@ -37,6 +38,7 @@ __all__ = [
     "Options",
     "Run",
     "charts",
+    "leak_sites",
     "load_run",
     "memory_of",
     "run",

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from perflib.load import sampler
+from perflib.load import allocations, sampler
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
+from perflib.memory import Allocations, memory_of
 from perflib.model import Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
 from perflib.model.openapi import target_of
 from perflib.regression import Baselines, baseline_of
@@ -189,6 +190,31 @@ def _floor_of(folder: RunFolder, outcome: Outcome | None) -> Floor:
     rows = folder.load().requests
     took_ms = ((rows["end_ns"] - rows["start_ns"]) / 1e6)[rows["error"].isna() & ~rows["warmup"]].to_numpy()
     return Floor(percentile(took_ms, 0.50), percentile(took_ms, 0.99), len(took_ms) if outcome else 0)
+
+
+def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allocations:
+    """Where a leaking Python target on this machine allocates what it keeps, under the run's load once more.
+
+    memray is put into the target's process for `seconds`; it must be installed in the target's environment. Without
+    `attach` that is done only to the sample dashboard.
+    """
+    pid = run.facts.memory.pid
+    if memory_of(run).verdict != "LEAK" and not attach:
+        return Allocations(why_not="the target was not found to leak; nothing was attached to it")
+    if pid is None:
+        return Allocations(why_not=f"the target's process is not known: {run.facts.memory.told}")
+    if not psutil.pid_exists(pid):
+        return Allocations(why_not=f"process {pid} has ended; start the target anew and measure it again")
+    if not (attach or run.facts.sample_target):
+        offer = f"perflib.leak_sites(run, {seconds:g}, attach=True)"
+        return Allocations(why_not=f"{offer} puts memray into process {pid} and drives the same load again")
+    facts = run.facts.model_copy(
+        update={"scenario": run.facts.scenario.model_copy(update={"duration_s": seconds, "warmup_s": 0.0})}
+    )
+    with TemporaryDirectory() as scratch, allocations.attached(pid, seconds) as told:
+        folder = RunFolder.create(Path(scratch), facts)
+        drive_in_processes_of_their_own(facts, folder.path, _token(facts.target), lambda _: None)
+        return told()
 
 
 def discover(base_url: str) -> Target:

@@ -16,7 +16,7 @@ from perflib.model import ERROR_KINDS, Open, Ramp
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from perflib.memory import Memory
+    from perflib.memory import Allocations, Memory
     from perflib.model import Run
     from perflib.regression import Baseline, Baselines
     from perflib.stats.growth import Growth
@@ -195,6 +195,33 @@ def memory(run: Run, memory: Memory) -> GT:
         "jumps leave over. “Smallest to be seen”: the leak that such a run finds nine times in ten."
     )
     return _dressed(table, frame, numbers=columns[2:])
+
+
+def allocations(found: Allocations) -> GT:
+    """The places that allocated most of what a process still held after a while under load."""
+    rows = [
+        (
+            f"{site.stack[0].function} ({site.stack[0].file}:{site.stack[0].line})" if site.stack else "unknown",
+            f"{site.held_bytes / 1e3:,.0f}",
+            _share(site.held_bytes / found.held_bytes),
+            f"{site.allocations:,}",
+            next((f"{frame.file}:{frame.line}" for frame in site.stack[1:]), NOTHING),
+        )
+        for site in found.sites[:12]
+    ]
+    columns = ["Place", "Held, kB", "Share", "Allocations", "Called from"]
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    note = (
+        found.why_not[:1].upper() + found.why_not[1:] + "."
+        if found.why_not
+        else (
+            f"Allocated within {_seconds(found.seconds)} under load and held at their end; by memray. "
+            "A leak is held for ever; a cache or an answer under way may be among these too."
+        )
+    )
+    return _dressed(
+        GT(frame, id="allocations").tab_source_note(note), frame, numbers=["Held, kB", "Share", "Allocations"]
+    )
 
 
 def _ends(found: Growth) -> tuple[float | None, float | None]:

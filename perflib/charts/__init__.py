@@ -47,6 +47,7 @@ from perflib.charts.look import (
     target_line,
     target_marks,
 )
+from perflib.charts.memory import allocations, memory, memory_and_load
 from perflib.charts.special import heatmap, latency_by_active_users, rates, recovery_timeline, response_and_service
 from perflib.model import ERROR_KINDS
 from perflib.summary import judged_ms
@@ -61,12 +62,15 @@ __all__ = [
     "DASHES",
     "POINTS",
     "TEMPLATE",
+    "allocations",
     "ecdf",
     "errors",
     "heatmap",
     "histogram",
     "latency_by_active_users",
     "latency_over_time",
+    "memory",
+    "memory_and_load",
     "percentiles",
     "rates",
     "recovery_timeline",

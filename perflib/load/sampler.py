@@ -58,6 +58,9 @@ class Source(Protocol):
     def read(self) -> Reading | None:
         """A reading; None where there is none at this moment."""
 
+    def close(self) -> None:
+        """Give back what the source holds open."""
+
 
 class ProcessTree:
     """A process of this machine with all its descendants.
@@ -79,6 +82,9 @@ class ProcessTree:
             found_of = [reading for reading in map(_read_process, members) if reading is not None]
             return _sum_of(found_of, self._root) if found_of else None
         return None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -152,6 +158,9 @@ class PrometheusText:
             started_s=told.get("started_s", 0.0),
         )
 
+    def close(self) -> None:
+        self._client.close()
+
 
 @dataclass(frozen=True)
 class Found:
@@ -197,6 +206,7 @@ def _found_process(pid: int, port: int | None) -> Found:
 def _found_metrics(url: str) -> Found:
     source = PrometheusText(url)
     if source.read() is None:
+        source.close()
         mend = "mend metrics_url in the target file"
         return Found(None, MemorySource(told=f"{url} tells no process_resident_memory_bytes; {mend}"))
     return Found(source, MemorySource(kind="prometheus", told=f"process_resident_memory_bytes of {url}"))
@@ -243,6 +253,8 @@ class Sampler(AbstractContextManager["Sampler"]):
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+        if self._source is not None:
+            self._source.close()
 
     def _sample(self, source: Source, origin_ns: int) -> None:
         last_ns, last_cpu_s, due_ns = origin_ns, math.nan, perf_counter_ns()

@@ -54,7 +54,7 @@ class MemorySource(Spec):
 
     kind: Literal["process", "prometheus", "none"] = "none"
     pid: int | None = None
-    told: str = "memory was not sampled"
+    told: str = "it was not looked for"
 
 
 class Generator(Spec):
