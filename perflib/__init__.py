@@ -14,13 +14,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from perflib import charts, tables
+    from perflib.history import changes
     from perflib.memory import memory_of
     from perflib.model import InputError, Options, Run
-    from perflib.session import leak_sites, load_run, run, run_async, runs
+    from perflib.session import baseline_ms, check, leak_sites, load_run, run, run_async, runs
     from perflib.summary import summarize
 
 _HOMES = {
     "InputError": "perflib.model",
+    "baseline_ms": "perflib.session",
+    "changes": "perflib.history",
+    "check": "perflib.session",
     "Options": "perflib.model",
     "Run": "perflib.model",
     "leak_sites": "perflib.session",
@@ -37,7 +41,10 @@ __all__ = [
     "InputError",
     "Options",
     "Run",
+    "baseline_ms",
+    "changes",
     "charts",
+    "check",
     "leak_sites",
     "load_run",
     "memory_of",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from perflib.model import SCENARIOS, InputError, Options
+from perflib.model import SCENARIOS, InputError, Options, parse_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,16 +81,27 @@ def _parser() -> argparse.ArgumentParser:
     record = actions.add_parser("record", parents=[options], help="a baseline of fresh runs, or of stored ones")
     record.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
     record.add_argument("--runs", metavar="K", type=int, default=8, help="fresh runs a scenario (default 8)")
+    record.add_argument("--pause", metavar="10min", default="0s", help="between runs, so that they differ as days do")
     record.add_argument("--from", metavar="RUN", nargs="+", default=[], dest="stored", help="stored runs instead")
     record.set_defaults(command=_record_baseline)
     show = actions.add_parser("show", help="the baselines as a Markdown table")
     show.set_defaults(command=_show_baselines)
 
+    check = commands.add_parser("check", parents=[options], help="judge a scenario, or stored runs; for CI")
+    check.add_argument("names", metavar="SCENARIO|RUN", nargs="+", help="measured anew, or a stored run's id")
+    check.add_argument("--format", choices=["table", "markdown", "junit", "json"], default="table")
+    check.add_argument("--runs", metavar="K", type=int, default=1, help="fresh runs a scenario (default 1)")
+    check.add_argument("--max-errors", metavar="1%%", default="0%%", help="share of failures allowed (default 0%%)")
+    check.set_defaults(command=_check)
+
     calibrated = commands.add_parser("calibrate", help="the instrument floor of this machine")
     calibrated.set_defaults(command=_calibrate)
 
     history = commands.add_parser("history", help="the stored runs")
-    history.add_argument("--scenario", choices=list(SCENARIOS))
+    history.add_argument("--scenario", choices=list(SCENARIOS), default="")
+    history.add_argument("--endpoint", metavar="NAME", default="", help="its figures by run")
+    history.add_argument("--since", metavar="DATE", default="", help="such as 2026-03-01")
+    history.add_argument("--until", metavar="DATE", default="", help="its whole day included")
     history.set_defaults(command=_history)
     return parser
 
@@ -193,9 +204,40 @@ def _report(arguments: argparse.Namespace) -> int:
 def _record_baseline(arguments: argparse.Namespace) -> int:
     from perflib.session import record_baselines
 
-    for line in record_baselines(arguments.scenarios, _options(arguments), arguments.runs, arguments.stored, _say):
+    pause_s = _parsed("--pause", arguments.pause, parse_duration_s)
+    chosen, count = (arguments.scenarios, _options(arguments)), arguments.runs
+    for line in record_baselines(*chosen, count, arguments.stored, _say, pause_s):
         print(line)
     return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from perflib import tables
+    from perflib.session import check
+
+    most_errors = _parsed("--max-errors", arguments.max_errors, _share)
+    found = check(arguments.names, _options(arguments), arguments.runs, most_errors)
+    shown = {"table": tables.check_as_text, "markdown": tables.check_as_markdown, "junit": tables.check_as_junit}
+    if arguments.format == "json":
+        print(json.dumps(found.as_json(), allow_nan=False))
+    else:
+        print(shown[arguments.format](found))
+    return found.exit_status
+
+
+def _parsed(name: str, text: str, parse: Callable[[str], object]) -> float:
+    try:
+        return float(parse(text))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _share(text: str) -> float:
+    """A share from "1%" or "0.01"."""
+    share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text!r} is no share; write 1%")
+    return share
 
 
 def _show_baselines(_: argparse.Namespace) -> int:
@@ -208,11 +250,10 @@ def _show_baselines(_: argparse.Namespace) -> int:
 
 def _history(arguments: argparse.Namespace) -> int:
     from perflib.session import runs
+    from perflib.tables import history_as_text
 
-    stored = runs()
-    if arguments.scenario:
-        stored = stored[stored["scenario"] == arguments.scenario]
-    print(stored.to_string(index=False) if len(stored) else "no stored runs yet; `perflib run light_load` makes one")
+    chosen = {name: getattr(arguments, name) for name in ("scenario", "endpoint", "since", "until")}
+    print(history_as_text(runs(**chosen)))
     return OK
 
 

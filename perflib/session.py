@@ -8,8 +8,9 @@ import platform
 import secrets
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -21,17 +22,20 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
+from perflib.baseline import Baselines, baseline_of, machine_of
 from perflib.load import allocations, sampler
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.memory import Allocations, memory_of
-from perflib.model import Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
+from perflib.model import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
 from perflib.model.openapi import target_of
-from perflib.regression import Baselines, baseline_of
+from perflib.regression import Check
+from perflib.regression import check as judge_runs
 from perflib.stats.percentile import percentile
 from perflib.store.baselines import load_baselines, store_baseline
-from perflib.store.runs import RunFolder, list_runs
+from perflib.store.index import history as stored_history
+from perflib.store.runs import RunFolder
 from perflib.store.runs import load_run as load_stored_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from perflib.store.workbook import Workbook, load_target
@@ -233,11 +237,17 @@ def discover(base_url: str) -> Target:
 
 
 def record_baselines(
-    scenarios: Sequence[str], options: Options, count: int, stored: Sequence[str], say: Callable[[str], None]
+    scenarios: Sequence[str],
+    options: Options,
+    count: int,
+    stored: Sequence[str],
+    say: Callable[[str], None],
+    pause_s: float = 0.0,
 ) -> Iterator[str]:
     """Record a baseline of each scenario: of `count` fresh runs, or of the `stored` ones. Yields a line on each.
 
-    The sample dashboard is started anew for every run.
+    The sample dashboard is started anew for every run. Runs back to back share the machine's mood and vary less than
+    a later run will: a pause of minutes between them makes a baseline that alarms less falsely.
 
     Raises:
         InputError: where a run does not fit a baseline; nothing is recorded of its scenario then.
@@ -253,11 +263,36 @@ def record_baselines(
     path = Workbook.find().baselines
     for name, some in by_scenario.items():
         for number in range(0 if stored else count):
+            if number and pause_s:
+                say(f"{name}: {pause_s:g} s of pause")
+                time.sleep(pause_s)
             say(f"{name}: run {number + 1} of {count}")
             some.append(run(name, options))
+            if some[-1].facts.interrupted:
+                raise KeyboardInterrupt
         entry = baseline_of(some)
         store_baseline(path, entry)
         yield f"recorded {name} of {entry.target}: {len(entry.runs)} runs, {len(entry.endpoints)} endpoints and pages"
+
+
+def check(names: Sequence[str], options: Options, count: int = 1, most_errors: float = 0.0) -> Check:
+    """Judge scenarios, each measured `count` times anew, and stored runs against the stored baselines.
+
+    An interrupted run ends it; what was measured until then is judged where it can be.
+
+    Args:
+        names: scenarios, or ids of stored runs.
+        most_errors: the share of failed requests above which an endpoint fails.
+    """
+    judged: list[Run] = []
+    for name in names:
+        for _ in range(count if name in SCENARIOS else 0):
+            judged.append(run(name, options))
+            if judged[-1].facts.interrupted:
+                return replace(judge_runs(judged, stored_baselines(), most_errors), exit_status=130)
+        if name not in SCENARIOS:
+            judged.append(load_run(name))
+    return judge_runs(judged, stored_baselines(), most_errors)
 
 
 def stored_baselines() -> Baselines:
@@ -270,39 +305,31 @@ def load_run(run_id: str) -> Run:
     return load_stored_run(Workbook.find().runs, run_id)
 
 
-def runs() -> pd.DataFrame:
-    """All stored runs of this workbook, a row each, oldest first: id, scenario, target, times, commit, brief, state."""
-    import pandas as pd
+def runs(
+    scenario: str = "", endpoint: str = "", environment: str = "", since: str = "", until: str = ""
+) -> pd.DataFrame:
+    """All stored runs of this workbook, oldest first: a row a run and endpoint, metadata and figures.
 
-    facts = list_runs(Workbook.find().runs)
-    columns = [
-        "run_id",
-        "scenario",
-        "profile",
-        "target",
-        "started_at",
-        "duration_s",
-        "state",
-        "git_commit",
-        "brief",
-        "note",
-    ]
-    rows = [
-        (
-            f.run_id,
-            f.scenario.name,
-            f.profile,
-            f.target.name,
-            f.started_at,
-            f.duration_s,
-            f.state,
-            f.git_commit,
-            f.brief,
-            f.note,
-        )
-        for f in facts
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    Args:
+        scenario: only runs of this scenario.
+        endpoint: only this endpoint or page.
+        environment: only machines whose description contains this text, such as "x86_64".
+        since, until: only runs started between these dates, such as "2026-03-01", UTC, both included.
+
+    Raises:
+        InputError: for a date that is none.
+    """
+    where = {"environment": environment, "since": since, "until": until}
+    return stored_history(Workbook.find().runs, scenario=scenario, endpoint=endpoint, **where)
+
+
+def baseline_ms(scenario: str, percentile: str = "p95_ms") -> dict[str, float]:
+    """The latest baseline's value by endpoint, of a scenario on this machine; empty where there is none."""
+    machine = machine_of(this_machine())
+    fitting = [one for one in stored_baselines().baselines if (one.scenario, one.environment) == (scenario, machine)]
+    latest = max(fitting, key=lambda one: one.recorded_at, default=None)
+    rows = {} if latest is None else {name: getattr(row, percentile) for name, row in latest.endpoints.items()}
+    return {name: value for name, value in rows.items() if value is not None}
 
 
 class Lines:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,13 @@ import pandas as pd
 from perflib.stats.percentile import percentile
 
 if TYPE_CHECKING:
-    from perflib.model import Run
+    from numpy.typing import NDArray
+
+    from perflib.model import Endpoint, Page, Run
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+    Moments = NDArray[np.int64]
 
 _NS_PER_MS = 1e6
 
@@ -57,6 +65,7 @@ class EndpointSummary:
     max_ms: float | None
     service_p50_ms: float | None
     service_p95_ms: float | None
+    judged_p50_ms: float | None
     judged_p95_ms: float | None
     target_ms: float | None
     meets_target: bool | None
@@ -82,6 +91,81 @@ class Summary:
         return pd.DataFrame([asdict(row) for row in self.endpoints]).set_index("endpoint")
 
 
+@dataclass(frozen=True)
+class ItemRows:
+    """One endpoint's requests outside pages, or one page's loads, warm-up included. Arrays of shape (rows,)."""
+
+    intended_ns: Moments
+    start_ns: Moments
+    end_ns: Moments
+    error: pd.Categorical
+    warmup: Flags
+    cold: Flags
+
+    @property
+    def good(self) -> Flags:
+        """The successes."""
+        return np.asarray(self.error.isna())
+
+    @property
+    def warm(self) -> Flags:
+        """After warm-up, cold answers left out: what percentiles are of."""
+        return ~(self.warmup | self.cold)
+
+    @property
+    def response_ms(self) -> Floats:
+        """From the intended start; NaN if never answered."""
+        return np.where(self.end_ns >= 0, (self.end_ns - self.intended_ns) / _NS_PER_MS, np.nan)
+
+    @property
+    def service_ms(self) -> Floats:
+        """From the actual start; NaN if never answered."""
+        answered = (self.end_ns >= 0) & (self.start_ns >= 0)
+        return np.where(answered, (self.end_ns - self.start_ns) / _NS_PER_MS, np.nan)
+
+    @cached_property
+    def warm_ms(self) -> Floats:
+        """Response times of warm successes, ascending. Shape (warm successes,)."""
+        return np.sort(self.response_ms[self.warm & self.good])
+
+    @property
+    def judged_ms(self) -> Floats:
+        """The same, and every warm failed or dropped request as infinitely slow. Shape (warm,)."""
+        failures = int((self.warm & ~self.good).sum())
+        return np.append(self.warm_ms, np.full(failures, math.inf))
+
+
+_KEPT: dict[int, dict[str, ItemRows]] = {}
+"""By the identity of a run's table, and name; a table is not hashable."""
+
+
+def item_rows(run: Run, name: str) -> ItemRows:
+    """The rows of an endpoint or page, in the order of the run's table; none where it has none.
+
+    Figures and charts share them: they are kept as long as that table, whose values must not change meanwhile.
+    """
+    table = run.requests
+    if id(table) not in _KEPT:
+        _KEPT[id(table)] = {}
+        weakref.finalize(table, _KEPT.pop, id(table))
+    kept = _KEPT[id(table)]
+    if name not in kept:
+        kept[name] = _rows_of(table, name)
+    return kept[name]
+
+
+def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
+    own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
+    return ItemRows(
+        intended_ns=table["intended_ns"].to_numpy()[own],
+        start_ns=table["start_ns"].to_numpy()[own],
+        end_ns=table["end_ns"].to_numpy()[own],
+        error=pd.Categorical(table["error"].array[own]),
+        warmup=table["warmup"].to_numpy()[own],
+        cold=table["cold"].to_numpy()[own],
+    )
+
+
 def measured(run: Run) -> pd.DataFrame:
     """The rows after warm-up, with `response_ms` (from the intended start) and `service_ms`; NaN if never answered."""
     rows = run.requests[~run.requests["warmup"]]
@@ -94,83 +178,74 @@ def measured(run: Run) -> pd.DataFrame:
 
 def summarize(run: Run) -> Summary:
     """All figures of a run."""
-    rows = measured(run)
-    requests = _account(rows[rows["kind"] == "request"])
+    wire = (run.requests["kind"] == "request") & ~run.requests["warmup"]
+    requests = _account(run.requests.loc[wire, "error"])
     duration_s = run.facts.duration_s
     return Summary(
         run_id=run.facts.run_id,
         duration_s=duration_s,
         throughput_per_s=requests.completed / duration_s if duration_s else 0.0,
         requests=requests,
-        server_errors=int(((rows["kind"] == "request") & (rows["status"] >= 500)).sum()),
-        endpoints=tuple(
-            _summarize_item(run, rows, item.name, "page" if item in run.facts.target.pages else "request")
-            for item in run.facts.scenario.takes(run.facts.target)
-        ),
+        server_errors=int((wire & (run.requests["status"] >= 500)).sum()),
+        endpoints=tuple(_summarize_item(run, item) for item in run.facts.scenario.takes(run.facts.target)),
     )
 
 
-def _account(rows: pd.DataFrame) -> Accounting:
-    errors = rows["error"].value_counts()
+def _account(error: pd.Series[str]) -> Accounting:
+    errors = error.value_counts()
     dropped, in_flight = int(errors.get("dropped", 0)), int(errors.get("in_flight", 0))
     return Accounting(
-        scheduled=len(rows),
-        completed=int(rows["error"].isna().sum()),
+        scheduled=len(error),
+        completed=int(error.isna().sum()),
         failed=int(errors.sum()) - dropped - in_flight,
         dropped=dropped,
         in_flight=in_flight,
     )
 
 
-def _summarize_item(run: Run, measured_rows: pd.DataFrame, name: str, kind: str) -> EndpointSummary:
-    everything = run.requests[(run.requests["endpoint"] == name) & run.requests["page"].isna()]
-    rows = measured_rows[(measured_rows["endpoint"] == name) & measured_rows["page"].isna()]
-    good = rows["error"].isna()
-    warm = rows[~rows["cold"]]
-    times = warm.loc[warm["error"].isna(), ["response_ms", "service_ms"]]
-    response, service = times["response_ms"].to_numpy(), times["service_ms"].to_numpy()
-    target_ms = next(item.target_ms for item in run.facts.target.items if item.name == name)
-    judged = percentile(judged_ms(warm), 0.95)
+def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
+    rows = item_rows(run, item.name)
+    good, measured, response_ms = rows.good, ~rows.warmup, rows.response_ms
+    failures = pd.Series(rows.error[measured & ~good]).value_counts()
+    count, duration_s = int(measured.sum()), _duration_s(run, item.name)
+    response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
+    judged = percentile(rows.judged_ms, 0.95)
     return EndpointSummary(
-        endpoint=name,
-        kind=kind,
-        requests=len(rows),
-        errors=int((~good).sum()),
-        errors_by_kind={str(k): int(n) for k, n in rows["error"].value_counts().items() if n},
-        rate_per_s=len(rows) / duration if (duration := _duration_s(run, name)) else 0.0,
+        endpoint=item.name,
+        kind="page" if item in run.facts.target.pages else "request",
+        requests=count,
+        errors=int(failures.sum()),
+        errors_by_kind={str(kind): int(number) for kind, number in failures.items() if number},
+        rate_per_s=count / duration_s if duration_s else 0.0,
         p50_ms=percentile(response, 0.50),
         p95_ms=percentile(response, 0.95),
         p99_ms=percentile(response, 0.99),
         max_ms=_largest(response),
         service_p50_ms=percentile(service, 0.50),
         service_p95_ms=percentile(service, 0.95),
+        judged_p50_ms=percentile(rows.judged_ms, 0.50),
         judged_p95_ms=judged,
-        target_ms=target_ms,
-        meets_target=None if target_ms is None or judged is None else judged < target_ms,
-        first_ms=_first_ms(everything),
-        cold=_cold(rows[rows["cold"] & good]),
+        target_ms=item.target_ms,
+        meets_target=None if item.target_ms is None or judged is None else judged < item.target_ms,
+        first_ms=_first_ms(rows.start_ns[good], response_ms[good]),
+        cold=_cold(response_ms[measured & rows.cold & good]),
     )
 
 
-def judged_ms(rows: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def judged_ms(rows: pd.DataFrame) -> Floats:
     """Response times with every failed or dropped request as infinitely slow: failing never makes a figure better."""
     return rows["response_ms"].where(rows["error"].isna(), math.inf).to_numpy(dtype=np.float64)
 
 
-def _cold(answers: pd.DataFrame) -> Cold:
-    times = answers["response_ms"].to_numpy()
-    return Cold(len(times), percentile(times, 0.50), _largest(times))
+def _cold(answers_ms: Floats) -> Cold:
+    return Cold(len(answers_ms), percentile(answers_ms, 0.50), _largest(answers_ms))
 
 
-def _first_ms(rows: pd.DataFrame) -> float | None:
-    good = rows[rows["error"].isna()]
-    if good.empty:
-        return None
-    took_ns = (good["end_ns"] - good["intended_ns"]).to_numpy()
-    return float(took_ns[good["start_ns"].to_numpy().argmin()]) / _NS_PER_MS
+def _first_ms(start_ns: Moments, response_ms: Floats) -> float | None:
+    return float(response_ms[start_ns.argmin()]) if len(start_ns) else None
 
 
-def _largest(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
+def _largest(values: Floats) -> float | None:
     return float(values.max()) if len(values) else None
 
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
 
 from perflib import charts
+from perflib.charts.binning import windowed
 from perflib.model import ERROR_KINDS, Run
 from perflib.spike import degradation, recovery
 from perflib.stats.percentile import required_count
@@ -108,6 +110,20 @@ def test_a_window_shows_the_exact_p95_of_its_successes() -> None:
     figure = charts.latency_over_time(run)
     p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
     assert dict(zip(p95.x, p95.y, strict=True))[3.5] == pytest.approx(expected)
+
+
+def test_windows_are_those_of_a_slow_count_empty_ones_included() -> None:
+    rng = np.random.default_rng(5)
+    at_s = np.concatenate([rng.uniform(0, 20, 500), rng.uniform(60, 70, 40), [30.0]])  # 30.0 begins a window
+    times = pd.DataFrame({"at_s": at_s, "ms": rng.lognormal(size=len(at_s))})
+    slow = [times["ms"][(at_s >= begin) & (at_s < begin + 10)] for begin in range(0, 70, 10)]
+    found = windowed(times, 10)
+    assert found["at_s"].tolist() == [5, 15, 25, 35, 45, 55, 65]
+    assert found["successes"].tolist() == [len(ms) for ms in slow]
+    for column, q, least in (("p50_ms", 0.5, 5), ("p95_ms", 0.95, 59)):
+        some = [np.quantile(ms, q, method="inverted_cdf") if len(ms) >= least else np.nan for ms in slow]
+        np.testing.assert_array_equal(found[column], some)
+    assert windowed(times.iloc[:0], 10).empty
 
 
 def test_windows_grow_until_a_p95_is_supported() -> None:

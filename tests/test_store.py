@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from perflib.baseline import baseline_of
 from perflib.model import InputError, Run
-from perflib.regression import baseline_of
+from perflib.store import runs
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import RunFolder, list_runs, load_run
 from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool, requests_spool
 from perflib.store.workbook import Workbook
+from tests.benchmarks.scale import make_up
 from tests.synthetic import make_run, make_target
 
 CONTRACT_COLUMNS = [
@@ -70,6 +73,40 @@ def test_names_of_endpoints_pages_kinds_and_errors_are_those_of_the_target(tmp_p
     part, page = pd.read_parquet(tmp_path / FACTS.run_id / "requests.parquet").to_dict("records")
     assert (part["endpoint"], part["page"], part["kind"], part["error"]) == ("GET /b", "home", "request", "timeout")
     assert (page["endpoint"], page["kind"]) == ("home", "page")
+
+
+def test_the_first_success_of_each_endpoint_and_page_is_cold_whatever_row_group_it_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_GROUP_ROWS", 3)
+    folder = RunFolder.create(tmp_path, FACTS)
+    with Spool(requests_spool(folder.path)) as spool:
+        append(spool, 9, item=0)
+        append(spool, 2, item=1, error=2)
+        append(spool, 3, item=1)
+        append(spool, 4, item=2)
+        append(spool, 1, item=0)  # began before the first row, ended after it
+        append(spool, 5, item=1)
+        append(spool, 6, item=0)
+    under_way = folder.load().requests
+    folder.seal(FACTS)
+    sealed = folder.load().requests
+    assert sealed["cold"].tolist() == [False, False, True, True, True, False, False]
+    pd.testing.assert_frame_equal(under_way, sealed, check_categorical=False)
+
+
+def test_names_are_plain_strings_to_whoever_reads_a_sealed_run(tmp_path: Path) -> None:
+    recorded(tmp_path, 10).seal(FACTS)
+    rows = pd.read_parquet(tmp_path / FACTS.run_id / "requests.parquet")
+    assert not any(isinstance(dtype, pd.CategoricalDtype) for dtype in rows.dtypes)
+    assert pq.read_schema(tmp_path / FACTS.run_id / "requests.parquet").remove_metadata() == runs.REQUESTS
+
+
+def test_a_request_takes_at_most_16_bytes_on_disk(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, FACTS)
+    make_up(folder, 100_000)
+    folder.seal(folder.read_facts())
+    assert (folder.path / "requests.parquet").stat().st_size <= 16 * 100_000
 
 
 @pytest.mark.parametrize("torn_bytes", [0, 1, REQUEST_ROW.itemsize - 1])

@@ -1,12 +1,14 @@
 """The figures of a run, against sums done the slow way."""
 
+import gc
 import json
 import math
 
 import pytest
 
+from perflib import summary
 from perflib.model import Run
-from perflib.summary import EndpointSummary, as_json, summarize
+from perflib.summary import EndpointSummary, as_json, item_rows, summarize
 from tests.synthetic import DASHBOARD, make_run, make_target
 
 PAGE = "Dashboard home (all data)"
@@ -37,6 +39,33 @@ def test_figures_of_an_endpoint_are_those_of_its_own_warm_successes_after_warm_u
     assert row.requests == len(rows)
     assert row.errors == sum(isinstance(r["error"], str) for r in rows) == sum(row.errors_by_kind.values())
     assert row.cold.requests == sum(bool(r["cold"]) and not isinstance(r["error"], str) for r in rows)
+
+
+def test_failures_stand_as_infinitely_slow_behind_the_ascending_times_of_successes() -> None:
+    run = make_run(failures=0.1, cold=0.1)
+    warm = [row for row in slow_rows(run, "GET /snapshot") if not row["cold"]]
+    good = [row for row in warm if not isinstance(row["error"], str)]
+    times = sorted((row["end_ns"] - row["intended_ns"]) / 1e6 for row in good)  # type: ignore[operator]
+    rows = item_rows(run, "GET /snapshot")
+    assert rows.warm_ms.tolist() == pytest.approx(times)
+    assert rows.judged_ms.tolist() == pytest.approx([*times, *[math.inf] * (len(warm) - len(good))])
+    assert len(warm) > len(good)
+
+
+def test_an_endpoint_that_the_run_never_drove_has_no_rows() -> None:
+    assert len(item_rows(make_run(endpoints=("GET /health",)), "GET /clients").start_ns) == 0
+    assert len(item_rows(make_run(), "no such endpoint").start_ns) == 0
+
+
+def test_the_rows_of_an_endpoint_are_shared_while_their_table_lives_and_forgotten_with_it() -> None:
+    run, other = make_run(), make_run(seed=2)
+    table = id(run.requests)
+    assert item_rows(run, PAGE) is item_rows(run, PAGE)
+    assert item_rows(run, PAGE) is not item_rows(other, PAGE)
+    assert table in summary._KEPT
+    del run
+    gc.collect()
+    assert table not in summary._KEPT
 
 
 def test_every_request_on_the_wire_is_accounted_for_and_page_loads_are_not_requests() -> None:
@@ -90,5 +119,4 @@ def test_the_json_of_a_run_has_the_contracts_fields_and_no_infinities() -> None:
     assert said["workload"] == {"kind": "closed", "users": 10}
     assert set(said["requests"]) == {"scheduled", "completed", "failed", "dropped", "in_flight"}
     assert [row["endpoint"] for row in said["endpoints"]] == [item.name for item in DASHBOARD.items]
-    assert said["memory"]["verdict"] == "NOT_SAMPLED"
     assert said["throughput_per_s"] == pytest.approx(said["requests"]["completed"] / said["duration_s"])

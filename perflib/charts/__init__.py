@@ -16,18 +16,16 @@ from perflib.charts.binning import (
     USED,
     first_fitting,
     log_edges,
-    measured_rows,
     percentile_curve,
     thin,
     time_edges,
     timed_successes,
-    warm,
-    warm_successes,
     warmup_end_s,
     warmups_s,
     window_s,
     windowed,
 )
+from perflib.charts.history import history, overlay
 from perflib.charts.look import (
     COLOURS,
     DASHES,
@@ -50,7 +48,7 @@ from perflib.charts.look import (
 from perflib.charts.memory import allocations, memory, memory_and_load
 from perflib.charts.special import heatmap, latency_by_active_users, rates, recovery_timeline, response_and_service
 from perflib.model import ERROR_KINDS
-from perflib.summary import judged_ms
+from perflib.summary import item_rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -67,10 +65,12 @@ __all__ = [
     "errors",
     "heatmap",
     "histogram",
+    "history",
     "latency_by_active_users",
     "latency_over_time",
     "memory",
     "memory_and_load",
+    "overlay",
     "percentiles",
     "rates",
     "recovery_timeline",
@@ -89,9 +89,9 @@ def percentiles(*runs: Run) -> go.Figure:
     figure = figure_of("Response time by percentile", *runs, alt="Percentile curves of response times in milliseconds")
     shown, reach = [1.0], 2.35  # past 99 %, with room for the targets' labels
     for number, run in enumerate(runs):
-        rows, dash = measured_rows(run), {"dash": DASHES[number % len(DASHES)]} if len(runs) > 1 else {}
+        dash = {"dash": DASHES[number % len(DASHES)]} if len(runs) > 1 else {}
         for item in items_of(run):
-            q, ms = percentile_curve(warm_successes(rows, item.name))
+            q, ms = percentile_curve(item_rows(run, item.name).warm_ms)
             shown += [*ms[:1], *ms[-1:]]
             reach = max([reach, *np.log10(1.05 / (1 - q[-1:]))])
             name = label_of(item.name) + (f" · {label_of(run.facts.run_id)}" if len(runs) > 1 else "")
@@ -124,9 +124,9 @@ def ecdf(run: Run) -> go.Figure:
     """The share of warm requests answered within a time; with failures it stays below 100 %."""
     title = "Share of requests answered within a time"
     figure = figure_of(title, run, alt="Cumulative distribution of response times in milliseconds")
-    rows, shown = measured_rows(run), [math.nan]
+    shown = [math.nan]
     for item in items_of(run):
-        judged = np.sort(judged_ms(warm(rows, item.name)))
+        judged = item_rows(run, item.name).judged_ms
         answered = judged[np.isfinite(judged)]
         ranks = thin(len(answered))
         shown += [*answered[:1], *answered[-1:]]
@@ -152,8 +152,8 @@ def ecdf(run: Run) -> go.Figure:
 
 def histogram(run: Run) -> go.Figure:
     """Counts of response times of warm successes; a panel an endpoint, bins even on a log axis."""
-    items, rows = items_of(run), measured_rows(run)
-    values = {item.name: warm_successes(rows, item.name) for item in items}
+    items = items_of(run)
+    values = {item.name: item_rows(run, item.name).warm_ms for item in items}
     title = "Distribution of response times"
     if not any(len(ms) for ms in values.values()):
         return empty_figure(title, "No request was answered as expected after warm-up.", run)
@@ -189,9 +189,9 @@ def latency_over_time(run: Run) -> go.Figure:
 
     A window is a second; longer where a second holds too few requests for a p95, or the run too many seconds.
     """
-    items, rows = items_of(run), run.requests[USED]
+    items = items_of(run)
     title = "Response time over time"
-    own = {item.name: timed_successes(run, rows, item.name) for item in items}
+    own = {item.name: timed_successes(run, item.name) for item in items}
     if not any(len(times) for times in own.values()):
         return empty_figure(title, "No request was answered as expected.", run)
     windows = {name: window_s(times["at_s"].to_numpy()) for name, times in own.items()}
@@ -224,7 +224,7 @@ def latency_over_time(run: Run) -> go.Figure:
             figure.add_scatter(
                 x=[0, 1.01 * end_s], y=[item.target_ms] * 2, **panel_target(item.target_ms), row=row, col=1
             )
-        shade(figure, [(0.0, warmup_end_s(run, rows, item.name))], row=row, col=1)
+        shade(figure, [(0.0, warmup_end_s(run, run.requests, item.name))], row=row, col=1)
     any_cold = any(bool(times["cold"].any()) for times in own.values())
     legend_entries(figure, "p50", "p95", target=any(i.target_ms is not None for i in items), cold=any_cold)
     since = "the endpoint's own start" if len(run.facts.parts) > 1 else "the start of the run"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from perflib.stats.percentile import required_count
-from perflib.summary import measured
+from perflib.stats.percentile import percentile, required_count
+from perflib.summary import item_rows, measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,19 +36,18 @@ def warm(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows[(rows["endpoint"] == name) & rows["page"].isna() & ~rows["cold"]]
 
 
-def warm_successes(rows: pd.DataFrame, name: str) -> Floats:
-    own = warm(rows, name)
-    return own.loc[own["error"].isna(), "response_ms"].to_numpy(dtype=np.float64)
-
-
 def percentile_curve(values: Floats) -> tuple[Floats, Floats]:
-    """Shares and their percentiles, by the rule of `stats.percentile`, up to the last with required_count(q) <= n."""
+    """Shares and their percentiles, by the rule of `stats.percentile`, up to the last with required_count(q) <= n.
+
+    Args:
+        values: ascending.
+    """
     if len(values) < required_count(0.5):
         return np.empty(0), np.empty(0)
     last = 0.05 ** (1 / len(values))
     q = np.unique([*(1 - np.geomspace(1, 1 - last, POINTS // 2)), *(mark for mark in MARKS if mark <= last)])
     ranks = np.ceil(q * len(values) - 1e-9).astype(np.int64).clip(1) - 1
-    return q, np.sort(values)[ranks]
+    return q, values[ranks]
 
 
 def thin(count: int) -> NDArray[np.int64]:
@@ -90,16 +89,12 @@ def window_s(at_s: Floats) -> int:
     )
 
 
-def timed_successes(run: Run, rows: pd.DataFrame, name: str) -> pd.DataFrame:
+def timed_successes(run: Run, name: str) -> pd.DataFrame:
     """Successes of an item, warm-up included: `at_s` from the start of its part of the run, `ms`, `cold`."""
-    own = rows[(rows["endpoint"] == name) & rows["page"].isna() & rows["error"].isna() & (rows["end_ns"] >= 0)]
-    return pd.DataFrame(
-        {
-            "at_s": (own["intended_ns"] - begin_ns(run, rows, name)) / 1e9,
-            "ms": (own["end_ns"] - own["intended_ns"]) / 1e6,
-            "cold": own["cold"],
-        }
-    )
+    rows = item_rows(run, name)
+    at_s = (rows.intended_ns - begin_ns(run, run.requests, name)) / 1e9
+    frame = pd.DataFrame({"at_s": at_s, "ms": rows.response_ms, "cold": rows.cold}, copy=False)
+    return frame[rows.good & (rows.end_ns >= 0)]
 
 
 def begin_ns(run: Run, rows: pd.DataFrame, name: str) -> int:
@@ -123,14 +118,15 @@ def warmups_s(run: Run, rows: pd.DataFrame) -> list[tuple[float, float]]:
 
 def windowed(times: pd.DataFrame, width_s: int) -> pd.DataFrame:
     """One row a window: `at_s` (its middle), `successes`, `p50_ms`, `p95_ms` (NaN where too few support it)."""
-    window, ms = (times["at_s"].to_numpy() // width_s).astype(np.int64), times["ms"].to_numpy()
-    order = np.lexsort((ms, window))
-    window, ms = window[order], ms[order]
-    first = np.flatnonzero(np.diff(window, prepend=-1))
-    count = np.diff(first, append=len(window))
-    frame = pd.DataFrame({"successes": count}, index=window[first])
-    for column, q in (("p50_ms", 0.50), ("p95_ms", 0.95)):
-        rank = np.ceil(q * count - 1e-9).astype(np.int64) - 1
-        frame[column] = np.where(count >= required_count(q), ms[first + rank], np.nan)
-    whole = frame.reindex(np.arange(window[-1] + 1 if len(window) else 0))
-    return whole.assign(successes=whole["successes"].fillna(0).astype(int), at_s=(whole.index + 0.5) * width_s)
+    window = (times["at_s"].to_numpy() / width_s).astype(np.int16)  # in 16 bits a stable sort is a fast radix sort
+    counts = np.bincount(window)
+    by_window = times["ms"].to_numpy()[np.argsort(window, kind="stable")]
+    groups = np.split(by_window, np.cumsum(counts))[:-1]
+    return pd.DataFrame(
+        {
+            "at_s": (np.arange(len(counts)) + 0.5) * width_s,
+            "successes": counts,
+            "p50_ms": np.array([percentile(ms, 0.50) for ms in groups], np.float64),
+            "p95_ms": np.array([percentile(ms, 0.95) for ms in groups], np.float64),
+        }
+    )

@@ -167,7 +167,7 @@ def response_and_service(run: Run) -> go.Figure:
     }
     shown, reach = [math.nan], 2.1
     for name, (column, line) in styles.items():
-        q, ms = percentile_curve(good[column].to_numpy(dtype=np.float64))
+        q, ms = percentile_curve(np.sort(good[column].to_numpy(dtype=np.float64)))
         shown += [*ms[:1], *ms[-1:]]
         reach = max([reach, *np.log10(1.05 / (1 - q[-1:]))])
         figure.add_scatter(

@@ -51,6 +51,13 @@ REQUESTS = pa.schema(
 """requests.parquet: one row a request, and one a page load (kind "page"). Times are from the run's start."""
 
 _NAMES = [field.name for field in REQUESTS if pa.types.is_string(field.type)]
+_AS_CODES = pa.schema(
+    [
+        pa.field(name, pa.dictionary(pa.int32(), pa.string())) if name in _NAMES else REQUESTS.field(name)
+        for name in REQUESTS.names
+    ]
+)
+"""The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
 
@@ -104,17 +111,20 @@ class RunFolder:
 
     def seal(self, facts: Facts) -> None:
         """Turn the spool into requests.parquet, then write the final facts; the spool goes last."""
-        rows = _first_ones_cold(self.rows())
+        rows = self.rows()
+        flags = _first_ones_cold(rows)
         unfinished = self.path / (TABLE + ".part")
         with pq.ParquetWriter(
             unfinished,
-            REQUESTS,
+            _AS_CODES,
+            store_schema=False,
             compression="zstd",
             use_dictionary=_NAMES,
             column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
         ) as writer:
             for first in range(0, len(rows), _GROUP_ROWS):
-                writer.write_table(_as_table(rows[first : first + _GROUP_ROWS], facts))
+                group = slice(first, first + _GROUP_ROWS)
+                writer.write_table(_as_table(rows[group], flags[group], facts))
         self._health().to_parquet(self.path / HEALTH_TABLE)
         memory = self._memory()
         if memory is not None:
@@ -175,10 +185,11 @@ class RunFolder:
         if path.exists():
             table = pq.read_table(path, read_dictionary=_NAMES)
         elif self._spools(_REQUEST_SPOOLS):
-            table = _as_table(_first_ones_cold(self.rows()), facts)
+            rows = self.rows()
+            table = _as_table(rows, _first_ones_cold(rows), facts)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
-        return Run(facts, table.to_pandas(), self._memory())
+        return Run(facts, table.to_pandas(split_blocks=True, self_destruct=True), self._memory())
 
 
 def load_run(runs: Path, run_id: str) -> Run:
@@ -212,9 +223,8 @@ def write_atomically(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _as_table(rows: NDArray[np.void], facts: Facts) -> pa.Table:
+def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) -> pa.Table:
     items = _item_names(facts.target)
-    flags = rows["flags"]
     columns = {
         "run_id": _named(np.zeros(len(rows), np.int32), [facts.run_id]),
         "endpoint": _named(rows["item"], items),
@@ -226,19 +236,18 @@ def _as_table(rows: NDArray[np.void], facts: Facts) -> pa.Table:
         "retried": (flags & RETRIED) > 0,
     }
     plain = {name: np.ascontiguousarray(rows[name]) for name in REQUESTS.names if name not in columns}
-    return pa.table([columns.get(name, plain.get(name)) for name in REQUESTS.names], names=REQUESTS.names).cast(
-        REQUESTS
-    )
+    return pa.table(columns | plain).select(REQUESTS.names)
 
 
-def _first_ones_cold(rows: NDArray[np.void]) -> NDArray[np.void]:
-    """The rows, the first success of each endpoint and page marked as the cold answer that it is."""
-    rows = np.array(rows)
-    good = (rows["error"] < 0).nonzero()[0]
-    by_start = good[np.argsort(rows["start_ns"][good], kind="stable")]
-    _, first = np.unique(rows["item"][by_start], return_index=True)
-    rows["flags"][by_start[first]] |= COLD
-    return rows
+def _first_ones_cold(rows: NDArray[np.void]) -> NDArray[np.uint8]:
+    """The rows' flags, the first success of each endpoint and page marked as the cold answer that it is."""
+    flags, item = np.array(rows["flags"]), np.array(rows["item"])
+    start_ns, good = np.array(rows["start_ns"]), rows["error"] < 0
+    for number in range(item.max(initial=-1) + 1):
+        own = np.flatnonzero(good & (item == number))
+        if len(own):
+            flags[own[start_ns[own].argmin()]] |= COLD
+    return flags
 
 
 def _parts_of(rows: NDArray[np.void], facts: Facts) -> tuple[Part, ...]:

@@ -34,7 +34,7 @@ from tests.benchmarks.peers import markdown
 from tests.synthetic import make_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -46,24 +46,42 @@ USERS, ENDPOINTS = 50, 6
 CHARTS = (charts.percentiles, charts.ecdf, charts.histogram, charts.latency_over_time, charts.throughput)
 AIM_S, AIM_PEAK_BYTES, AIM_BYTES = 10, 2e9, 16
 
-Seconds = dict[str, float]
-"""By what was timed."""
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of processor time: a busy machine stretches the first more than the second."""
+
+    wall_s: float
+    cpu_s: float
+
+    @classmethod
+    def of_all(cls, costs: Iterable[Cost]) -> Cost:
+        some = list(costs)
+        return cls(sum(cost.wall_s for cost in some), sum(cost.cpu_s for cost in some))
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.2f} ({self.cpu_s:.2f})"
+
+
+Costs = dict[str, Cost]
+"""By what was timed."""
+
+
+@dataclass(frozen=True)
 class Timed(Generic[Value]):
-    """What a call gave, and how long it took."""
+    """What a call gave, and what it cost."""
 
     value: Value
-    took_s: float
+    cost: Cost
 
 
 @dataclass(frozen=True)
 class Measured:
     """A step in a process of its own."""
 
-    seconds: Seconds
+    costs: Costs
     peak_bytes: int
 
 
@@ -100,39 +118,39 @@ def _at_ns(number: int) -> int:
     return int(number / REQUESTS_PER_S * 1e9)
 
 
-def idle(folder: RunFolder) -> Seconds:
+def idle(folder: RunFolder) -> Costs:
     """nothing: perflib and what it imports"""
     folder.read_facts()
     return {}
 
 
-def write(folder: RunFolder) -> Seconds:
+def write(folder: RunFolder) -> Costs:
     """the spool to Parquet, as at the end of every run"""
-    return {"write": timed(lambda: folder.seal(folder.read_facts())).took_s}
+    return {"write": timed(lambda: folder.seal(folder.read_facts())).cost}
 
 
-def summarise(folder: RunFolder) -> Seconds:
+def summarise(folder: RunFolder) -> Costs:
     """load the run, then all its figures"""
     loaded = timed(folder.load)
-    return {"load": loaded.took_s, "summarise": timed(lambda: summarize(loaded.value)).took_s}
+    return {"load": loaded.cost, "summarise": timed(lambda: summarize(loaded.value)).cost}
 
 
-def chart(folder: RunFolder) -> Seconds:
+def chart(folder: RunFolder) -> Costs:
     """load the run, then five charts as JSON"""
     loaded = timed(folder.load)
-    drawn = {draw.__name__: timed(partial(_draw, draw, loaded.value)).took_s for draw in CHARTS}
-    return {"load": loaded.took_s, **drawn}
+    drawn = {draw.__name__: timed(partial(_draw, draw, loaded.value)).cost for draw in CHARTS}
+    return {"load": loaded.cost, **drawn}
 
 
-def report(folder: RunFolder) -> Seconds:
+def report(folder: RunFolder) -> Costs:
     """load the run once, then its figures and charts"""
     loaded = timed(folder.load)
     summarised = timed(lambda: summarize(loaded.value))
     drawn = timed(lambda: [_draw(draw, loaded.value) for draw in CHARTS])
-    return {"load": loaded.took_s, "summarise": summarised.took_s, "chart": drawn.took_s}
+    return {"load": loaded.cost, "summarise": summarised.cost, "chart": drawn.cost}
 
 
-STEPS: tuple[Callable[[RunFolder], Seconds], ...] = (idle, write, summarise, chart, report)
+STEPS: tuple[Callable[[RunFolder], Costs], ...] = (idle, write, summarise, chart, report)
 """In the order in which they need one another; a docstring is what the table says of a step."""
 
 
@@ -141,9 +159,10 @@ def _draw(draw: Callable[[Run], Any], run: Run) -> str:
 
 
 def timed(work: Callable[[], Value]) -> Timed[Value]:
-    """The call's value and seconds."""
-    begun_s = time.perf_counter()
-    return Timed(work(), time.perf_counter() - begun_s)
+    """The call's value and cost; the processor time is that of all threads."""
+    begun_s, cpu_s = time.perf_counter(), time.process_time()
+    value = work()
+    return Timed(value, Cost(time.perf_counter() - begun_s, time.process_time() - cpu_s))
 
 
 def peak_bytes() -> int:
@@ -159,7 +178,8 @@ def apart(step: str, folder: RunFolder, count: int) -> Measured:
     """
     command = [sys.executable, __file__, "--step", step, "--folder", str(folder.path), "--requests", str(count)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return Measured(**json.loads(said))
+    measured = json.loads(said)
+    return Measured({name: Cost(**cost) for name, cost in measured["costs"].items()}, measured["peak_bytes"])
 
 
 def table(count: int) -> str:
@@ -172,19 +192,20 @@ def table(count: int) -> str:
     rows = [
         [
             f"{step.__name__}: {step.__doc__}",
-            ", ".join(f"{name} {took_s:.2f}" for name, took_s in measured.seconds.items()),
-            f"{sum(measured.seconds.values()):.2f}",
+            ", ".join(f"{name} {cost}" for name, cost in measured.costs.items()),
+            str(Cost.of_all(measured.costs.values())),
             f"{measured.peak_bytes / 1e6:,.0f}",
         ]
         for step, measured in steps.items()
     ]
-    whole_s = sum(sum(steps[step].seconds.values()) for step in (write, report))
+    whole = Cost.of_all(cost for step in (write, report) for cost in steps[step].costs.values())
     most_bytes = max(measured.peak_bytes for measured in steps.values())
     return (
         f"Scale, {count:,} requests; each step in a process of its own, made-up requests in another.\n\n"
-        f"{markdown(['step', 'seconds', 'together', 'peak memory (MB)'], rows)}\n\n"
-        f"Write and report: {whole_s:.1f} s (aim for 10 million: {AIM_S}). Peak memory: {most_bytes / 1e6:,.0f} MB "
-        f"(aim: {AIM_PEAK_BYTES / 1e6:,.0f}). On disk: {size_bytes:.1f} bytes a request (aim: {AIM_BYTES})."
+        f"{markdown(['step', 'seconds (of processor time)', 'together', 'peak memory (MB)'], rows)}\n\n"
+        f"Write and report: {whole.wall_s:.1f} s, {whole.cpu_s:.1f} of processor time (aim for 10 million: {AIM_S}). "
+        f"Peak memory: {most_bytes / 1e6:,.0f} MB (aim: {AIM_PEAK_BYTES / 1e6:,.0f}). "
+        f"On disk: {size_bytes:.1f} bytes a request (aim: {AIM_BYTES})."
     )
 
 
@@ -200,12 +221,12 @@ def main() -> int:
     if given.step is None:
         print(table(given.requests))
         return 0
-    folder, seconds = RunFolder(given.folder), {}
+    folder, costs = RunFolder(given.folder), {}
     if given.step == make_up.__name__:
         make_up(folder, given.requests)
     else:
-        seconds = next(step for step in STEPS if step.__name__ == given.step)(folder)
-    print(json.dumps(asdict(Measured(seconds, peak_bytes()))))
+        costs = next(step for step in STEPS if step.__name__ == given.step)(folder)
+    print(json.dumps(asdict(Measured(costs, peak_bytes()))))
     return 0
 
 

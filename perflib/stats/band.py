@@ -1,0 +1,216 @@
+"""A run against its baseline: prediction bands from the baseline's runs, and a verdict with a known error rate.
+
+The unit is the run. A check tests all its figures (endpoints × percentiles) as one family: if nothing has changed,
+at most `Rule.alpha` of all checks find any REGRESSION, and as many again any IMPROVED. That holds where the baseline's
+runs vary as the new run does: runs back to back share the machine's mood and understate it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import special
+
+from perflib.stats.interval import Interval
+from perflib.stats.moderated import moderated_variance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes a verdict.
+
+    alpha: the chance of any REGRESSION (and, apart, of any IMPROVED) in a check where nothing changed.
+    power: the chance that a change of `mde` is found.
+    threshold: a smaller change is none in practice, however significant.
+    same_within: SAME says that the 95 % interval excludes any larger change, either way; 0.25 is the 80–125 % of
+        bioequivalence (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6)).
+    baseline_runs: fewer are no baseline to judge by.
+    """
+
+    alpha: float = 0.01
+    power: float = 0.90
+    threshold: float = 0.05
+    same_within: float = 0.25
+    baseline_runs: int = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One figure of one endpoint, run by run, in any unit.
+
+    figure: "p50", "p95" …; the endpoints' variances are pooled within it.
+    baseline: shape (runs,), the same runs in the same order for all endpoints. NaN: the run could not support it.
+    new: shape (k,); infinity: failed too often.
+    """
+
+    endpoint: str
+    figure: str
+    baseline: Floats
+    new: Floats
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure against its baseline.
+
+    ratio: new over baseline, geometric means; interval: its 95 % interval, of this figure alone.
+    p_slower, p_faster: one-sided, not adjusted for the family.
+    mde: the smallest relative change that `Rule.power` of such comparisons find, at Holm's first and hardest step.
+    """
+
+    endpoint: str
+    figure: str
+    ratio: float
+    interval: Interval
+    p_slower: float
+    p_faster: float
+    mde: float
+
+
+@dataclass(frozen=True)
+class Insufficient:
+    """A figure that cannot be judged, and why."""
+
+    endpoint: str
+    figure: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An endpoint's verdict, why, and the figures it is made of."""
+
+    endpoint: str
+    verdict: Verdict
+    reason: str
+    figures: tuple[Change | Insufficient, ...]
+
+
+STANDARD = Rule()
+
+
+def judge(samples: Sequence[Sample], rule: Rule = STANDARD) -> tuple[Judgement, ...]:
+    """The verdict of every endpoint of one check, in the order of their first sample.
+
+    REGRESSION: any figure is significantly slower (Holm 1979, Scandinavian Journal of Statistics 6(2)) and its ratio
+    above 1 + threshold. IMPROVED: the mirror image, and no figure is a REGRESSION. SAME: every figure's interval lies
+    within 1 / (1 + same_within) … 1 + same_within and reaches a change below the threshold. Else INCONCLUSIVE.
+    """
+    figures = changes(samples, rule)
+    verdicts = _verdicts(figures, rule)
+    return tuple(
+        _judgement(name, [each for each in zip(figures, verdicts, strict=True) if each[0].endpoint == name], rule)
+        for name in dict.fromkeys(sample.endpoint for sample in samples)
+    )
+
+
+def changes(samples: Sequence[Sample], rule: Rule = STANDARD) -> tuple[Change | Insufficient, ...]:
+    """Every figure against its prediction band, in the order of `samples`.
+
+    The mean log of k new runs differs from that of K baseline runs by t × s √(1/K + 1/k), with s² from the
+    baseline's runs, moderated over the endpoints (`moderated_variance`).
+    """
+    lacks = [_lack(sample, rule) for sample in samples]
+    able = sorted((i for i, lack in enumerate(lacks) if not lack), key=lambda i: samples[i].figure)
+    found: dict[int, Change | Insufficient] = {
+        i: Insufficient(samples[i].endpoint, samples[i].figure, lack) for i, lack in enumerate(lacks) if lack
+    }
+    for _, group in groupby(able, key=lambda i: samples[i].figure):
+        places = list(group)
+        found |= zip(places, _band([samples[i] for i in places], len(able), rule), strict=True)
+    return tuple(found[i] for i in range(len(samples)))
+
+
+def holm(p_values: Floats) -> Floats:
+    """Holm's adjusted p-values: those at most alpha are the ones found at a family-wise error of alpha."""
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)))
+    return adjusted
+
+
+def _lack(sample: Sample, rule: Rule) -> str:
+    runs = int(np.isfinite(sample.baseline).sum())
+    if runs < rule.baseline_runs:
+        return f"{runs} baseline run{'' if runs == 1 else 's'}; {rule.baseline_runs} are needed"
+    return f"too few requests for {sample.figure}" if np.isnan(sample.new).all() else ""
+
+
+def _band(samples: Sequence[Sample], family: int, rule: Rule) -> list[Change]:
+    base = np.log(np.array([sample.baseline for sample in samples]))
+    base = np.where(np.isfinite(base), base, np.nan)
+    new = [np.log(sample.new[~np.isnan(sample.new)]) for sample in samples]
+    known = moderated_variance(base)
+    gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
+    per_run = 1 / np.isfinite(base).sum(axis=1) + 1 / np.array([len(each) for each in new])
+    se = np.sqrt(known.variance * per_run)
+    critical = special.stdtrit(known.df, 1 - rule.alpha / family)
+    shift = special.nctdtrinc(known.df, 1 - rule.power, critical)
+    mde = np.maximum(shift * se, math.log1p(rule.threshold) + special.ndtri(rule.power) * se)
+    wide = special.stdtrit(known.df, 0.975) * se
+    slower, faster = special.stdtr(known.df, -gain / se), special.stdtr(known.df, gain / se)
+    return [
+        Change(
+            endpoint=sample.endpoint,
+            figure=sample.figure,
+            ratio=float(np.exp(gain[i])),
+            interval=Interval(float(np.exp(gain[i] - wide[i])), float(np.exp(gain[i] + wide[i]))),
+            p_slower=float(slower[i]),
+            p_faster=float(faster[i]),
+            mde=float(np.expm1(mde[i])),
+        )
+        for i, sample in enumerate(samples)
+    ]
+
+
+def _verdicts(figures: Sequence[Change | Insufficient], rule: Rule) -> list[Verdict]:
+    judged = [figure for figure in figures if isinstance(figure, Change)]
+    slower = iter(holm(np.array([each.p_slower for each in judged])))
+    faster = iter(holm(np.array([each.p_faster for each in judged])))
+    return [
+        _verdict(figure, float(next(slower)), float(next(faster)), rule)
+        if isinstance(figure, Change)
+        else "INCONCLUSIVE"
+        for figure in figures
+    ]
+
+
+def _verdict(change: Change, p_slower: float, p_faster: float, rule: Rule) -> Verdict:
+    least, most, ratio = 1 + rule.threshold, 1 + rule.same_within, change.ratio
+    low, high = change.interval.low, change.interval.high
+    if p_slower <= rule.alpha and ratio > least:
+        return "REGRESSION"
+    if p_faster <= rule.alpha and ratio < 1 / least:
+        return "IMPROVED"
+    within = 1 / most < low and high < most
+    return "SAME" if within and low < least and high > 1 / least else "INCONCLUSIVE"
+
+
+def _judgement(endpoint: str, figures: Sequence[tuple[Change | Insufficient, Verdict]], rule: Rule) -> Judgement:
+    order: tuple[Verdict, ...] = ("REGRESSION", "IMPROVED", "INCONCLUSIVE")
+    everything = tuple(figure for figure, _ in figures)
+    for verdict in order:
+        for figure, own in figures:
+            if own == verdict:
+                return Judgement(endpoint, verdict, _reason(figure, verdict), everything)
+    return Judgement(endpoint, "SAME", f"no change larger than {rule.same_within:.0%}", everything)
+
+
+def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:
+    if isinstance(figure, Insufficient):
+        return figure.reason
+    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval.low:.2f} to {figure.interval.high:.2f})"
+    return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == "INCONCLUSIVE" else told

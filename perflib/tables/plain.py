@@ -1,0 +1,213 @@
+"""Tables as plain text: for a terminal, for GitHub, for a CI server. Pure."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from perflib.history import changes
+from perflib.tables.words import (
+    COLUMNS,
+    INSUFFICIENT,
+    MET,
+    MISSED,
+    NOTHING,
+    RULE,
+    TIMES,
+    brief_row,
+    memory_sentence,
+    ms,
+    seconds,
+    verdict_sentence,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from perflib.baseline import Baseline, Baselines
+    from perflib.memory import Memory
+    from perflib.model import Run
+    from perflib.regression import Check, EndpointVerdict
+    from perflib.summary import Summary
+
+_CHECK_COLUMNS = ("Scenario", "Endpoint", "Verdict", "Sees", "Ratio", "95 %", "p95", "Baseline", "Target", "Met")
+_CHECK_LEFT = (0, 1, 2, 9)
+
+
+def as_markdown(summary: Summary, *, judged: bool = True) -> str:
+    """The brief's table as GitHub Markdown, to paste into a brief or a pull request. Times in ms."""
+    head = [name if name not in TIMES else f"{name} (ms)" for name in COLUMNS]
+    rows = [brief_row(row, judged) for row in summary.endpoints]
+    return "\n".join([_as_markdown(head, rows, left=(0, len(head) - 1)), "", RULE, ""])
+
+
+def as_text(run: Run, summary: Summary, memory: Memory) -> str:
+    """The verdicts and the brief's table for a terminal. Times in ms."""
+    rows = [brief_row(row, run.facts.valid) for row in summary.endpoints]
+    said = [verdict_sentence(run, summary), memory_sentence(run, memory)]
+    return "\n".join([*said, "", _as_text(COLUMNS, rows, left=(0, len(COLUMNS) - 1)), "", f"run {run.facts.run_id}"])
+
+
+def check_as_text(check: Check) -> str:
+    """A check for a terminal: the smallest change it could have seen, the table, then what fails and why."""
+    rows = [_check_row(row) for row in check.endpoints]
+    table = [_as_text(_CHECK_COLUMNS, rows, _CHECK_LEFT), ""] if rows else []
+    return "\n".join([_check_head(check), "", *table, *(f"- {line}" for line in (*check.reasons, *check.notes))])
+
+
+def check_as_markdown(check: Check) -> str:
+    """A check as GitHub Markdown, for a comment on a pull request."""
+    rows = [_check_row(row) for row in check.endpoints]
+    table = [_as_markdown(_CHECK_COLUMNS, rows, _CHECK_LEFT), ""] if rows else []
+    lines = (f"- {_markdown(line)}" for line in (*check.reasons, *check.notes))
+    return "\n".join([f"**{_check_head(check)}**", "", *table, *lines])
+
+
+def check_as_junit(check: Check) -> str:
+    """A check as JUnit XML: a test case an endpoint, and one for what concerns whole runs."""
+    root = ElementTree.Element("testsuites", name="perflib check")
+    for scenario in check.baselines:
+        suite = ElementTree.SubElement(root, "testsuite", name=scenario)
+        rows = [row for row in check.endpoints if row.scenario == scenario]
+        told = {
+            row.endpoint: [r for r in check.reasons if r.startswith(f"{scenario}, {row.endpoint}: ")] for row in rows
+        }
+        for row in rows:
+            case = _junit_case(suite, row.endpoint, told[row.endpoint])
+            ElementTree.SubElement(case, "system-out").text = f"{row.verdict}: {row.reason}"
+        of_runs = [reason for reason in check.reasons if f"-{scenario}-" in reason.partition(": ")[0]]
+        _junit_case(suite, "whole runs", of_runs)
+        suite.set("tests", str(len(rows) + 1))
+        suite.set("failures", str(sum(map(bool, [*told.values(), of_runs]))))
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _junit_case(suite: ElementTree.Element, name: str, reasons: Sequence[str]) -> ElementTree.Element:
+    case = ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name)
+    if reasons:
+        ElementTree.SubElement(case, "failure", message=reasons[0]).text = "\n".join(reasons)
+    return case
+
+
+def _check_head(check: Check) -> str:
+    counts = {v: sum(row.verdict == v for row in check.endpoints) for v in ("REGRESSION", "IMPROVED", "SAME")}
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    smallest = "" if check.mde is None else f" It sees changes of p95 from {check.mde:+.0%} in every endpoint."
+    outcome = {0: "passed", 1: "failed", 3: "could not judge", 130: "was interrupted"}[check.exit_status]
+    return f"The check {outcome}: {said or 'no verdict against a baseline'}.{smallest}"
+
+
+def _check_row(row: EndpointVerdict) -> list[str]:
+    met = {True: MET, False: MISSED, None: INSUFFICIENT}[row.meets_target]
+    between = row.interval
+    return [
+        row.scenario,
+        row.endpoint,
+        row.verdict.replace("_", " "),
+        NOTHING if row.mde is None else f"{row.mde:+.0%}",
+        NOTHING if row.ratio is None else f"{row.ratio:.2f} x {row.figure}",
+        NOTHING if between is None else f"{between.low:.2f} to {between.high:.2f}",
+        "failed" if row.p95_ms == math.inf else ms(row.p95_ms),
+        ms(row.baseline_p95_ms, NOTHING),
+        NOTHING if row.target_ms is None else f"< {row.target_ms:,g}",
+        NOTHING if row.target_ms is None else met,
+    ]
+
+
+def history_as_text(frame: pd.DataFrame) -> str:
+    """Stored runs for a terminal: a line a run, or a run and endpoint where there is one; then what changed when."""
+    if frame.empty:
+        return "no stored runs here; `perflib run light_load` makes one"
+    one = frame["endpoint"].nunique() == 1
+    rows = frame if one else frame.drop_duplicates("run_id")
+    counts = frame["run_id"].value_counts()
+    columns = ("Run", "Target", "State", "Commit", "Brief", *(("p50", "p95") if one else ("Endpoints",)), "Note")
+    lines = [
+        [
+            row["run_id"],
+            row["target"],
+            row["state"] if row["valid"] else "invalid",
+            _commit(row["git_commit"]),
+            row["brief"] or NOTHING,
+            *((ms(_known(row["p50_ms"])), ms(_known(row["p95_ms"]))) if one else (str(counts[row["run_id"]]),)),
+            row["note"] or "",
+        ]
+        for row in rows.to_dict("records")
+    ]
+    table = _as_text(columns, lines, left=(0, 1, 2, 3, 4, len(columns) - 1))
+    return "\n".join([table, "", "Changes:", *_changes(frame)])
+
+
+def _changes(frame: pd.DataFrame) -> list[str]:
+    told = [
+        f"- {row['endpoint']}, {row['percentile'].removesuffix('_ms')}: {ms(row['before_ms'])} to "
+        f"{ms(row['after_ms'])} ms ({row['ratio'] - 1:+.0%}) from {row['run_id']} on, "
+        f"commit {_commit(row['git_commit'])}"
+        for row in changes(frame).to_dict("records")
+    ]
+    unreadable = [f"- left out, unreadable: {folder} ({why})" for folder, why in frame.attrs["unreadable"].items()]
+    return [*(told or ["- none found"]), *unreadable]
+
+
+def _commit(commit: object) -> str:
+    return commit[:7] if isinstance(commit, str) else NOTHING
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def baselines_as_markdown(baselines: Baselines) -> str:
+    """All baselines as GitHub Markdown, one table each. Times in ms."""
+    if not baselines.baselines:
+        return "no baselines yet; `perflib baseline record light_load` makes one"
+    return "\n\n".join(_baseline_as_markdown(one) for one in baselines.baselines)
+
+
+def _baseline_as_markdown(baseline: Baseline) -> str:
+    machine = baseline.environment
+    head = f"**{_markdown(baseline.target)}, {baseline.scenario}**: median of {len(baseline.runs)} runs of "
+    head += f"{seconds(baseline.duration_s)}, {baseline.recorded_at}, {_markdown(machine.cpu)} ({machine.cores} cores)"
+    rows = [
+        [
+            name,
+            *(ms(value) for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms)),
+            NOTHING if row.target_ms is None else f"< {row.target_ms:,g}",
+            {True: MET, False: MISSED, None: NOTHING}[row.meets_target],
+        ]
+        for name, row in baseline.endpoints.items()
+    ]
+    columns = ("Endpoint", "p50", "p95", "p99", "Max", "Target", "Met")
+    return f"{head}\n\n{_as_markdown(columns, rows, left=(0, 6))}"
+
+
+def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    """A table; the columns numbered in `left` are aligned to the left, the others to the right."""
+    rule = [":---" if place in left else "---:" for place in range(len(columns))]
+    cells = (columns, rule, *([_markdown(cell) for cell in row] for row in rows))
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+
+
+def _as_text(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    """The same for a terminal."""
+    everything = [columns, *rows]
+    widths = [max(len(row[place]) for row in everything) for place in range(len(columns))]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in everything
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _markdown(text: str) -> str:
+    """Text that GitHub shows as it is, within a cell of a table."""
+    one_line = " ".join(text.split())
+    return html.escape(re.sub(r"([\\|`*\[\]])", r"\\\1", one_line), quote=False)

@@ -1,0 +1,240 @@
+"""How often is the leak verdict wrong? Seeded curves of known truth, and what `growth` says of them.
+
+python -m tests.benchmarks.leaks --count 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.signal import lfilter
+from scipy.stats import beta
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from perflib.stats.growth import growth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Shape = Callable[[np.random.Generator, Floats], Floats]
+
+MB = 1e6
+PAGE_BYTES = 4096
+VERDICTS = ("OK", "STEP", "INCONCLUSIVE", "LEAK")
+LIGHT_MB = 160
+"""Up to here 8 MB of growth matter; above, 5 % of the level: 20 MB at 400 MB."""
+FIRST_SEED, FIRST_SHORT_SEED = 20_000, 40_000
+"""Seeds that shaped the rule lie outside: below 1,300, and for short runs also 20,000 to 20,019."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Curves of one truth: MB above the level at the start, by the second."""
+
+    name: str
+    leaks: bool
+    shape: Shape
+
+
+def fill(t: Floats, height_mb: float, tau_s: float) -> Floats:
+    """What fills up with this time constant."""
+    return np.asarray(height_mb * -np.expm1(-t / tau_s), dtype=np.float64)
+
+
+def flat(rng: np.random.Generator, t: Floats) -> Floats:
+    return np.zeros_like(t)
+
+
+def plateau(rng: np.random.Generator, t: Floats) -> Floats:
+    """A warm-up of 5 to 60 MB with a time constant of 5 to 120 s."""
+    return fill(t, rng.uniform(5, 60), rng.uniform(5, 120))
+
+
+def log_plateau(rng: np.random.Generator, t: Floats) -> Floats:
+    """2 to 10 MB with every e-fold of the time, from 5 to 60 s on."""
+    mb: Floats = rng.uniform(2, 10) * np.log1p(t / rng.uniform(5, 60))
+    return mb
+
+
+def slow_cache(rng: np.random.Generator, t: Floats) -> Floats:
+    """20 to 100 MB with a time constant of 5 to 20 minutes."""
+    return fill(t, rng.uniform(20, 100), rng.uniform(300, 1200))
+
+
+def sawtooth(rng: np.random.Generator, t: Floats) -> Floats:
+    """Garbage collected every 5 s to 5 minutes, 2 to 40 MB; each cycle its own length and remainder."""
+    period_s, height = np.exp(rng.uniform(np.log(5), np.log(300))), rng.uniform(2, 40)
+    lengths = period_s * rng.uniform(0.8, 1.2, int(t[-1] / period_s / 0.8) + 3)
+    ends = np.cumsum(lengths) - rng.uniform(0, 1) * lengths[0]
+    cycle = np.searchsorted(ends, t, side="right")
+    mb: Floats = height * (1 - (ends[cycle] - t) / lengths[cycle]) * rng.uniform(0.8, 1.2, len(ends))[cycle]
+    return mb
+
+
+def step(rng: np.random.Generator, t: Floats) -> Floats:
+    """One to three jumps of 5 to 60 MB anywhere; every other curve with a warm-up."""
+    jumps = [rng.uniform(5, 60) * (t >= rng.uniform(0, t[-1])) for _ in range(rng.integers(1, 4))]
+    mb: Floats = np.sum(jumps, axis=0) + (plateau(rng, t) if rng.random() < 0.5 else 0.0)
+    return mb
+
+
+def spike(rng: np.random.Generator, t: Floats) -> Floats:
+    """A large temporary allocation of 20 to 200 MB, for 1 to 20 % of the run, that goes back before its end."""
+    lasts = rng.uniform(0.01, 0.2)
+    begins = rng.uniform(0, 1 - lasts)
+    mb: Floats = rng.uniform(20, 200) * ((t >= begins * t[-1]) & (t < (begins + lasts) * t[-1]))
+    return mb
+
+
+def restart(rng: np.random.Generator, t: Floats) -> Floats:
+    """One or two restarts anywhere, each with the same warm-up or slow cache again from the start level."""
+    begins = np.concatenate([[0.0], np.sort(rng.uniform(0, t[-1], rng.integers(1, 3)))])
+    since_s = t - begins[np.searchsorted(begins, t, side="right") - 1]
+    return fill(since_s, rng.uniform(5, 60), rng.uniform(5, 300))
+
+
+def leak(mb_per_h: float, upon: Shape = plateau) -> Shape:
+    return lambda rng, t: mb_per_h * t / 3600 + upon(rng, t)
+
+
+def staircase(mb_per_h: float) -> Shape:
+    """A leak through an allocator that takes chunks of 1 to 4 MB."""
+
+    def shape(rng: np.random.Generator, t: Floats) -> Floats:
+        chunk = rng.uniform(1, 4)
+        return chunk * np.floor(mb_per_h * t / 3600 / chunk + rng.uniform())
+
+    return shape
+
+
+FAMILIES = (
+    Family("flat", False, flat),
+    Family("plateau", False, plateau),
+    Family("log plateau", False, log_plateau),
+    Family("slow cache", False, slow_cache),
+    Family("sawtooth", False, sawtooth),
+    Family("step", False, step),
+    Family("spike", False, spike),
+    Family("restart", False, restart),
+    *(Family(f"leak {rate} MB/h", True, leak(rate)) for rate in (10, 20, 40, 100)),
+    Family("leak 40 MB/h in chunks", True, staircase(40)),
+    Family("leak 40 MB/h under a sawtooth", True, leak(40, sawtooth)),
+)
+
+SHORT_FAMILIES = (
+    *(family for family in FAMILIES if family.name in {"flat", "plateau", "slow cache", "sawtooth", "step"}),
+    *(Family(f"leak {rate} MB/s", True, leak(3600 * rate)) for rate in (1, 10)),
+)
+
+
+def noise_mb(rng: np.random.Generator, count: int, sd_mb: float) -> Floats:
+    """AR(1) of this standard deviation; the correlation from one second to the next is 0.5 to 0.95."""
+    correlation = rng.uniform(0.5, 0.95)
+    shocks = rng.standard_normal(count) * sd_mb * np.sqrt(1 - correlation**2)
+    shocks[0] = rng.standard_normal() * sd_mb
+    return np.asarray(lfilter([1.0], [1.0, -correlation], shocks), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a sampler would have seen."""
+
+    at_s: Floats
+    rss_bytes: Floats
+    level_mb: float
+
+
+def curve(family: Family, minutes: float, sd_mb: float, seed: int) -> Curve:
+    """One run of about a sample a second, in whole pages; the level at the start 60 to 400 MB, log-uniform."""
+    rng = np.random.default_rng([seed, zlib.crc32(f"{family.name} {float(minutes)} {float(sd_mb)}".encode())])
+    level_mb = float(np.exp(rng.uniform(np.log(60), np.log(400))))
+    t = np.arange(0, minutes * 60) + rng.uniform(0, 0.05, int(minutes * 60))
+    mb = level_mb + family.shape(rng, t) + noise_mb(rng, len(t), sd_mb)
+    return Curve(t, np.round(mb * MB / PAGE_BYTES) * PAGE_BYTES, level_mb)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts on the curves of one family, length and noise; `light` are those of a level up to `LIGHT_MB`."""
+
+    family: Family
+    minutes: float
+    sd_mb: float
+    all: Counter[str]
+    light: Counter[str]
+
+    def row(self) -> str:
+        """A Markdown row."""
+        total, light = self.all.total(), self.light.total()
+        alarms = self.all["LEAK"]
+        cells = [self.family.name, f"{self.minutes:g}", f"{self.sd_mb:g}", f"{total:,}"]
+        cells += [f"{self.all[verdict] / total:.2%}" for verdict in VERDICTS]
+        cells += [f"≥ {at_least(alarms, total):.2%}" if self.family.leaks else f"≤ {at_most(alarms, total):.2%}"]
+        found = self.light["LEAK"]
+        cells += [f"{found / light:.1%} (≥ {at_least(found, light):.1%})" if self.family.leaks and light else ""]
+        return f"| {' | '.join(cells)} |"
+
+
+def at_most(count: int, total: int) -> float:
+    """Upper 95 % bound of a share (Clopper & Pearson 1934, Biometrika 26)."""
+    return 1.0 if count == total else float(beta.ppf(0.95, count + 1, total - count))
+
+
+def at_least(count: int, total: int) -> float:
+    """Lower 95 % bound of a share."""
+    return 1 - at_most(total - count, total)
+
+
+def judge(family: Family, minutes: float, sd_mb: float, seeds: range) -> Judged:
+    """The verdict on one curve a seed."""
+    everything, light = Counter[str](), Counter[str]()
+    for seed in seeds:
+        made = curve(family, minutes, sd_mb, seed)
+        verdict = growth(made.at_s, made.rss_bytes).verdict
+        everything[verdict] += 1
+        light[verdict] += made.level_mb <= LIGHT_MB
+    return Judged(family, minutes, sd_mb, everything, light)
+
+
+def study(families: Iterable[Family], all_minutes: tuple[float, ...], seeds: range) -> None:
+    """Print the confusion table, row by row as it comes."""
+    head = ["truth", "minutes", "noise, MB", "curves", *VERDICTS, "LEAK, 95 % bound", f"LEAK, level ≤ {LIGHT_MB} MB"]
+    print(f"| {' | '.join(head)} |\n| :--- |{' ---: |' * (len(head) - 1)}", flush=True)
+    for family in families:
+        for sd_mb in (0.5, 2.0):
+            for minutes in all_minutes:
+                print(judge(family, minutes, sd_mb, seeds).row(), flush=True)
+    print()
+
+
+def main() -> int:
+    """Judge the curves, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=10_000, help="curves of each truth, length and noise")
+    parser.add_argument("--quick", action="store_true", help="100 of each")
+    parser.add_argument("--family", nargs="+", help="only these truths")
+    asked = parser.parse_args()
+    count = 100 if asked.quick else asked.count
+    for families, minutes, first in (
+        (FAMILIES, (10, 30, 60), FIRST_SEED),
+        (SHORT_FAMILIES, (0.5, 1), FIRST_SHORT_SEED),
+    ):
+        chosen = [family for family in families if not asked.family or family.name in asked.family]
+        if chosen:
+            study(chosen, minutes, range(first, first + count))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
