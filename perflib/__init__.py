@@ -14,7 +14,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from perflib import charts, tables
+    from perflib.comparison import compare_stored, shifts, verdicts
     from perflib.history import changes
+    from perflib.interleaved import compare
+    from perflib.live import attach
     from perflib.memory import memory_of
     from perflib.model import InputError, Options, Run
     from perflib.session import baseline_ms, check, leak_sites, load_run, run, run_async, runs
@@ -22,9 +25,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "InputError": "perflib.model",
+    "attach": "perflib.live",
     "baseline_ms": "perflib.session",
     "changes": "perflib.history",
     "check": "perflib.session",
+    "compare": "perflib.interleaved",
+    "compare_stored": "perflib.comparison",
+    "shifts": "perflib.comparison",
+    "verdicts": "perflib.comparison",
     "Options": "perflib.model",
     "Run": "perflib.model",
     "leak_sites": "perflib.session",
@@ -41,18 +49,23 @@ __all__ = [
     "InputError",
     "Options",
     "Run",
+    "attach",
     "baseline_ms",
     "changes",
     "charts",
     "check",
+    "compare",
+    "compare_stored",
     "leak_sites",
     "load_run",
     "memory_of",
     "run",
     "run_async",
     "runs",
+    "shifts",
     "summarize",
     "tables",
+    "verdicts",
 ]
 
 

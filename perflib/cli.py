@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -13,6 +14,8 @@ from perflib.model import SCENARIOS, InputError, Options, parse_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from perflib.comparison import Comparison
 
 OK, FOUND, WRONG_USE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -23,7 +26,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def entry() -> NoReturn:
-    """The console script."""
+    """The console script. SIGTERM ends a run as gracefully as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 
 
@@ -91,8 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("names", metavar="SCENARIO|RUN", nargs="+", help="measured anew, or a stored run's id")
     check.add_argument("--format", choices=["table", "markdown", "junit", "json"], default="table")
     check.add_argument("--runs", metavar="K", type=int, default=1, help="fresh runs a scenario (default 1)")
-    check.add_argument("--max-errors", metavar="1%%", default="0%%", help="share of failures allowed (default 0%%)")
+    check.add_argument("--max-errors", metavar="1%%", default="0%", help="share of failures allowed (default 0%%)")
     check.set_defaults(command=_check)
+
+    compare = commands.add_parser("compare", parents=[options], help="A against B: stored runs, URLs or commands")
+    compare.add_argument("a", metavar="A", help="a stored run's id, a URL, or a command with {port} in it")
+    compare.add_argument("b", metavar="B")
+    compare.add_argument("--detect", metavar="10%%", default="10%", help="the change to be seen")
+    compare.add_argument("--scenario", choices=list(SCENARIOS), default="light_load", help="its load, in short blocks")
+    compare.add_argument("--pairs", metavar="N", type=int, default=6, help="blocks a side in a restart (default 6)")
+    compare.add_argument("--block", metavar="5s", help="length of a block; default: enough for a p95, 5 to 30 s")
+    compare.add_argument("--format", choices=["table", "markdown", "json"], default="table")
+    compare.set_defaults(command=_compare)
 
     calibrated = commands.add_parser("calibrate", help="the instrument floor of this machine")
     calibrated.set_defaults(command=_calibrate)
@@ -223,6 +237,44 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print(shown[arguments.format](found))
     return found.exit_status
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from perflib import comparison, tables
+    from perflib.session import compare_runs, is_stored
+
+    if is_stored(arguments.a) and is_stored(arguments.b):
+        notes: tuple[str, ...] = ("two stored runs, one a side",)
+        figures = compare_runs(arguments.a, arguments.b)
+        status = comparison.exit_status(figures)
+    else:
+        measured = _compare_live(arguments)
+        figures, notes = comparison.verdicts(measured), comparison.notes(measured)
+        status = INTERRUPTED if measured.state == "interrupted" else comparison.exit_status(figures)
+    if arguments.format == "json":
+        print(json.dumps(comparison.as_json(figures, notes) | {"exit": status}))
+    else:
+        print(
+            (tables.comparison_as_text if arguments.format == "table" else tables.comparison_as_markdown)(
+                figures, notes
+            )
+        )
+    return status
+
+
+def _compare_live(arguments: argparse.Namespace) -> Comparison:
+    from perflib.interleaved import compare
+
+    return compare(
+        arguments.a,
+        arguments.b,
+        _options(arguments),
+        detect=_parsed("--detect", arguments.detect, _share),
+        scenario=arguments.scenario,
+        pairs=arguments.pairs,
+        block_s=_parsed("--block", arguments.block, parse_duration_s) if arguments.block else None,
+        say=_say,
+    )
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], object]) -> float:

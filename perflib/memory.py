@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from perflib.model import Closed, Open
+from perflib.model.scenario import is_steady
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 
 if TYPE_CHECKING:
@@ -120,21 +120,13 @@ def memory_of(run: Run) -> Memory:
 
 
 def _judge(run: Run, stretch: pd.DataFrame, column: str, tolerance: Tolerance) -> Growth | None:
-    told = stretch[stretch[column] >= 0]
+    told, scenario = stretch[stretch[column] >= 0], run.facts.scenario
     if told.empty:
         return None
     found = growth((told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64), tolerance)
-    if found.verdict in ("LEAK", "STEP") and not _is_steady(run):
+    if found.verdict in ("LEAK", "STEP") and (scenario.isolated or not is_steady(scenario.workload)):
         return Growth("INCONCLUSIVE", _CHANGING, fit=found.fit)
     return found
-
-
-def _is_steady(run: Run) -> bool:
-    scenario = run.facts.scenario
-    workload = scenario.workload
-    return not scenario.isolated and (
-        isinstance(workload, Closed) or (isinstance(workload, Open) and not workload.stages)
-    )
 
 
 def _per_request(run: Run, stretch: pd.DataFrame, rss: Growth | None) -> float | None:

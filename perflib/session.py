@@ -23,6 +23,8 @@ import httpx
 import psutil
 
 from perflib.baseline import Baselines, baseline_of, machine_of
+from perflib.comparison import FigureVerdict, compare_stored
+from perflib.live.views import Lines, view_of
 from perflib.load import allocations, sampler
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
@@ -97,7 +99,7 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
     Args:
         scenario: a name in `perflib.model.SCENARIOS`, such as "light_load".
         options: see `Options`.
-        report: called about once a second; default: a line on stderr every ten seconds.
+        report: called about once a second; default: a panel in a notebook, a line on a terminal, else plain lines.
 
     Raises:
         InputError: in one line, what is wrong and its mend.
@@ -105,22 +107,24 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
     workbook, options = Workbook.find(), options or Options()
     if options.run_id and (workbook.runs / options.run_id).exists():
         return load_run(options.run_id)
-    if not options.target and not options.url:
-        target = load_target(workbook.default_target)
-        options.scenario(scenario, target)
+    options = options.model_copy(update={"run_id": options.run_id or new_run_id(scenario)})
+    with view_of(RunFolder(workbook.runs / options.run_id), report) as view:
+        if options.target or options.url:
+            return view.ended(_measure(scenario, options, workbook, view))
+        options.scenario(scenario, load_target(workbook.default_target))
         with sample_dashboard(workbook) as sample:
             at = options.model_copy(update={"url": sample.url, "pid": sample.pid})
-            return _measure(scenario, at, workbook, report or Lines())
-    return _measure(scenario, options, workbook, report or Lines())
+            measured = _measure(scenario, at, workbook, view)
+        return view.ended(measured)
 
 
 async def run_async(scenario: str, options: Options) -> Run:
     """A quick look: `run` awaited in this process, whose other work may then show in the figures."""
     workbook = Workbook.find()
-    facts = _prepare(scenario, options.model_copy(update={"workers": 1}), workbook)
-    token = _token(facts.target)
+    facts = prepare(scenario, options.model_copy(update={"workers": 1}), workbook)
+    token = token_of(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
-    lines, beats = Lines(), Beats()
+    lines, beats = Lines(folder), Beats()  # nothing is drawn in the process that measures
 
     def report(beat: Beat) -> None:
         beats.add(0, beat)
@@ -217,7 +221,7 @@ def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allo
     )
     with TemporaryDirectory() as scratch, allocations.attached(pid, seconds) as told:
         folder = RunFolder.create(Path(scratch), facts)
-        drive_in_processes_of_their_own(facts, folder.path, _token(facts.target), lambda _: None)
+        drive_in_processes_of_their_own(facts, folder.path, token_of(facts.target), lambda _: None)
         return told()
 
 
@@ -295,6 +299,16 @@ def check(names: Sequence[str], options: Options, count: int = 1, most_errors: f
     return judge_runs(judged, stored_baselines(), most_errors)
 
 
+def is_stored(name: str) -> bool:
+    """Whether this is the id of a stored run."""
+    return bool(name) and "/" not in name and (Workbook.find().runs / name).is_dir()
+
+
+def compare_runs(a: str, b: str) -> tuple[FigureVerdict, ...]:
+    """Two stored runs by their ids: B over A with verdicts, as far as A's baseline knows the run-to-run noise."""
+    return compare_stored(load_run(a), load_run(b), stored_baselines())
+
+
 def stored_baselines() -> Baselines:
     """The baselines of this workbook."""
     return load_baselines(Workbook.find().baselines)
@@ -332,28 +346,6 @@ def baseline_ms(scenario: str, percentile: str = "p95_ms") -> dict[str, float]:
     return {name: value for name, value in rows.items() if value is not None}
 
 
-class Lines:
-    """Progress as plain lines on stderr, one every ten seconds."""
-
-    def __init__(self, every_s: float = 10.0) -> None:
-        self._every_s = every_s
-        self._next_s = every_s
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.elapsed_s >= self._next_s:
-            self._next_s += self._every_s
-            print(describe(progress), file=sys.stderr, flush=True)  # noqa: T201 - progress is for the reader
-
-
-def describe(progress: Progress) -> str:
-    """A progress line."""
-    p95 = "" if progress.p95_ms is None else f", p95 {progress.p95_ms:.1f} ms"
-    return (
-        f"{progress.elapsed_s:5.0f} s of at most {progress.planned_s:.0f} s · {progress.doing} · "
-        f"{progress.requests:,} requests ({progress.rate_per_s:,.0f}/s), {progress.errors:,} failed{p95}"
-    )
-
-
 def new_run_id(scenario: str) -> str:
     """A name for a run that starts now: sorts by time, differs from every other."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{secrets.token_hex(3)}"
@@ -365,8 +357,8 @@ def _measure(
     workbook: Workbook,
     report: Callable[[Progress], None],
 ) -> Run:
-    facts = _prepare(name, options, workbook)
-    token = _token(facts.target)
+    facts = prepare(name, options, workbook)
+    token = token_of(facts.target)
     found = sampler.find(facts.target, options.pid)
     facts = facts.model_copy(update={"memory": found.about})
     folder = RunFolder.create(workbook.runs, facts)
@@ -398,7 +390,8 @@ def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:
     return folder.load()
 
 
-def _prepare(name: str, options: Options, workbook: Workbook) -> Facts:
+def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
+    """The facts of a run that is about to begin. Raises InputError for options that do not fit."""
     target = _target(options, workbook)
     scenario = options.scenario(name, target)
     return Facts(
@@ -425,7 +418,8 @@ def _target(options: Options, workbook: Workbook) -> Target:
     return Target.parse(target.model_dump() | {"base_url": options.url}, "--url")
 
 
-def _token(target: Target) -> str | None:
+def token_of(target: Target) -> str | None:
+    """The value of the target's token variable. Raises InputError where it is not set."""
     if not target.token_env:
         return None
     token = os.environ.get(target.token_env)

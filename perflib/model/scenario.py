@@ -126,6 +126,11 @@ class Ramp(Spec):
 Workload = Annotated[Closed | Open | Ramp, Field(discriminator="kind")]
 
 
+def is_steady(workload: Workload) -> bool:
+    """Whether the load is the same from the start to the end."""
+    return isinstance(workload, Closed) or (isinstance(workload, Open) and not workload.stages)
+
+
 class Scenario(Spec):
     """A load on a target. All durations are in seconds; `duration_s` excludes warm-up."""
 

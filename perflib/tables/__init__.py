@@ -16,6 +16,8 @@ from perflib.tables.plain import (
     check_as_junit,
     check_as_markdown,
     check_as_text,
+    comparison_as_markdown,
+    comparison_as_text,
     history_as_text,
 )
 from perflib.tables.words import (
@@ -27,6 +29,7 @@ from perflib.tables.words import (
     RULE,
     TIMES,
     brief_row,
+    comparison_sentence,
     duration_of,
     memory_sentence,
     ms,
@@ -56,6 +59,9 @@ __all__ = [
     "check_as_markdown",
     "check_as_text",
     "cold",
+    "comparison_as_markdown",
+    "comparison_as_text",
+    "comparison_sentence",
     "degradation",
     "environment",
     "history_as_text",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from perflib.history import changes
+from perflib.regression import FAMILY
 from perflib.tables.words import (
     COLUMNS,
     INSUFFICIENT,
@@ -18,6 +19,7 @@ from perflib.tables.words import (
     RULE,
     TIMES,
     brief_row,
+    comparison_sentence,
     memory_sentence,
     ms,
     seconds,
@@ -30,13 +32,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from perflib.baseline import Baseline, Baselines
+    from perflib.comparison import FigureVerdict
     from perflib.memory import Memory
     from perflib.model import Run
     from perflib.regression import Check, EndpointVerdict
+    from perflib.stats.band import Change
     from perflib.summary import Summary
 
-_CHECK_COLUMNS = ("Scenario", "Endpoint", "Verdict", "Sees", "Ratio", "95 %", "p95", "Baseline", "Target", "Met")
+_CHECK_COLUMNS = ("Scenario", "Endpoint", "Verdict", "Sees", "p50 ×", "p95 ×", "p95", "Baseline", "Target", "Met")
 _CHECK_LEFT = (0, 1, 2, 9)
+_WHOLE_RUNS = "whole runs"
+_CHECK_LEGEND = (
+    "Sees: the smallest change of p95 that this check finds in 9 of 10 cases. p50 ×, p95 ×: times the baseline, with "
+    "95 % interval. Times in ms; of several runs, medians."
+)
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees", "Why")
+_COMPARISON_LEFT = (0, 1, 2, 6)
 
 
 def as_markdown(summary: Summary, *, judged: bool = True) -> str:
@@ -54,68 +66,118 @@ def as_text(run: Run, summary: Summary, memory: Memory) -> str:
 
 
 def check_as_text(check: Check) -> str:
-    """A check for a terminal: the smallest change it could have seen, the table, then what fails and why."""
+    """A check for a terminal: the smallest change it could have seen, what it found and why, the table."""
     rows = [_check_row(row) for row in check.endpoints]
-    table = [_as_text(_CHECK_COLUMNS, rows, _CHECK_LEFT), ""] if rows else []
-    return "\n".join([_check_head(check), "", *table, *(f"- {line}" for line in (*check.reasons, *check.notes))])
+    table = ["", _as_text(_CHECK_COLUMNS, rows, _CHECK_LEFT), "", _CHECK_LEGEND, FAMILY] if rows else []
+    lines = (f"- {line}" for line in (*check.reasons, *check.notes))
+    return "\n".join([_check_sees(check), _check_outcome(check), *lines, *table])
 
 
 def check_as_markdown(check: Check) -> str:
     """A check as GitHub Markdown, for a comment on a pull request."""
     rows = [_check_row(row) for row in check.endpoints]
-    table = [_as_markdown(_CHECK_COLUMNS, rows, _CHECK_LEFT), ""] if rows else []
-    lines = (f"- {_markdown(line)}" for line in (*check.reasons, *check.notes))
-    return "\n".join([f"**{_check_head(check)}**", "", *table, *lines])
+    table = ["", _as_markdown(_CHECK_COLUMNS, rows, _CHECK_LEFT), "", _CHECK_LEGEND, FAMILY] if rows else []
+    lines = [f"- {_markdown(line)}" for line in (*check.reasons, *check.notes)]
+    return "\n".join([_check_sees(check), "", f"**{_check_outcome(check)}**", *([""] if lines else []), *lines, *table])
 
 
 def check_as_junit(check: Check) -> str:
     """A check as JUnit XML: a test case an endpoint, and one for what concerns whole runs."""
+    suites = [_junit_suite(check, scenario) for scenario in check.baselines]
     root = ElementTree.Element("testsuites", name="perflib check")
-    for scenario in check.baselines:
-        suite = ElementTree.SubElement(root, "testsuite", name=scenario)
-        rows = [row for row in check.endpoints if row.scenario == scenario]
-        told = {
-            row.endpoint: [r for r in check.reasons if r.startswith(f"{scenario}, {row.endpoint}: ")] for row in rows
-        }
-        for row in rows:
-            case = _junit_case(suite, row.endpoint, told[row.endpoint])
-            ElementTree.SubElement(case, "system-out").text = f"{row.verdict}: {row.reason}"
-        of_runs = [reason for reason in check.reasons if f"-{scenario}-" in reason.partition(": ")[0]]
-        _junit_case(suite, "whole runs", of_runs)
-        suite.set("tests", str(len(rows) + 1))
-        suite.set("failures", str(sum(map(bool, [*told.values(), of_runs]))))
+    for count in ("tests", "failures"):
+        root.set(count, str(sum(int(suite.get(count, 0)) for suite in suites)))
+    root.extend(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _junit_case(suite: ElementTree.Element, name: str, reasons: Sequence[str]) -> ElementTree.Element:
-    case = ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name)
-    if reasons:
-        ElementTree.SubElement(case, "failure", message=reasons[0]).text = "\n".join(reasons)
-    return case
+def _junit_suite(check: Check, scenario: str) -> ElementTree.Element:
+    rows = {row.endpoint: row for row in check.endpoints if row.scenario == scenario}
+    told: dict[str, list[str]] = {name: [] for name in (*rows, _WHOLE_RUNS)}
+    for one in check.findings:
+        if one.scenario == scenario:
+            known = one.about in rows
+            told[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
+    failures = sum(bool(reasons) for reasons in told.values())
+    suite = ElementTree.Element("testsuite", name=scenario, tests=str(len(told)), failures=str(failures))
+    for name, reasons in told.items():
+        case = ElementTree.SubElement(suite, "testcase", classname=scenario, name=_xml(name))
+        if reasons:
+            ElementTree.SubElement(case, "failure", message=_xml(reasons[0])).text = _xml("\n".join(reasons))
+        if name in rows:
+            ElementTree.SubElement(case, "system-out").text = _xml(f"{rows[name].verdict}: {rows[name].reason}")
+    return suite
 
 
-def _check_head(check: Check) -> str:
-    counts = {v: sum(row.verdict == v for row in check.endpoints) for v in ("REGRESSION", "IMPROVED", "SAME")}
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    smallest = "" if check.mde is None else f" It sees changes of p95 from {check.mde:+.0%} in every endpoint."
+def _xml(text: str) -> str:
+    """Text without the control characters that no XML may hold, escaped or not."""
+    return _NOT_IN_XML.sub("\ufffd", text)
+
+
+def _check_sees(check: Check) -> str:
+    mdes, rows = sorted(check.mdes), len(check.endpoints)
+    if not mdes:
+        return "Smallest detectable change of p95: none, as no baseline can be compared; the rest is judged."
+    between = f"{mdes[0]:+.0%}" if mdes[0] == mdes[-1] else f"{mdes[0]:+.0%} to {mdes[-1]:+.0%}"
+    where = "" if len(mdes) == rows else f", in {len(mdes)} of {rows} endpoints and pages"
+    return f"Smallest detectable change of p95: {between}{where}."
+
+
+def _check_outcome(check: Check) -> str:
     outcome = {0: "passed", 1: "failed", 3: "could not judge", 130: "was interrupted"}[check.exit_status]
-    return f"The check {outcome}: {said or 'no verdict against a baseline'}.{smallest}"
+    verdicts = [row.verdict for row in check.endpoints]
+    counts = ", ".join(f"{verdicts.count(one)} {one.replace('_', ' ')}" for one in dict.fromkeys(sorted(verdicts)))
+    return f"The check {outcome}{': ' + counts if counts else ''}."
 
 
 def _check_row(row: EndpointVerdict) -> list[str]:
     met = {True: MET, False: MISSED, None: INSUFFICIENT}[row.meets_target]
-    between = row.interval
+    p95 = row.change_of("p95")
     return [
         row.scenario,
         row.endpoint,
         row.verdict.replace("_", " "),
-        NOTHING if row.mde is None else f"{row.mde:+.0%}",
-        NOTHING if row.ratio is None else f"{row.ratio:.2f} x {row.figure}",
-        NOTHING if between is None else f"{between.low:.2f} to {between.high:.2f}",
+        NOTHING if p95 is None else f"{p95.mde:+.0%}",
+        _times(row.change_of("p50")),
+        _times(p95),
         "failed" if row.p95_ms == math.inf else ms(row.p95_ms),
         ms(row.baseline_p95_ms, NOTHING),
         NOTHING if row.target_ms is None else f"< {row.target_ms:,g}",
         NOTHING if row.target_ms is None else met,
+    ]
+
+
+def _times(change: Change | None) -> str:
+    if change is None or not math.isfinite(change.ratio):
+        return NOTHING if change is None else "failed"
+    return f"{change.ratio:.2f} ({change.interval.low:.2f} to {change.interval.high:.2f})"
+
+
+def comparison_as_text(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
+    """A comparison for a terminal: the answer, the table, then what else to know."""
+    rows = [_comparison_row(figure) for figure in figures]
+    table = [_as_text(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
+    return "\n".join([comparison_sentence(figures), "", *table, *(f"- {note}" for note in notes)])
+
+
+def comparison_as_markdown(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
+    """A comparison as GitHub Markdown, for a comment on a pull request."""
+    rows = [_comparison_row(figure) for figure in figures]
+    table = [_as_markdown(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
+    lines = (f"- {_markdown(note)}" for note in notes)
+    return "\n".join([f"**{_markdown(comparison_sentence(figures))}**", "", *table, *lines])
+
+
+def _comparison_row(figure: FigureVerdict) -> list[str]:
+    between = figure.interval
+    return [
+        figure.endpoint,
+        figure.figure,
+        figure.verdict or "not clear yet",
+        NOTHING if figure.ratio is None else f"{figure.ratio:.2f}",
+        NOTHING if between is None else f"{between.low:.2f} to {between.high:.2f}",
+        NOTHING if figure.mde is None else f"{figure.mde:+.0%}",
+        figure.reason,
     ]
 
 

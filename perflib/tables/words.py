@@ -6,11 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from perflib import spike
+from perflib.comparison import by_endpoint
 from perflib.model import Open, Ramp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from perflib.comparison import FigureVerdict
     from perflib.memory import Memory
     from perflib.model import Run
     from perflib.stats.growth import Growth
@@ -87,6 +89,20 @@ def _too_few(rows: Sequence[EndpointSummary]) -> str:
 
 def _count(targets: int) -> str:
     return f"{targets} target{'s' if targets != 1 else ''}"
+
+
+def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
+    """How B compares with A, in plain words."""
+    found = by_endpoint(figures)
+    named = {verdict: [name for name, one in found.items() if one == verdict] for verdict in set(found.values())}
+    if "REGRESSION" in named:
+        return f"B is slower than A: {', '.join(named['REGRESSION'])}."
+    if "INCONCLUSIVE" in named:
+        better = f"; faster: {', '.join(named['IMPROVED'])}" if "IMPROVED" in named else ""
+        return f"No answer for {len(named['INCONCLUSIVE'])} of {len(found)} endpoints and pages{better}."
+    if "IMPROVED" in named:
+        return f"B is faster than A: {', '.join(named['IMPROVED'])}; no regression."
+    return "B is as fast as A." if found else "Nothing to compare: the two have no endpoint in common."
 
 
 def recovery_sentence(run: Run) -> str:
