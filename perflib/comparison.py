@@ -147,8 +147,10 @@ def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str,
     return {"exit": exit_status(figures), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
-def notes(comparison: Comparison) -> tuple[str, ...]:
+def notes(comparison: Comparison | None) -> tuple[str, ...]:
     """What a reader should know of how it was measured."""
+    if comparison is None:
+        return ("nothing was measured",)
     done, most = len(comparison.restarts), comparison.plan.restarts
     errors = {side: sum(b.errors for r in comparison.restarts for b in r.blocks if b.side == side) for side in "ab"}
     told = [
@@ -215,7 +217,7 @@ def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict,
     of_a, of_b = _series(a), _series(b)
     names = [name for name in of_a if name in of_b]
     found = match(a, baselines)
-    pairs = [(name, figure) for figure in FIGURES for name in names]
+    pairs = [(name, figure) for name in names for figure in FIGURES]
     ratios = {(name, figure): _ratio(of_a[name], of_b[name], FIGURES[figure]) for name, figure in pairs}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
     able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]

@@ -136,7 +136,8 @@ class _Turns:
         blocks: list[Block] = []
         with ExitStack() as serving:
             urls = {side: serving.enter_context(_serving(told[side], self._facts)) for side in self._shuffled()}
-            warm = [self._block(side, urls, _FIRST_WARMUP_S) for side in self._shuffled()]
+            warming_s = min(_FIRST_WARMUP_S, 2 * self._comparison.block_s)
+            warm = [self._block(side, urls, warming_s) for side in self._shuffled()]
             if not (self._fixed or self._comparison.restarts):
                 self._keep(block_s=_long_enough(warm, len(self._comparison.endpoints)))
             for _ in range(self._comparison.pairs):
@@ -147,7 +148,9 @@ class _Turns:
         return self._draw.sample(SIDES, 2)
 
     def _block(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
-        scenario = self._facts.scenario.model_copy(update={"duration_s": duration_s, "warmup_s": _BLOCK_WARMUP_S})
+        scenario = self._facts.scenario.model_copy(
+            update={"duration_s": duration_s, "warmup_s": min(_BLOCK_WARMUP_S, duration_s / 4)}
+        )
         target = Target.parse(self._facts.target.model_dump() | {"base_url": urls[side]}, "compare")
         seed = self._draw.randrange(2**31)
         facts = self._facts.model_copy(update={"scenario": scenario, "target": target, "seed": seed})

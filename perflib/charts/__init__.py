@@ -25,6 +25,7 @@ from perflib.charts.binning import (
     window_s,
     windowed,
 )
+from perflib.charts.comparison import ratios, restarts, shift
 from perflib.charts.history import history, overlay
 from perflib.charts.look import (
     COLOURS,
@@ -73,8 +74,11 @@ __all__ = [
     "overlay",
     "percentiles",
     "rates",
+    "ratios",
     "recovery_timeline",
     "response_and_service",
+    "restarts",
+    "shift",
     "throughput",
 ]
 

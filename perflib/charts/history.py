@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from plotly.subplots import make_subplots
 
-from perflib.charts.binning import POINTS, measured_rows, thin, warm
+from perflib.charts.binning import POINTS, thin
 from perflib.charts.look import (
     COLOURS,
     DASHES,
@@ -24,7 +25,7 @@ from perflib.charts.look import (
     panel_target,
 )
 from perflib.history import PERCENTILES, SETUP, changes, judged
-from perflib.summary import judged_ms
+from perflib.summary import item_rows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_PAPER = "rgba(255,255,255,0.8)"
 _PANEL_PX, _MOST_PANELS, _NEAR = 170, 16, 2.0
 """A target is drawn where it is within this factor of what its panel shows: one far away would flatten the trend."""
+
+_LINE_CHARACTERS, _DECADE = 120, 6.0
+_BEYOND = 1000.0
+"""An interval without an upper end, for failures, is drawn to so many times its point: out of the panel."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def history(
             named.add(series.name)
         panel.close(own)
     _run_axis(figure, shown, min(len(endpoints), _MOST_PANELS))
-    _legend(figure, percentile, drawable, baselines)
+    _legend(figure, drawable)
     return figure
 
 
@@ -103,19 +109,21 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     if not drawn:
         why = f"No run drove {chosen}." if chosen else "The runs have no endpoint in common."
         return empty_figure(title, label_of(why) if runs else "No run was given.")
-    figure = figure_of(f"{title}: {label_of(chosen)}", alt=_overlay_alt(chosen, drawn))
+    ids = ", ".join(run.facts.run_id for run in drawn)
+    alt = f"Cumulative distributions of the response times of {chosen} in milliseconds, runs {ids}."
+    figure = figure_of(f"{title}: {label_of(chosen)}", alt=alt)
     shown = [math.nan]
     for number, run in enumerate(drawn):
-        judged = np.sort(judged_ms(warm(measured_rows(run), chosen)))
-        answered = judged[np.isfinite(judged)]
+        rows = item_rows(run, chosen)
+        answered = rows.warm_ms
         ranks = _thinner(thin(len(answered)), len(drawn))
         shown += [*answered[:1], *answered[-1:]]
         figure.add_scatter(
             x=answered[ranks],
-            y=100 * (ranks + 1) / max(len(judged), 1),
+            y=100 * (ranks + 1) / max(len(rows.judged_ms), 1),
             name=_run_label(run),
             mode="lines",
-            line={**_line(number), "shape": "hv"},
+            line=_line(number) | {"shape": "hv"},
             hovertemplate="%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms<extra></extra>",
         )
     figure.add_hline(y=95, line={"color": QUIET, "width": 1, "dash": "dot"})
@@ -138,15 +146,13 @@ class _Panel:
         fit = judged(series.rows)
         apart = series.rows.drop(fit.index)
         self._points(fit, series, {"color": series.colour, "size": 6}, legend=legend)
-        cross = {"color": series.colour, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": series.colour}}
-        self._points(apart, series, cross, legend=False)
+        self._points(apart, series, _cross(series.colour), legend=False)
         x, y = _levels(fit, self.percentile, marks)
         line = {"color": series.colour, "width": 2}
         look: dict[str, Any] = {"mode": "lines", "line": line, "hoverinfo": "skip", "showlegend": False}
         self.figure.add_scatter(x=x, y=y, legendgroup=series.name, **look, row=self.row, col=1)
-        numbers = dict(zip(fit["run_id"], fit["number"], strict=True))
-        for mark in marks.to_dict("records"):
-            self._mark(numbers[mark["run_id"]] - 0.5, _change_label(mark), series.colour)
+        for number, mark in zip(_begins(fit, marks), marks.to_dict("records"), strict=True):
+            self._mark(fit["number"].iloc[number] - 0.5, _change_label(mark), series.colour)
 
     def close(self, own: pd.DataFrame) -> None:
         """Target and baseline, and an axis around what is shown; a target far away stands in the heading only."""
@@ -189,30 +195,19 @@ class _Panel:
         if low is None or high is None or low.isna().all():
             return None
         ms = rows[self.percentile]
-        above, below = (high - ms).clip(lower=0).fillna(0), (ms - low).clip(lower=0).fillna(0)
+        top = high.clip(upper=_BEYOND * ms)
+        above, below = (top - ms).clip(lower=0).fillna(0), (ms - low).clip(lower=0).fillna(0)
         look = {"color": colour, "thickness": 1, "width": 2}
         return {"type": "data", "array": above, "arrayminus": below, "symmetric": False} | look
 
     def _mark(self, x: float, text: str, colour: str) -> None:
         """A line where a level began; labels of neighbours stand below each other."""
-        where: dict[str, Any] = {"row": self.row, "col": 1}
         axis = "y domain" if self.row == 1 else f"y{self.row} domain"
         earlier = sum(shape.yref == axis for shape in self.figure.layout.shapes)
-        self.figure.add_vline(x=x, line={"color": colour, "width": 1.2, "dash": "dot"}, **where)
-        self.figure.add_annotation(
-            x=x,
-            y=1,
-            yref=axis,
-            text=text,
-            showarrow=False,
-            xanchor="left",
-            yanchor="top",
-            xshift=2,
-            yshift=-15 * (earlier % 3),
-            font={"size": 11, "color": INK},
-            bgcolor="rgba(255,255,255,0.8)",
-            **where,
-        )
+        label = {"text": text, "yshift": -15 * (earlier % 3), "font": {"size": 11, "color": INK}, "bgcolor": _PAPER}
+        line = {"color": colour, "width": 1.2, "dash": "dot"}
+        where = {"annotation_position": "top right", "row": self.row, "col": 1}
+        self.figure.add_vline(x=x, line=line, annotation=label, **where)
 
     def _across(self, numbers: pd.Series[float], ms: Sequence[float] | pd.Series[float], style: dict[str, Any]) -> None:
         stepped = style | {"line": style["line"] | {"shape": "hvh"}}
@@ -248,10 +243,15 @@ def _levels(judged: pd.DataFrame, percentile: str, marks: pd.DataFrame) -> tuple
     if judged.empty:
         return np.empty(0), np.empty(0)
     numbers, ms = judged["number"].to_numpy(), judged[percentile].to_numpy()
-    begins = np.flatnonzero(judged["run_id"].isin(marks["run_id"]))
+    begins = _begins(judged, marks)
     edges = [numbers[0] - 0.5, *(numbers[begins] - 0.5), numbers[-1] + 0.5]
     medians = [np.median(part) for part in np.split(ms, begins)]
     return np.repeat(edges, 2)[1:-1], np.repeat(medians, 2)
+
+
+def _begins(judged: pd.DataFrame, marks: pd.DataFrame) -> NDArray[np.intp]:
+    """The rows with which new levels began."""
+    return np.flatnonzero(judged["run_id"].isin(marks["run_id"]))
 
 
 def _panels(title: str, endpoints: Sequence[str]) -> go.Figure:
@@ -278,7 +278,8 @@ def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoi
     words = [f"{count:,} runs" if count == every else f"the latest {count:,} of {every:,} runs", *same]
     if endpoints > _MOST_PANELS:
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")
-    figure.update_layout(title_subtitle_text=label_of(" · ".join(words)))
+    lines = wrap(" · ".join(words), _LINE_CHARACTERS)
+    figure.update_layout(title_subtitle_text="<br>".join(map(label_of, lines)), margin_t=78 + 18 * len(lines))
 
 
 def _run_axis(figure: go.Figure, shown: pd.DataFrame, panels: int) -> None:
@@ -295,21 +296,26 @@ def _ms_axis(values: Sequence[float]) -> dict[str, Any]:
     """A log axis that shows at least a factor of 1.5, so that noise does not look like change."""
     lowest, highest = min(values), max(values)
     wider = max(1.0, math.sqrt(1.5 * lowest / highest))
-    return log_ms_axis([lowest / wider, highest * wider], few=True) | {"tickmode": "auto", "nticks": 5}
+    axis = log_ms_axis([lowest / wider, highest * wider])
+    return axis if highest > _DECADE * lowest else axis | {"tickmode": "auto", "nticks": 5}
 
 
-def _legend(figure: go.Figure, percentile: str, drawable: pd.DataFrame, baselines: Mapping[str, float] | None) -> None:
-    """Entries for what means the same in every panel."""
+def _legend(figure: go.Figure, drawable: pd.DataFrame) -> None:
+    """Entries for what is drawn and means the same in every panel."""
+    drawn = {trace.meta for trace in figure.data}
     styles: dict[str, dict[str, Any]] = {"median of the level": {"mode": "lines", "line": {"color": INK, "width": 2}}}
     if len(judged(drawable)) < len(drawable):
-        cross = {"color": INK, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": INK}}
-        styles["invalid or interrupted"] = {"mode": "markers", "marker": cross}
-    if percentile == "p95_ms" and drawable["target_ms"].notna().any():
+        styles["invalid or interrupted"] = {"mode": "markers", "marker": _cross(INK)}
+    if "target" in drawn:
         styles["target for p95"] = panel_target(0) | {"hovertemplate": None, "meta": None}
-    if baselines:
+    if "baseline" in drawn:
         styles["baseline"] = _baseline_line(0) | {"hovertemplate": None, "meta": None}
     for name, style in styles.items():
         figure.add_scatter(x=[None], y=[None], name=name, **style | {"showlegend": True}, row=1, col=1)
+
+
+def _cross(colour: str) -> dict[str, Any]:
+    return {"color": colour, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": colour}}
 
 
 def _baseline_line(ms: float) -> dict[str, Any]:
@@ -344,11 +350,6 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _overlay_alt(endpoint: str, runs: Sequence[Run]) -> str:
-    names = ", ".join(run.facts.run_id for run in runs)
-    return f"Cumulative distributions of the response times of {endpoint} in milliseconds, runs {names}."
-
-
 def _run_label(run: Run) -> str:
     facts = run.facts
     words = (facts.run_id, _commit(facts.git_commit), facts.brief, facts.note, "" if facts.valid else "invalid")
@@ -356,11 +357,8 @@ def _run_label(run: Run) -> str:
 
 
 def _line(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "dash": DASHES[number // len(COLOURS) % len(DASHES)],
-        "width": 2,
-    }
+    dash = DASHES[number // len(COLOURS) % len(DASHES)]
+    return {"color": COLOURS[number % len(COLOURS)], "dash": dash, "width": 2}
 
 
 def _thinner(ranks: NDArray[np.int64], curves: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import pandas as pd
 from great_tables import GT, loc, style
 
 from perflib import spike
+from perflib.comparison import notes as comparison_notes
 from perflib.model import ERROR_KINDS, Open
 from perflib.tables.plain import (
     as_markdown,
@@ -61,6 +62,7 @@ __all__ = [
     "cold",
     "comparison_as_markdown",
     "comparison_as_text",
+    "comparison_notes",
     "comparison_sentence",
     "degradation",
     "environment",

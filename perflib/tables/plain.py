@@ -47,8 +47,8 @@ _CHECK_LEGEND = (
     "95 % interval. Times in ms; of several runs, medians."
 )
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees", "Why")
-_COMPARISON_LEFT = (0, 1, 2, 6)
+_COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees")
+_COMPARISON_LEFT = (0, 1, 2)
 
 
 def as_markdown(summary: Summary, *, judged: bool = True) -> str:
@@ -154,18 +154,28 @@ def _times(change: Change | None) -> str:
 
 
 def comparison_as_text(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
-    """A comparison for a terminal: the answer, the table, then what else to know."""
+    """A comparison for a terminal: the answer, a line a figure, then what else to know."""
     rows = [_comparison_row(figure) for figure in figures]
     table = [_as_text(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
-    return "\n".join([comparison_sentence(figures), "", *table, *(f"- {note}" for note in notes)])
+    lines = (f"- {note}" for note in (*_why_none(figures), *notes))
+    return "\n".join([comparison_sentence(figures), "", *table, *lines])
 
 
 def comparison_as_markdown(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
     """A comparison as GitHub Markdown, for a comment on a pull request."""
     rows = [_comparison_row(figure) for figure in figures]
     table = [_as_markdown(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
-    lines = (f"- {_markdown(note)}" for note in notes)
+    lines = (f"- {_markdown(note)}" for note in (*_why_none(figures), *notes))
     return "\n".join([f"**{_markdown(comparison_sentence(figures))}**", "", *table, *lines])
+
+
+def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
+    """Why figures have no interval, each reason once."""
+    lacking: dict[str, list[str]] = {}
+    for one in figures:
+        if one.interval is None:
+            lacking.setdefault(one.reason, []).append(f"{one.endpoint} {one.figure}")
+    return [f"{'all' if len(of) == len(figures) else ', '.join(of)}: {reason}" for reason, of in lacking.items()]
 
 
 def _comparison_row(figure: FigureVerdict) -> list[str]:
@@ -174,10 +184,9 @@ def _comparison_row(figure: FigureVerdict) -> list[str]:
         figure.endpoint,
         figure.figure,
         figure.verdict or "not clear yet",
-        NOTHING if figure.ratio is None else f"{figure.ratio:.2f}",
-        NOTHING if between is None else f"{between.low:.2f} to {between.high:.2f}",
+        NOTHING if figure.ratio is None else f"{figure.ratio:.3f}",
+        NOTHING if between is None else f"{between.low:.3f} to {between.high:.3f}",
         NOTHING if figure.mde is None else f"{figure.mde:+.0%}",
-        figure.reason,
     ]
 
 

@@ -102,7 +102,7 @@ def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
         return f"No answer for {len(named['INCONCLUSIVE'])} of {len(found)} endpoints and pages{better}."
     if "IMPROVED" in named:
         return f"B is faster than A: {', '.join(named['IMPROVED'])}; no regression."
-    return "B is as fast as A." if found else "Nothing to compare: the two have no endpoint in common."
+    return "B is as fast as A." if found else "Nothing was compared."
 
 
 def recovery_sentence(run: Run) -> str:
