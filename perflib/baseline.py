@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import PositiveFloat, model_validator
 
 from perflib.model import Environment, InputError, Run, Spec, Workload
 from perflib.summary import summarize
@@ -33,8 +35,8 @@ def machine_of(environment: Environment) -> Machine:
 class PerRun(Spec):
     """The runs' own percentiles, in the order of `Baseline.runs`."""
 
-    p50_ms: tuple[float | None, ...]
-    p95_ms: tuple[float | None, ...]
+    p50_ms: tuple[PositiveFloat | None, ...]
+    p95_ms: tuple[PositiveFloat | None, ...]
 
 
 class EndpointBaseline(Spec):
@@ -65,6 +67,13 @@ class Baseline(Spec):
     runs: tuple[str, ...]
     endpoints: dict[str, EndpointBaseline]
 
+    @model_validator(mode="after")
+    def _every_run_everywhere(self) -> Self:
+        for name, entry in self.endpoints.items():
+            if {len(entry.per_run.p50_ms), len(entry.per_run.p95_ms)} != {len(self.runs)}:
+                raise ValueError(f"endpoints: {name!r} has not a figure for each of {len(self.runs)} runs; record anew")
+        return self
+
     @property
     def key(self) -> tuple[object, ...]:
         """What makes two baselines the same one: target, scenario, workload, duration and machine."""
@@ -84,14 +93,30 @@ class Baselines(Spec):
         return Baselines(baselines=tuple(ordered))
 
 
+def unfit(run: Run) -> tuple[str, ...]:
+    """Why a run is neither judged nor made a baseline of; empty for a sound one."""
+    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",), "finished": ()}
+    empty = ("no request was measured",) if run.requests["warmup"].all() else ()
+    return (*run.facts.invalid_reasons, *state[run.facts.state], *empty)
+
+
+def alike(one: Run, other: Run) -> bool:
+    """Whether two runs are looks at the same thing: target but for its address, scenario, workload and machine."""
+    here, there = one.facts, other.facts
+    moved = there.target.model_copy(update={"base_url": here.target.base_url})
+    machines = machine_of(here.environment), machine_of(there.environment)
+    return (here.target, here.scenario, machines[0]) == (moved, there.scenario, machines[1])
+
+
 def baseline_of(runs: Sequence[Run]) -> Baseline:
     """The baseline that these runs of one scenario make.
 
     Raises:
-        InputError: naming the run that does not fit: invalid, interrupted, with errors, or of another workload.
+        InputError: naming the run that does not fit: invalid, interrupted, with errors, given twice, or of another
+            target, workload or machine.
     """
-    for run in runs:
-        _check(run, runs[0])
+    for place, run in enumerate(runs):
+        _check(run, runs[:place])
     last = runs[-1].facts
     summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
     return Baseline(
@@ -108,19 +133,18 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
     )
 
 
-def _check(run: Run, first: Run) -> None:
-    facts, of = run.facts, first.facts
+def _check(run: Run, earlier: Sequence[Run]) -> None:
     failed = int(run.requests.loc[~run.requests["warmup"], "error"].notna().sum())
-    refusals = {
-        f"is invalid ({'; '.join(facts.invalid_reasons)})": not facts.valid,
-        "was interrupted": facts.interrupted,
-        f"has {failed} failed requests": failed > 0,
-        f"is not of the same target, scenario and workload as {of.run_id}": (facts.target, facts.scenario)
-        != (of.target.model_copy(update={"base_url": facts.target.base_url}), of.scenario),
-    }
-    for refusal, applies in refusals.items():
-        if applies:
-            raise InputError(f"run {facts.run_id}: {refusal}; no baseline is made of it: measure anew")
+    refusals = [*unfit(run)]
+    if failed:
+        refusals.append(f"it has {failed:,} failed requests")
+    if run.facts.run_id in [one.facts.run_id for one in earlier]:
+        refusals.append("it is given twice")
+    if earlier and not alike(run, earlier[0]):
+        first = earlier[0].facts.run_id
+        refusals.append(f"it is not of the same target, scenario, workload and machine as {first}")
+    if refusals:
+        raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
 
 
 def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -95,13 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("names", metavar="SCENARIO|RUN", nargs="+", help="measured anew, or a stored run's id")
     check.add_argument("--format", choices=["table", "markdown", "junit", "json"], default="table")
     check.add_argument("--runs", metavar="K", type=int, default=1, help="fresh runs a scenario (default 1)")
-    check.add_argument("--max-errors", metavar="1%%", default="0%", help="share of failures allowed (default 0%%)")
+    check.add_argument("--max-errors", metavar="1%", default="0%", help="share of failures allowed (default 0%%)")
     check.set_defaults(command=_check)
 
     compare = commands.add_parser("compare", parents=[options], help="A against B: stored runs, URLs or commands")
     compare.add_argument("a", metavar="A", help="a stored run's id, a URL, or a command with {port} in it")
     compare.add_argument("b", metavar="B")
-    compare.add_argument("--detect", metavar="10%%", default="10%", help="the change to be seen")
+    compare.add_argument("--detect", metavar="10%", default="10%", help="the change to be seen")
     compare.add_argument("--scenario", choices=list(SCENARIOS), default="light_load", help="its load, in short blocks")
     compare.add_argument("--pairs", metavar="N", type=int, default=6, help="blocks a side in a restart (default 6)")
     compare.add_argument("--block", metavar="5s", help="length of a block; default: enough for a p95, 5 to 30 s")
@@ -286,10 +287,11 @@ def _parsed(name: str, text: str, parse: Callable[[str], object]) -> float:
 
 def _share(text: str) -> float:
     """A share from "1%" or "0.01"."""
-    share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= share <= 1:
-        raise ValueError(f"{text!r} is no share; write 1%")
-    return share
+    with suppress(ValueError):
+        share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+        if 0 <= share <= 1:
+            return share
+    raise ValueError(f"{text!r} is no share; write 1%")
 
 
 def _show_baselines(_: argparse.Namespace) -> int:

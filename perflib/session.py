@@ -287,15 +287,22 @@ def check(names: Sequence[str], options: Options, count: int = 1, most_errors: f
     Args:
         names: scenarios, or ids of stored runs.
         most_errors: the share of failed requests above which an endpoint fails.
+
+    Raises:
+        InputError: for a name that is neither, before anything is measured.
     """
-    judged: list[Run] = []
-    for name in names:
-        for _ in range(count if name in SCENARIOS else 0):
-            judged.append(run(name, options))
-            if judged[-1].facts.interrupted:
-                return replace(judge_runs(judged, stored_baselines(), most_errors), exit_status=130)
-        if name not in SCENARIOS:
-            judged.append(load_run(name))
+    if count < 1:
+        raise InputError(f"--runs: {count} is too few; 1 or more")
+    unknown = next((name for name in names if name not in SCENARIOS and not is_stored(name)), None)
+    if unknown is not None:
+        raise InputError(
+            f"{unknown!r}: neither a scenario ({', '.join(SCENARIOS)}) nor a stored run; see `perflib history`"
+        )
+    judged = [load_run(name) for name in names if name not in SCENARIOS]
+    for name in [name for name in names if name in SCENARIOS for _ in range(count)]:
+        judged.append(run(name, options))
+        if judged[-1].facts.interrupted:
+            return replace(judge_runs(judged, stored_baselines(), most_errors), exit_status=130)
     return judge_runs(judged, stored_baselines(), most_errors)
 
 
