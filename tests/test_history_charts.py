@@ -113,6 +113,8 @@ def test_target_and_baseline_are_lines_and_a_far_target_stands_in_the_heading() 
     assert "GET /b · target 5,000 ms" in words(figure)
     legend = {trace.name for trace in figure.data if trace.showlegend}
     assert {"run", "median of the level", "target for p95", "baseline"} == legend
+    far = history(frame[frame["endpoint"] == "GET /b"])
+    assert "target for p95" not in {trace.name for trace in far.data if trace.showlegend}
     of_p50 = history(frame, percentile="p50_ms")
     assert not [trace for trace in of_p50.data if trace.meta == "target"]
 
@@ -126,6 +128,14 @@ def test_intervals_are_whiskers_where_runs_have_them() -> None:
     assert np.allclose(bars.arrayminus, 3)
 
 
+def test_the_whisker_of_an_interval_without_an_upper_end_leaves_the_panel() -> None:
+    frame = make_history()
+    figure = history(frame.assign(p95_low_ms=frame["p95_ms"] - 3, p95_high_ms=np.inf))
+    bars, top_ms = dots(figure)[0].error_y, 10 ** figure.layout.yaxis.range[1]
+    assert np.isfinite(bars.array).all()
+    assert (frame["p95_ms"].iloc[::2].to_numpy() + bars.array > 10 * top_ms).all()
+
+
 def test_setups_differ_by_colour_and_are_named_by_what_differs() -> None:
     quick = make_history().assign(profile="quick", workload="10 users, 10 s", run_id=lambda rows: "q" + rows["run_id"])
     figure = history(pd.concat([make_history(), quick]))
@@ -133,6 +143,14 @@ def test_setups_differ_by_colour_and_are_named_by_what_differs() -> None:
     assert {trace.name for trace in named} == {"brief, 10 users, 60 s", "quick, 10 users, 10 s"}
     assert len({trace.marker.color for trace in named}) == 2
     assert "80 runs · made-up · light_load · A made-up CPU, 2 cores" in figure.layout.title.subtitle.text
+
+
+def test_a_long_description_of_the_setup_goes_over_lines_above_the_panels() -> None:
+    short, long = history(make_history()), history(make_history(workload="10 users, only " + "GET /a, " * 40))
+    lines = long.layout.title.subtitle.text.split("<br>")
+    assert max(map(len, lines)) <= 120
+    assert len(lines) > 2
+    assert long.layout.margin.t > short.layout.margin.t
 
 
 def test_a_long_history_shows_its_latest_runs_says_so_and_stays_small() -> None:

@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from perflib.model import InputError
+from perflib.stats.bootstrap import Series, intervals
 from perflib.store import index
 from perflib.store.index import INDEX, ROWS, history
 from perflib.store.runs import REQUESTS, RunFolder, list_runs, load_run
 from perflib.store.spool import Spool
-from perflib.summary import summarize
+from perflib.summary import judged_ms, measured, summarize
 from tests.synthetic import make_run, make_target
 
 TARGET = make_target("GET /a", "GET /b", page="home")
+ENDS = ["p50_low_ms", "p50_high_ms", "p95_low_ms", "p95_high_ms"]
 
 
 def store(folder: Path, run_id: str, day: int = 1, **others: Any) -> None:
@@ -78,6 +80,45 @@ def test_the_figures_are_those_of_the_summary(folder: Path) -> None:
                 assert stored[name] == expected or (expected is None and math.isnan(stored[name])), name
             assert stored["meets_target"] is row.meets_target or stored["meets_target"] == row.meets_target
     assert frame.loc[("the-first", "GET /a"), "judged_p95_ms"] == math.inf
+
+
+def test_a_run_long_enough_has_the_bootstrap_s_intervals_around_its_percentiles(tmp_path: Path) -> None:
+    store(tmp_path, "a-minute", seconds=60.0, cold=0.05)
+    frame = history(tmp_path).set_index("endpoint")
+    run = load_run(tmp_path, "a-minute")
+    rows = measured(run)
+    for name, row in frame.iterrows():
+        own = rows[(rows["endpoint"] == name) & rows["page"].isna() & ~rows["cold"]]
+        at_s = (own["intended_ns"].to_numpy() - run.facts.parts[0].measured_from_ns) / 1e9
+        p50, p95 = intervals(Series(at_s, judged_ms(own), 60.0), (0.50, 0.95))
+        assert p50.interval is not None
+        assert p95.interval is not None
+        expected = [p50.interval.low, p50.interval.high, p95.interval.low, p95.interval.high]
+        assert row[ENDS].tolist() == expected
+        assert row["p50_low_ms"] < row["p50_ms"] < row["p50_high_ms"] < row["p95_low_ms"] < row["p95_ms"]
+        assert row["p95_ms"] < row["p95_high_ms"]
+
+
+def test_endpoints_measured_one_after_the_other_have_intervals_of_their_own_stretch(tmp_path: Path) -> None:
+    store(tmp_path, "alone", scenario="baseline", seconds=60.0)
+    frame = history(tmp_path)
+    assert len(frame) == 3
+    assert (frame["p95_low_ms"] < frame["p95_ms"]).all()
+    assert (frame["p95_ms"] < frame["p95_high_ms"]).all()
+
+
+def test_failures_push_an_interval_up_as_far_as_to_infinity(tmp_path: Path) -> None:
+    store(tmp_path, "failing", seconds=60.0, failures=0.3)
+    row = history(tmp_path).iloc[0]
+    assert row["p50_low_ms"] > row["p50_ms"]
+    assert row[["p95_low_ms", "p95_high_ms"]].tolist() == [math.inf, math.inf]
+
+
+def test_a_run_below_50_seconds_has_no_interval(tmp_path: Path) -> None:
+    store(tmp_path, "short", seconds=49.0)
+    frame = history(tmp_path)
+    assert frame["p95_ms"].notna().all()
+    assert frame[ENDS].isna().all(axis=None)
 
 
 def test_a_row_says_where_its_run_came_from(folder: Path) -> None:

@@ -6,28 +6,31 @@ an index that is missing, damaged or of another version is built again.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perflib.model import InputError, Open, Ramp
+from perflib.stats.bootstrap import Series, intervals
 from perflib.store.runs import FACTS, TABLE, RunFolder, load_run
-from perflib.summary import summarize
+from perflib.summary import item_rows, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from perflib.model import Environment, Facts, Scenario
+    from perflib.model import Environment, Facts, Run, Scenario
     from perflib.summary import EndpointSummary
 
 INDEX = "index.parquet"
-_VERSION = b"1"
+_VERSION = b"2"
 """Of the table's columns and of the rules behind its figures: a new one makes every index be built again."""
 _VERSION_KEY = b"perflib.index"
 
@@ -66,7 +69,11 @@ ROWS: Final = pa.schema(
         ("meets_target", pa.bool_()),
     ]
 )
-"""A row a run and endpoint or page. NaN: too few successes; `judged_p95_ms` is infinite where failures reach it."""
+"""A row a run and endpoint or page. NaN: too few successes; `judged_p95_ms` is infinite where failures reach it.
+
+`*_low_ms` to `*_high_ms` hold the percentile with 95 % confidence, failures infinite; see `stats.bootstrap.intervals`.
+NaN: a run too short for them, below 50 s.
+"""
 
 _SEEN = [("folder", pa.string()), ("facts_ns", pa.int64()), ("facts_bytes", pa.int64()), ("table_bytes", pa.int64())]
 _INDEX: Final = pa.schema([*_SEEN, *ROWS], metadata={_VERSION_KEY: _VERSION})
@@ -178,7 +185,7 @@ def _rows_of(folder: Path, stamp: _Stamp) -> list[dict[str, Any]]:
         return []
     run = load_run(folder, stamp.folder)
     about = asdict(stamp) | _about(run.facts)
-    return [about | _figures(row) for row in summarize(run).endpoints]
+    return [about | _figures(row) | _ends(run, row.endpoint) for row in summarize(run).endpoints]
 
 
 def _about(facts: Facts) -> dict[str, Any]:
@@ -205,6 +212,23 @@ def _about(facts: Facts) -> dict[str, Any]:
 def _figures(row: EndpointSummary) -> dict[str, Any]:
     names = [name for name in ROWS.names if hasattr(row, name)]
     return {name: getattr(row, name) for name in names}
+
+
+def _ends(run: Run, name: str) -> dict[str, float]:
+    """The intervals of an endpoint's judged percentiles, by column."""
+    part = next((part for part in run.facts.parts if name in part.items), None)
+    if part is None:
+        return {}
+    rows = item_rows(run, name)
+    at_s = (rows.intended_ns - part.measured_from_ns) / 1e9
+    judged_ms = np.where(rows.good, rows.response_ms, math.inf)
+    estimates = intervals(Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s), (0.50, 0.95))
+    return {
+        f"p{estimate.q * 100:.0f}_{end}_ms": getattr(estimate.interval, end)
+        for estimate in estimates
+        if estimate.interval is not None
+        for end in ("low", "high")
+    }
 
 
 def _workload(scenario: Scenario) -> str:

@@ -201,7 +201,7 @@ def load_times(count: int) -> str:
 
 def fill(folder: Path, count: int) -> int:
     """So many stored runs that share one table of requests by hard links."""
-    run = make_run(per_s=10)
+    run = make_run(per_s=10, seconds=60.0)  # long enough for intervals
     table = folder / "shared.parquet"
     pq.write_table(pa.Table.from_pandas(run.requests, REQUESTS, preserve_index=False), table, compression="zstd")
     for number in range(count):
