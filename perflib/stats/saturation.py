@@ -1,0 +1,181 @@
+"""The slope of a level beside everything that saturates: warm-ups, and caches that fill up.
+
+Source: profile likelihood, Venzon & Moolgavkar 1988, Applied Statistics 37(1); errors by the effective sample size of
+AR(1) residuals, Zwiers & von Storch 1995, Journal of Climate 8(2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import chdtri, stdtrit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from perflib.stats.minima import Minima
+
+    Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.99
+"""Of each end of an interval."""
+POWER = 0.90
+
+_TAU, _LOG_T0 = np.geomspace(0.01, 2.0, 41), np.geomspace(0.003, 0.25, 12)
+"""Time constants of the saturations 1 - exp(-t / tau) and log(1 + t / t0), as shares of the run."""
+_EXPONENTIAL = slice(1, 1 + len(_TAU))
+_WARM_UPS = _TAU[_TAU <= 0.25][3::4]
+_SLOW = np.concatenate([[False], _TAU > 0.7, np.zeros(len(_LOG_T0), dtype=bool)])
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Growth over the run beside saturation and jumps, in the unit of the values."""
+
+    estimate: float
+    low: float
+    low_not_slow: float
+    """The lower end where saturations as slow as the run are left out."""
+    low_slow: float
+    """The lower end beside these, at the confidence that was asked for them."""
+    high: float
+    sure: float
+    """So far above nothing it is found with `POWER`, beside slow saturations."""
+    sure_not_slow: float
+    short_by: float
+    """So far below the truth an estimate without saturation may lie, at `POWER`."""
+    tau: float
+    """Of the saturation that fits best without a slope, as a share of the run."""
+    refuted_rss: float
+    """A story whose residual sum of squares is larger is refuted."""
+    fitted: Floats
+    band: Floats
+
+
+def saturations(share: Floats) -> Floats:
+    """Shape (curves, windows): none, 1 - exp(-t / tau), log(1 + t / t0)."""
+    logarithmic = np.log1p(share / _LOG_T0[:, None])
+    return np.concatenate([np.zeros((1, len(share))), _fillings(share, _TAU), logarithmic])
+
+
+def warm_ups(share: Floats) -> Floats:
+    """Some of those that end within the run, shape (curves, windows)."""
+    return _fillings(share, _WARM_UPS)
+
+
+def _fillings(share: Floats, tau: Floats) -> Floats:
+    return np.asarray(-np.expm1(-share / tau[:, None]), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Of correlated residuals: the variance of independent ones that tell as much, and their degrees of freedom."""
+
+    variance: float
+    free: float
+
+    @classmethod
+    def of(cls, residuals: Floats, parameters: int, least_sd: float) -> Noise:
+        """`least_sd`: noise is never taken to be less, as counts may not vary at all."""
+        count = len(residuals)
+        square = max(float(residuals @ residuals), 1e-300)
+        correlation = float(residuals[1:] @ residuals[:-1]) / square
+        unbiased = min(max(correlation + (2 + 4 * correlation) / count, 0.0), 0.9)
+        inflation = (1 + unbiased) / (1 - unbiased)
+        free = max(count - parameters, 1)
+        return cls(max(square / free, least_sd**2) * inflation, max(free / inflation, 3.0))
+
+    @property
+    def most(self) -> float:
+        """The upper bound of the variance, at `CONFIDENCE`."""
+        return float(self.variance * self.free / chdtri(self.free, CONFIDENCE))
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Constant, jumps, slope x share and height x saturation, fitted for every saturation; arrays of shape (curves,).
+
+    A height is not negative, and beside a saturation neither is a slope: a fall is no part of a cache that fills.
+    """
+
+    slope: Floats
+    height: Floats
+    rss: Floats
+    free: Floats
+    """The slope without these bounds; moved by d from it, the residual sum of squares is free_rss + left x d^2."""
+    free_rss: Floats
+    left: Floats
+    flattest: Floats
+    steepest: Floats
+    base: Floats
+
+    @classmethod
+    def of(cls, minima: Minima, jumps_at: list[int]) -> Fits:
+        base = np.column_stack([np.ones_like(minima.share), *(minima.after(index) for index in jumps_at)])
+        q = np.linalg.qr(base)[0]
+        x, y, curves = (v - (v @ q) @ q.T for v in (minima.share, minima.level, saturations(minima.share)))
+        sx, sy, ss = curves @ x, curves @ y, np.maximum((curves**2).sum(axis=1), 1e-12)
+        left = np.maximum(x @ x - sx**2 / ss, 1e-12)
+        free = (x @ y - sx * sy / ss) / left
+        free_rss = y @ y - sy**2 / ss - left * free**2
+        steepest = np.divide(sy, sx, out=np.full_like(sx, np.inf), where=sx > 1e-12)  # above it the height is negative
+        flattest = np.minimum(np.where(np.arange(len(ss)) == 0, -np.inf, 0.0), steepest)
+        slope = np.clip(free, flattest, steepest)
+        rss = free_rss + left * (slope - free) ** 2
+        return cls(slope, (sy - slope * sx) / ss, rss, free, free_rss, left, flattest, steepest, base)
+
+    def fitted(self, minima: Minima, n: int) -> Floats:
+        """The curve of the n-th saturation, shape (windows,)."""
+        risen = self.slope[n] * minima.share + self.height[n] * saturations(minima.share)[n]
+        q = np.linalg.qr(self.base)[0]
+        return np.asarray(risen + q @ (q.T @ (minima.level - risen)), dtype=np.float64)
+
+    def leverage(self, minima: Minima, n: int) -> Floats:
+        """Squared standard error of `fitted` where the noise has variance 1."""
+        beside = saturations(minima.share)[n : n + 1] if n else ()
+        q = np.linalg.qr(np.column_stack([self.base, minima.share, *beside]))[0]
+        return np.asarray((q**2).sum(axis=1), dtype=np.float64)
+
+    def ends(self, refuted_rss: float) -> Ends:
+        """The slopes whose residual sum of squares is not larger."""
+        reach = np.sqrt(np.maximum(refuted_rss - self.free_rss, 0.0) / self.left)
+        low, high = np.maximum(self.free - reach, self.flattest), np.minimum(self.free + reach, self.steepest)
+        told = (self.free_rss <= refuted_rss) & (low <= high)
+        return Ends(np.where(told, low, np.inf), np.where(told, high, -np.inf))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Of the interval of the slope beside every saturation; (inf, -inf) beside one that is refuted."""
+
+    low: Floats
+    high: Floats
+
+
+def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
+    """The slope, beside every saturation and jumps before these windows."""
+    fits = Fits.of(minima, jumps_at)
+    best = int(np.argmin(fits.rss))
+    noise = Noise.of(minima.level - fits.fitted(minima, best), len(jumps_at) + 3, minima.least_sd)
+    t, t_slow, z = (float(stdtrit(noise.free, at)) for at in (CONFIDENCE, minima.slow_confidence, POWER))
+    refuted_rss = float(fits.rss[best] + t**2 * noise.variance)
+    ends, ends_slow = fits.ends(refuted_rss), fits.ends(float(fits.rss[best] + t_slow**2 * noise.variance))
+    se = np.sqrt(noise.most / fits.left)
+    plain = int(np.argmax(fits.rss <= fits.rss[best] + 2 * noise.variance))
+    flat_rss = fits.free_rss + fits.left * fits.free**2
+    return Slopes(
+        estimate=float(fits.slope[plain]),
+        low=float(ends.low.min()),
+        low_not_slow=float(ends.low[~_SLOW].min()),
+        low_slow=float(ends_slow.low[_SLOW].min()),
+        high=float(ends.high.max()),
+        sure=float((t_slow + z) * se[_SLOW].max()),
+        sure_not_slow=float((t + z) * se[~_SLOW].max()),
+        short_by=float(z * se[0]),
+        tau=float(_TAU[np.argmin(flat_rss[_EXPONENTIAL])]),
+        refuted_rss=refuted_rss,
+        fitted=fits.fitted(minima, plain),
+        band=t * np.sqrt(noise.variance * fits.leverage(minima, plain)),
+    )
