@@ -173,7 +173,7 @@ def memory(run: Run, memory: Memory) -> GT:
         (
             name.capitalize(),
             found.verdict,
-            *(rate_of(name)(value) for value in (found.per_h, *_ends(found), found.smallest_per_h)),
+            *(rate_of(name)(value) for value in (found.per_h, *_ends(found), _unseen(found))),
         )
         for name, found in memory.series.items()
     ]
@@ -214,6 +214,11 @@ def allocations(found: Allocations) -> GT:
     return _dressed(
         GT(frame, id="allocations").tab_source_note(note), frame, numbers=["Held, kB", "Share", "Allocations"]
     )
+
+
+def _unseen(found: Growth) -> float | None:
+    """The smallest leak that would have shown: of no interest where one did."""
+    return None if found.verdict == "LEAK" else found.smallest_per_h
 
 
 def _ends(found: Growth) -> tuple[float | None, float | None]:

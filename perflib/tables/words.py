@@ -145,7 +145,8 @@ def _series_sentence(name: str, found: Growth) -> str:
     rate, subject = rate_of(name), name.capitalize()
     between = found.interval_per_h
     if found.verdict == "LEAK" and between is not None:
-        return f"{subject} leak{'s' if name == 'memory' else ''}: {rate(found.per_h)} ({rate(between.low)} or more)."
+        bound = f"{rate(between.low)} or more" if between.low > 0 else f"{rate(between.high)} at most"
+        return f"{subject} leak{'s' if name == 'memory' else ''}: {rate(found.per_h)} ({bound})."
     if found.verdict == "STEP" and found.step_at_s is not None:
         return f"{subject} jumped by {amount_of(name)(found.step)} after {found.step_at_s:,.0f} s, and did not grow on."
     if found.verdict == "OK" and between is not None:
