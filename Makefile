@@ -37,8 +37,8 @@ check: setup ## lint, format, types, layers, notebook form
 	$(BIN)/lint-imports
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS))
 
-lab: setup ## open JupyterLab on notebooks/
-	$(BIN)/jupyter-lab --notebook-dir=notebooks $(ARGS)
+lab: setup ## open JupyterLab on notebooks/00_start_here.ipynb
+	$(BIN)/jupyter-lab notebooks/00_start_here.ipynb $(ARGS)
 
 baseline: setup ## measure light_load and baseline at full length, write performance_baselines.json
 	$(BIN)/perflib baseline record light_load baseline --profile brief $(ARGS)
@@ -46,7 +46,7 @@ baseline: setup ## measure light_load and baseline at full length, write perform
 demo: setup ## serve the sample dashboard (ARGS="--port 9000": elsewhere)
 	$(BIN)/perflib demo $(ARGS)
 
-bench: setup ## measure the generator against wrk and others (ARGS=--quick: 2 minutes, not 15)
+bench: setup ## measure the generator against wrk, oha, k6 and others (ARGS=--quick: 3 minutes, not 30)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
