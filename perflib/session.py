@@ -73,7 +73,10 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     workbook.data.mkdir(parents=True, exist_ok=True)
     database = workbook.data / "dashboard.sqlite"
     command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(database), *switches]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    pipe = subprocess.PIPE  # the end of its stdin ends it, however this process dies
+    server = subprocess.Popen(
+        [*command, "--end-with-stdin"], stdin=pipe, stdout=pipe, text=True, start_new_session=True
+    )
     try:
         assert server.stdout is not None
         said = server.stdout.readline()
@@ -374,6 +377,9 @@ def _measure(
             outcome = drive_in_processes_of_their_own(facts, folder.path, token, report, sampling.begin)
     except InputError:
         folder.remove()
+        raise
+    except KeyboardInterrupt:  # the second one, or one before the workers listened: what is there is kept at once
+        folder.seal(folder.as_left(facts))
         raise
     return _keep(folder, facts, outcome)
 

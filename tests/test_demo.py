@@ -459,3 +459,14 @@ def test_it_ends_cleanly_when_told_to(path: Path, number: signal.Signals, status
         server.process.send_signal(number)
         out, err = server.process.communicate(timeout=60)
     assert (server.process.returncode, out, err) == (status, "", "")
+
+
+def test_the_dashboard_of_a_dead_starter_ends_by_itself(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(tmp_path / "d.sqlite")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, "--end-with-stdin"], stdin=pipe, stdout=pipe, text=True) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        assert "serving on" in started.stdout.readline()
+        started.stdin.close()
+        assert started.wait(timeout=30) == 0

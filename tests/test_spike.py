@@ -66,9 +66,10 @@ def test_the_p95_of_a_band_is_the_exact_one_of_its_successes() -> None:
 def test_bands_fit_other_peaks_too() -> None:
     run = make_spike(0.0)
     for peak, expected in ((6, [5, 6]), (20, [5, 10, 12, 16, 20]), (500, [5, 10, 100, 200, 300, 400, 500])):
+        ramp = Ramp(stages=scaled(ramp_of(run).stages, peak, None))
         facts = run.facts.model_copy(
             update={
-                "scenario": run.facts.scenario.model_copy(update={"workload": Ramp(stages=scaled(ramp_of(run).stages, peak, None))}),
+                "scenario": run.facts.scenario.model_copy(update={"workload": ramp}),
             }
         )
         assert [band.users_to for band in degradation(Run(facts, run.requests))] == expected

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perflib.load import lane, offer, recorder, users
 from perflib.load import worker as driving
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
 from perflib.load.wire import Exchange, WireRequest
@@ -106,11 +107,13 @@ class Wire:
         assert timeout_s == TIMEOUT_S
         return self if self._shared else Wire(self._fates, shared=False)
 
-    async def exchange(self, _: WireRequest) -> Exchange:
+    def send(self, _: WireRequest, answered: Callable[[Exchange], None]) -> None:
         fate, start_ns = next(self._script), now_ns()
-        await asyncio.sleep(fate.lasts_s)
-        end_ns = now_ns()
-        return Exchange(start_ns, end_ns, end_ns, error=fate.told, status=200)
+
+        def end() -> None:
+            answered(Exchange(start_ns, now_ns(), now_ns(), error=fate.told, status=200))
+
+        asyncio.get_running_loop().call_later(fate.lasts_s, end)
 
     def expire(self, _: int) -> None: ...
 
@@ -142,10 +145,13 @@ def drive(workload: Workload, wire: Wire, *, warmup_s: float, share: Share = WHO
         with Spool(requests_spool(path)) as spool, Spool(generator_spool(path), GENERATOR_ROW) as health:
             return await driving.Worker(facts, None, spool, health, share).drive(lambda _: None)
 
-    patched = {"perf_counter_ns": now_ns, "Pacer": Pacer, "Connection": wire.connect, "Judge": Judge}
     with (
         TemporaryDirectory() as scratch,
-        mock.patch.multiple(driving, **patched, resolve=mock.AsyncMock()),
+        mock.patch.multiple(driving, perf_counter_ns=now_ns, resolve=mock.AsyncMock()),
+        mock.patch.multiple(users, perf_counter_ns=now_ns),
+        mock.patch.multiple(offer, perf_counter_ns=now_ns, Pacer=Pacer),
+        mock.patch.multiple(lane, Connection=wire.connect),
+        mock.patch.multiple(recorder, Judge=Judge),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
         folder = RunFolder.create(Path(scratch), facts)

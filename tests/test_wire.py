@@ -35,6 +35,12 @@ def target_of(url: str, *endpoints: Endpoint) -> Target:
     return Target(name="scripted", base_url=url, endpoints=endpoints or (GET,))
 
 
+async def exchange_over(connection: Connection, request: WireRequest) -> Exchange:
+    answered: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+    connection.send(request, answered.set_result)
+    return await answered
+
+
 async def ask_in_turn(url: str, endpoints: Sequence[Endpoint], timeout_s: float, rest_s: float) -> list[Exchange]:
     """Ask over one connection, with a rest before each request but the first."""
     connection = Connection(await resolve(url), timeout_s)
@@ -43,7 +49,7 @@ async def ask_in_turn(url: str, endpoints: Sequence[Endpoint], timeout_s: float,
     for number, endpoint in enumerate(endpoints):
         if number:
             await asyncio.sleep(rest_s)
-        exchange = await connection.exchange(encode(target_of(url), endpoint, None))
+        exchange = await exchange_over(connection, encode(target_of(url), endpoint, None))
         exchanges.append(replace(exchange, headers=dict(exchange.headers), body=list(exchange.body)))
     watching.cancel()
     connection.close()
@@ -168,18 +174,15 @@ def feed(pieces: Sequence[bytes]) -> tuple[Exchange, bool]:
         def write(self, data: object) -> None: ...
         def abort(self) -> None: ...
 
-    async def fed() -> tuple[Exchange, bool]:
-        channel, exchange = wire._Channel(), Exchange(0)
-        channel.connection_made(Silent())
-        waiting = asyncio.ensure_future(channel.send(WireRequest(b"", True), exchange))
-        await asyncio.sleep(0)
-        for piece in pieces:
-            assert not waiting.done()
-            channel.data_received(piece)
-        await asyncio.wait_for(waiting, 1)
-        return exchange, channel.closed
-
-    return asyncio.run(fed())
+    channel, exchange = wire._Channel(), Exchange(0)
+    over: list[Exchange] = []
+    channel.connection_made(Silent())
+    channel.send(b"", exchange, over.append)
+    for piece in pieces:
+        assert not over
+        channel.data_received(piece)
+    assert over == [exchange]
+    return exchange, channel.closed
 
 
 def outcome(fed: tuple[Exchange, bool]) -> tuple[object, ...]:
@@ -226,7 +229,7 @@ def test_a_host_of_several_addresses_is_reached_at_the_one_that_listens(loop: as
         port = int(server.url.rpartition(":")[2])
         address = Address(("::1", "127.0.0.1"), port, None, None)
         connection = Connection(address, 5)
-        exchange = loop.run(connection.exchange(encode(target_of(server.url), GET, None)))
+        exchange = loop.run(exchange_over(connection, encode(target_of(server.url), GET, None)))
         connection.close()
     assert exchange.error is None
 
@@ -437,11 +440,11 @@ def test_an_answer_above_the_cap_is_refused(
 
 
 async def abandon_while(connection: Connection, request: WireRequest, after_s: float) -> tuple[Exchange, Exchange]:
-    asking = asyncio.create_task(connection.exchange(request))
+    asking = asyncio.create_task(exchange_over(connection, request))
     await asyncio.sleep(after_s)
     connection.abandon()
     abandoned = await asyncio.wait_for(asking, 1)
-    return abandoned, await asyncio.wait_for(connection.exchange(request), 1)
+    return abandoned, await asyncio.wait_for(exchange_over(connection, request), 1)
 
 
 @pytest.mark.parametrize("doing", ["opening", "waiting", "retrying"])
@@ -450,7 +453,7 @@ def test_a_request_given_up_stays_unanswered_and_nothing_more_is_sent(loop: asyn
         request = encode(target_of(served.url), GET, None)
         connection = Connection(await resolve(served.url), 5)
         if doing == "retrying":
-            assert (await connection.exchange(request)).error is None
+            assert (await exchange_over(connection, request)).error is None
         return await abandon_while(connection, request, 0.05)
 
     script: list[list[Turn]] = [[(OK,), (Do.CLOSE,)], [(3.0,)]] if doing == "retrying" else [[(3.0,)]]
@@ -464,7 +467,7 @@ def test_a_request_given_up_stays_unanswered_and_nothing_more_is_sent(loop: asyn
 def test_giving_up_at_any_moment_of_opening_ends_the_request(loop: asyncio.Runner, turns: int) -> None:
     async def given_up(url: str) -> Exchange:
         connection = Connection(await resolve(url), 5)
-        asking = asyncio.create_task(connection.exchange(encode(target_of(url), GET, None)))
+        asking = asyncio.create_task(exchange_over(connection, encode(target_of(url), GET, None)))
         for _ in range(turns):
             await asyncio.sleep(0)
         connection.abandon()
@@ -480,7 +483,7 @@ def test_giving_up_at_any_moment_of_opening_ends_the_request(loop: asyncio.Runne
 def test_giving_up_as_the_connect_time_out_strikes_ends_the_request(loop: asyncio.Runner) -> None:
     async def given_up(url: str) -> Exchange:
         connection = Connection(await resolve(url), 0.05)
-        asking = asyncio.create_task(connection.exchange(encode(target_of(url), GET, None)))
+        asking = asyncio.create_task(exchange_over(connection, encode(target_of(url), GET, None)))
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() + 0.0501, connection.abandon)
         time.sleep(0.06)

@@ -18,7 +18,7 @@ from perflib import Options, session
 from perflib.load import worker as driving
 from perflib.load.progress import Beat, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
-from perflib.model import Closed, Endpoint, Expect, Facts, InputError, Page, Scenario, Target
+from perflib.model import Closed, Endpoint, Expect, Facts, InputError, Open, Page, Scenario, Target, Workload
 from perflib.model.run import Run
 from perflib.store.runs import RunFolder, list_runs, load_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
@@ -277,6 +277,35 @@ def test_requests_unanswered_when_a_stopped_run_ends_are_in_flight(
     assert len(open_ones) >= 2
 
 
+class _Full(Spool):
+    """A spool whose disk is full after a few rows."""
+
+    _rows = 0
+
+    def append(self, *row: float) -> None:
+        self._rows += 1
+        if self._rows > 20:
+            raise OSError("No space left on device")
+        super().append(*row)
+
+
+@pytest.mark.parametrize(
+    "workload", [Closed(users=3), Closed(users=3, think_time_s=0.001), Open(rate_per_s=200)], ids=str
+)
+def test_a_spool_that_cannot_be_written_ends_the_run(tmp_path: Path, workload: Workload) -> None:
+    async def drive(facts: Facts) -> None:
+        with _Full(requests_spool(tmp_path)) as spool, Spool(generator_spool(tmp_path), GENERATOR_ROW) as health:
+            await asyncio.wait_for(Worker(facts, None, spool, health).drive(lambda _: None), 5)
+        assert len(asyncio.all_tasks()) == 1
+
+    with (
+        answering(OK) as server,
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+        pytest.raises(OSError, match="No space"),
+    ):
+        runner.run(drive(facts_of(server.url, workload=workload, duration_s=20)))
+
+
 # Memory
 
 
@@ -285,7 +314,7 @@ def test_memory_stays_flat_however_many_requests(tmp_path: Path, monkeypatch: py
 
     def note(worker: Worker) -> None:
         gc.collect()
-        seen.append((worker._recorded, sys.getallocatedblocks()))
+        seen.append((worker._recorder.recorded, sys.getallocatedblocks()))
 
     flush = Worker._flush
     monkeypatch.setattr(Worker, "_flush", lambda worker: (flush(worker), note(worker)))

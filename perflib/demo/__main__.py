@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import sys
 import tempfile
+import threading
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if options.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         listener = _prepare(parser, options)
         _serve(listener, options.host, options.database, _faults(options))
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=_port, default=8420, help="0 takes any free one (default: 8420)")
     add("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     add("--database", type=Path, default=_default_database(), metavar="FILE", help="built at the first start")
+    add("--end-with-stdin", action="store_true", help=argparse.SUPPRESS)
     _add_fault_switches(parser.add_argument_group("fault switches, to show each detector working"))
     return parser
 
@@ -103,6 +107,12 @@ def _default_database() -> Path:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def _end_with_stdin() -> None:
+    """Ask this process to end when whoever started it closes its stdin, or dies."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _serve(listener: socket.socket, host: str, path: Path, switches: faults.Faults) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass, field
+from functools import lru_cache
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +22,7 @@ from perflib.model.target import IDEMPOTENT
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from perflib.model import Endpoint, Target
 
@@ -64,12 +65,15 @@ class Exchange:
     body: Sequence[bytes] = ()
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of a header, its name given in lower case. Most servers send the common spellings."""
-        headers = self.headers
-        value = headers.get(name) or headers.get(name.title())
-        if value is not None:
-            return value
-        return next((value for key, value in headers.items() if len(key) == len(name) and key.lower() == name), None)
+        """The value of a header, its name given in lower case."""
+        key = _spelling(name, tuple(self.headers))
+        return None if key is None else self.headers[key]
+
+
+@lru_cache(256)
+def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
+    """How a server spells a header, or that it sends none: looked for once, as it always sends the same ones."""
+    return next((key for key in keys if key.lower() == name), None)
 
 
 def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
@@ -127,40 +131,57 @@ class Connection:
         self._timeout_ns = int(timeout_s * 1e9)
         self._channel: _Channel | None = None
         self._opening: asyncio.Timeout | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        self._request: WireRequest
+        self._answered: Callable[[Exchange], None]
         self._exchange: Exchange | None = None
         self._abandoned = False
 
-    async def exchange(self, request: WireRequest) -> Exchange:
-        """Send a request and wait for its answer. Failures are in the result; nothing is raised.
+    def send(self, request: WireRequest, answered: Callable[[Exchange], None]) -> None:
+        """Send a request, one at a time; its exchange goes to `answered` once it is over, never before this returns.
 
-        A server may close an idle connection just as the next request goes out (RFC 9112, 9.3.1): an idempotent request
-        that got no byte of an answer on a reused connection is sent once more on a new one.
+        A call, not a coroutine: waking a task would cost as much as all the rest. Failures are in the exchange. Its
+        headers and body are good until the next request.
         """
-        channel = self._channel
-        reused = channel is not None and not channel.closed
+        self._request, self._answered = request, answered
         exchange = self._exchange = Exchange(perf_counter_ns())
-        await (channel.send(request, exchange) if channel and reused else self._attempt(request, exchange))
-        if exchange.error == "reset" and reused and exchange.first_byte_ns < 0 and request.idempotent:
-            exchange.error, exchange.end_ns, exchange.retried = None, -1, True
-            await self._attempt(request, exchange)
-        self._exchange = None
-        return exchange
+        channel = self._channel
+        if channel is None or channel.closed:
+            self._attempt = asyncio.create_task(self._send_on_new(exchange))
+        else:
+            channel.send(request.data, exchange, self._over_or_again)
 
-    async def _attempt(self, request: WireRequest, exchange: Exchange) -> None:
-        if self._channel is None or self._channel.closed:
-            await self._open(exchange)
+    def _over_or_again(self, exchange: Exchange) -> None:
+        """Send an idempotent request once more if a kept connection ended without a byte of an answer.
+
+        A server may close an idle connection just as the next request goes out (RFC 9112, 9.3.1).
+        """
+        if exchange.error == "reset" and exchange.first_byte_ns < 0 and self._request.idempotent:
+            exchange.error, exchange.end_ns, exchange.retried = None, -1, True
+            self._attempt = asyncio.create_task(self._send_on_new(exchange))
+        else:
+            self._over(exchange)
+
+    def _over(self, exchange: Exchange) -> None:
+        self._exchange = None
+        self._answered(exchange)
+
+    async def _send_on_new(self, exchange: Exchange) -> None:
+        await self._open(exchange)
         if exchange.error is None and self._channel is not None:
-            await self._channel.send(request, exchange)
+            self._channel.send(self._request.data, exchange, self._over)
+        else:
+            self._over(exchange)
 
     async def _open(self, exchange: Exchange) -> None:
         if self._abandoned:
             exchange.error = "in_flight"
             return
-        loop, begun_ns = asyncio.get_running_loop(), perf_counter_ns()
+        begun_ns = perf_counter_ns()
         left_s = (exchange.start_ns + self._timeout_ns - begun_ns) / 1e9
         try:
             async with asyncio.timeout(left_s) as self._opening:
-                self._channel = await self._open_any(loop)
+                self._channel = await self._open_any()
         except TimeoutError:
             exchange.error = exchange.error or "connect"
         except OSError:
@@ -171,11 +192,11 @@ class Connection:
         if exchange.error == "connect":
             exchange.end_ns = perf_counter_ns()
 
-    async def _open_any(self, loop: asyncio.AbstractEventLoop) -> _Channel:
+    async def _open_any(self) -> _Channel:
         problem: OSError | None = None
         for host in self._address.hosts:
             try:
-                _, channel = await loop.create_connection(
+                _, channel = await asyncio.get_running_loop().create_connection(
                     _Channel,
                     host,
                     self._address.port,
@@ -204,6 +225,9 @@ class Connection:
             self._channel.fail("in_flight")
 
     def close(self) -> None:
+        """Hang up; what is under way is forgotten."""
+        if self._attempt is not None:
+            self._attempt.cancel()
         if self._channel is not None:
             self._channel.close()
 
@@ -216,37 +240,41 @@ class _Channel(asyncio.Protocol):
         self._body: list[bytes] = []
         self.on_header = self._headers.__setitem__
         self.on_body = self._body.append
-        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
-        self._answered: asyncio.Future[None] | None = None
-        self._exchange = Exchange(0)
+        self._exchange: Exchange | None = None
+        """The exchange under way."""
+        self._over: Callable[[Exchange], None]
         self._head_complete = False
-        self._read_ns = 0
+        self._answers = 0
+        self._keep = False
         self.closed = False
 
-    def send(self, request: WireRequest, exchange: Exchange) -> asyncio.Future[None]:
-        """Send a request; the future is done once the exchange is complete."""
+    def send(self, data: bytes, exchange: Exchange, over: Callable[[Exchange], None]) -> None:
+        """Send a request; `over` is called with the exchange once it is complete or has failed."""
         self._headers.clear()
         self._body.clear()
         self._head_complete = False
+        self._answers = 0
         exchange.headers, exchange.body = self._headers, self._body
-        self._exchange = exchange
-        answered = self._answered = self._loop.create_future()
+        self._exchange, self._over = exchange, over
         if self.closed:
             self.fail("reset")
-        self._transport.write(request.data)
-        return answered
+        else:
+            self._transport.write(data)
 
     def fail(self, kind: str) -> None:
         """End the request under way as a failure, and the connection with it."""
-        if self._answered is not None and not self._answered.done():
-            self._exchange.error = kind
-            self._exchange.end_ns = -1 if kind == "in_flight" else perf_counter_ns()
-            self._answered.set_result(None)
+        exchange = self._exchange
         self.close()
+        if exchange is not None:
+            exchange.error = kind
+            exchange.end_ns = -1 if kind == "in_flight" else perf_counter_ns()
+            self._over(exchange)
 
     def close(self) -> None:
+        """End the connection; what is under way is forgotten."""
+        self._exchange = None
         self.closed = True
         self._transport.abort()
 
@@ -254,9 +282,9 @@ class _Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        now_ns = self._read_ns = perf_counter_ns()
+        now_ns = perf_counter_ns()
         exchange = self._exchange
-        if self._answered is None or self._answered.done():
+        if exchange is None:
             self.close()
             return
         if exchange.first_byte_ns < 0:
@@ -265,18 +293,20 @@ class _Channel(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse()
+            self.fail("protocol")
             return
-        if exchange.received > MAX_ANSWER_BYTES:
-            self._refuse()
+        if exchange.received > MAX_ANSWER_BYTES or self._answers > 1:
+            self.fail("protocol")
+        elif self._answers:
+            self._complete(exchange, now_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self._answered is None or self._answered.done():
+        exchange = self._exchange
+        if exchange is None:
             return
         if exc is None and self._head_complete and _ends_with_connection(self._headers):
-            self._read_ns = perf_counter_ns()
-            self._complete()
+            self._complete(exchange, perf_counter_ns())
         else:
             self.fail("reset")
 
@@ -287,23 +317,17 @@ class _Channel(asyncio.Protocol):
         if self._parser.get_status_code() < 200:
             self._headers.clear()
             self._head_complete = False
-        elif self._answered is not None and self._answered.done():
-            self._refuse()
         else:
-            self._complete()
+            self._answers += 1
+            self._keep = self._parser.should_keep_alive()
 
-    def _refuse(self) -> None:
-        """The bytes just read are no answer, or go beyond one that is complete but not yet looked at."""
-        self.fail("protocol")
-        self._exchange.error = "protocol"
-
-    def _complete(self) -> None:
-        self._exchange.status = self._parser.get_status_code()
-        self._exchange.end_ns = self._read_ns
-        if self._answered is not None:
-            self._answered.set_result(None)
-        if not self._parser.should_keep_alive():
+    def _complete(self, exchange: Exchange, now_ns: int) -> None:
+        exchange.status = self._parser.get_status_code()
+        exchange.end_ns = now_ns
+        self._exchange = None
+        if not self._keep:
             self.close()
+        self._over(exchange)
 
 
 def _ends_with_connection(headers: Mapping[bytes, bytes]) -> bool:

@@ -1,0 +1,116 @@
+"""The recorder: what became of each request, judged, counted and written to the spool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perflib.load.answer import Judge, Sampler
+from perflib.load.wire import Exchange
+from perflib.model import ERROR_KINDS
+from perflib.stats.histogram import LogHistogram
+from perflib.store.spool import COLD, RETRIED, WARMUP
+
+if TYPE_CHECKING:
+    from perflib.model import Target
+    from perflib.store.spool import Spool
+
+_WINDOW = 2000
+_ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
+
+
+@dataclass
+class Stretch:
+    """The part under way. `at_work`: its virtual users at work, or its connections in use."""
+
+    items: tuple[int, ...]
+    measured_from_ns: int
+    until_ns: int
+    successes: int = 0
+    at_work: int = 0
+
+
+class LagHistogram(LogHistogram):
+    """How late the instrument itself was, in ms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._worst = 0.0
+
+    def add(self, value: float) -> None:
+        super().add(value)
+        self._worst = max(self._worst, value)
+
+    def take_worst(self) -> float:
+        """The largest since the last call."""
+        worst, self._worst = self._worst, 0.0
+        return worst
+
+
+class Recorder:
+    """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
+
+    def __init__(self, target: Target, spool: Spool) -> None:
+        self.sampler = Sampler()
+        self._judges = [Judge(endpoint, self.sampler) for endpoint in target.endpoints]
+        self._spool = spool
+        self.origin_ns = 0
+        self.stretch = Stretch((), 0, 0)
+        self.recorded = self.errors = self.retries = 0
+        self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
+        self._times_ms: list[float] = []
+
+    def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
+        """Judge an endpoint's answer, or the want of one, and keep it."""
+        judge = self._judges[index]
+        exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        self.keep(exchange, index, page, user, intended_ns)
+
+    def dropped(self, index: int, intended_ns: int) -> None:
+        """Keep an arrival that found no connection."""
+        self.keep(Exchange(-1, error="dropped"), index, -1, -1, intended_ns)
+
+    def keep(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
+        """Keep a request, or a whole page. `intended_ns` None: it was due when it was sent."""
+        origin_ns, start_ns = self.origin_ns, exchange.start_ns
+        if intended_ns is None:
+            intended_ns = start_ns
+        elif start_ns >= 0:
+            self.schedule_lag_ms.add((start_ns - intended_ns) / 1e6)
+        flags = (WARMUP if intended_ns < self.stretch.measured_from_ns else 0) | (COLD if exchange.cold else 0)
+        if exchange.retried:
+            flags |= RETRIED
+            self.retries += 1
+        self._spool.append(
+            intended_ns - origin_ns,
+            start_ns - origin_ns if start_ns >= 0 else -1,
+            exchange.first_byte_ns - origin_ns if exchange.first_byte_ns >= 0 else -1,
+            exchange.end_ns - origin_ns if exchange.end_ns >= 0 else -1,
+            exchange.received,
+            exchange.connect_ns,
+            user,
+            index,
+            page,
+            exchange.status,
+            _ERROR_CODES[exchange.error],
+            flags,
+        )
+        self._count(exchange, succeeded_in_time=not flags & WARMUP and page < 0)
+
+    def _count(self, exchange: Exchange, *, succeeded_in_time: bool) -> None:
+        self.recorded += 1
+        if exchange.error is not None:
+            self.errors += 1
+            return
+        self.stretch.successes += succeeded_in_time
+        if len(self._times_ms) < _WINDOW:
+            self._times_ms.append((exchange.end_ns - exchange.start_ns) / 1e6)
+
+    def take_times_ms(self) -> LogHistogram:
+        """The service times of the first successes since the last call."""
+        times_ms = LogHistogram()
+        times_ms.add_all(np.array(self._times_ms))
+        self._times_ms.clear()
+        return times_ms

@@ -1,0 +1,265 @@
+"""What does the leak verdict say of real processes? The sample dashboard and four habits of allocators, all at once.
+
+    python -m tests.benchmarks.real_leaks --minutes 5
+
+The truth is what the process keeps for good. Every process ends with the measurement, or by an alarm of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import perflib
+from perflib.load.sampler import EVERY_S, ProcessTree
+from perflib.stats.growth import MEMORY, Growth, growth
+from tests.benchmarks.peers import markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MB = 1e6
+TOKEN = "PERF_API_TOKEN"
+GRACE_S = 180.0
+"""A process that outlives its measurement by so long is ended by its alarm."""
+_ENDS_BY_ITSELF = (
+    "import os, signal, sys; signal.alarm(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"  # it survives exec
+)
+
+
+def small_blocks_in_arenas() -> None:
+    """Eight threads exchange 20,000 C blocks of 16 bytes to 4 KB, so that each frees what another allocated."""
+    import ctypes
+    import random
+    import threading
+    import time
+
+    c = ctypes.CDLL(None)
+    c.malloc.restype, c.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    c.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+
+    def block() -> int:
+        size = int(2 ** random.uniform(4, 12))
+        address: int = c.malloc(ctypes.c_size_t(size))
+        c.memset(address, 1, size)
+        return address
+
+    def exchange() -> None:
+        while True:
+            for new in [block() for _ in range(50)]:
+                with one_at_a_time:
+                    place = random.randrange(len(shared))
+                    old, shared[place] = shared[place], new
+                c.free(old)
+            time.sleep(random.uniform(0.05, 0.15))
+
+    one_at_a_time, shared = threading.Lock(), [block() for _ in range(20_000)]
+    threads = [threading.Thread(target=exchange) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+
+
+def big_answers() -> None:
+    """80 MB of JSON every 20 s, held for a second."""
+    import json
+    import time
+
+    while True:
+        time.sleep(19)
+        answer = json.dumps(["x" * 996] * 80_000).encode()
+        time.sleep(1)
+        del answer
+
+
+def filling_cache() -> None:
+    """A cache that fills to 60 MB with a time constant of a minute."""
+    import math
+    import time
+
+    cache: list[bytes] = []
+    begun_s = time.monotonic()
+    while True:
+        while len(cache) < 6_000 * -math.expm1((begun_s - time.monotonic()) / 60):
+            cache.append(b"x" * 10_000)
+        time.sleep(0.1)
+
+
+def lost_blocks() -> None:
+    """malloc without free, 60 MB an hour."""
+    import ctypes
+    import time
+
+    c = ctypes.CDLL(None)
+    c.malloc.restype, c.memset.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    begun_s, lost_bytes = time.monotonic(), 0
+    while True:
+        while lost_bytes < (time.monotonic() - begun_s) * 60e6 / 3600:
+            c.memset(c.malloc(ctypes.c_size_t(500)), 1, 500)
+            lost_bytes += 500
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the workbook says of a process, and what it should say."""
+
+    name: str
+    truth_per_h: float
+    verdict: str
+    rss: Growth
+
+    @property
+    def row(self) -> list[str]:
+        """Cells of the table; MB an hour."""
+        between, settle_s = self.rss.interval_per_h, self.rss.settle_s
+        return [
+            self.name,
+            _mb(self.truth_per_h),
+            self.verdict,
+            _mb(self.rss.per_h),
+            "–" if between is None else f"{_mb(between.low)} to {_mb(between.high)}",
+            _mb(self.rss.smallest_per_h),
+            "" if settle_s is None else f"{settle_s / 60:,.0f} min",
+        ]
+
+
+class Subject(Protocol):
+    """A process whose truth is known."""
+
+    def judged(self, seconds: float, folder: Path) -> Judged:
+        """Start it, sample it for so long, end it."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The sample dashboard under five to ten requests a second, measured as a user would."""
+
+    name: str
+    switches: tuple[str, ...] = ()
+    per_h: float = 0.0
+    per_request: float = 0.0
+
+    def judged(self, seconds: float, folder: Path) -> Judged:
+        database = Path(tempfile.mkdtemp(dir=folder)) / "dashboard.sqlite"
+        command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(database), *self.switches]
+        with running(command, seconds) as server:
+            assert server.stdout is not None
+            url = server.stdout.readline().split("serving on ")[1].strip()
+            options = perflib.Options(url=url, pid=server.pid, users=1, think_time=0.2, duration=seconds)
+            run = perflib.run("sustained", options, report=lambda _: None)
+        found = perflib.memory_of(run)
+        assert found.rss is not None
+        sent = run.requests.loc[run.requests["kind"] == "request", "start_ns"]
+        per_h = len(sent) / (sent.max() - sent.min()) * 3.6e12
+        return Judged(self.name, self.per_h + self.per_request * per_h, found.verdict, found.rss)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A Python process that does this alone. `work` brings its own imports: only its source is run."""
+
+    name: str
+    work: Callable[[], None]
+    per_h: float = 0.0
+
+    def judged(self, seconds: float, folder: Path) -> Judged:
+        source = f"{inspect.getsource(self.work)}\n{self.work.__name__}()"
+        with running([sys.executable, "-c", source], seconds) as process:
+            found = watched(process.pid, seconds)
+        return Judged(self.name, self.per_h, found.verdict, found)
+
+
+SUBJECTS: tuple[Subject, ...] = (
+    Dashboard("dashboard"),
+    Dashboard("dashboard, 2 MB/min", ("--leak", "2MB/min"), per_h=120 * MB),
+    Dashboard("dashboard, 10 MB/min", ("--leak", "10MB/min"), per_h=600 * MB),
+    Dashboard("dashboard, 20 KB/request", ("--leak", "20KB/request"), per_request=20e3),
+    Process("small C blocks exchanged by 8 threads", small_blocks_in_arenas),
+    Process("80 MB of JSON every 20 s", big_answers),
+    Process("cache of 60 MB, time constant 1 min", filling_cache),
+    Process("malloc without free", lost_blocks, per_h=60 * MB),
+)
+
+
+@contextmanager
+def running(command: list[str], seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended afterwards; should this one be killed, the alarm ends it."""
+    bounded = [sys.executable, "-c", _ENDS_BY_ITSELF, str(int(seconds + GRACE_S)), *command]
+    with subprocess.Popen(bounded, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def watched(pid: int, seconds: float) -> Growth:
+    """The verdict on a process, sampled once a second for so long."""
+    source, begun_s = ProcessTree(pid), time.monotonic()
+    at_s: list[float] = []
+    rss_bytes: list[int] = []
+    while (now_s := time.monotonic() - begun_s) < seconds:
+        reading = source.read()
+        assert reading is not None, f"process {pid} has ended; see its lines above"
+        at_s.append(now_s)
+        rss_bytes.append(reading.rss_bytes)
+        time.sleep(EVERY_S - (time.monotonic() - begun_s) % EVERY_S)
+    return growth(np.array(at_s), np.array(rss_bytes, dtype=np.float64))
+
+
+def measure(seconds: float) -> list[Judged]:
+    """All subjects at once, each with a thread here."""
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(SUBJECTS)) as threads:
+        os.environ |= {"PERFLIB_DATA": scratch, TOKEN: secrets.token_urlsafe(24)}
+        return list(threads.map(lambda subject: subject.judged(seconds, Path(scratch)), SUBJECTS))
+
+
+def promises(found: list[Judged]) -> str:
+    """A line a promise, with what broke it."""
+    matters = MEMORY.threshold_per_h
+    seen = [one for one in found if one.rss.smallest_per_h is not None and one.truth_per_h >= one.rss.smallest_per_h]
+    broken = {
+        "no LEAK without a leak": [one for one in found if not one.truth_per_h and one.verdict == "LEAK"],
+        "no OK with a leak": [one for one in found if one.truth_per_h > matters and one.verdict == "OK"],
+        f"LEAK on all {len(seen)} leaks of the size that could be seen": [one for one in seen if one.verdict != "LEAK"],
+    }
+    return "\n".join(
+        f"- {'FELL SHORT' if some else 'held'}: {promise}{''.join(f' ({one.name})' for one in some)}"
+        for promise, some in broken.items()
+    )
+
+
+def _mb(amount: float | None) -> str:
+    return "–" if amount is None else f"{amount / MB:,.0f}"
+
+
+def main() -> int:
+    """Measure, print the table and what became of the promises."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--quick", action="store_true", help="1 minute, in which only some GB an hour can be seen")
+    given = parser.parse_args()
+    minutes = 1.0 if given.quick else given.minutes
+    found = measure(60 * minutes)
+    head = ["process", "truth, MB/h", "verdict", "growth, MB/h", "99 % bounds", "smallest to be seen", "would settle"]
+    print(f"{minutes:g} minutes; {os.cpu_count()} shared cores, load {os.getloadavg()[0]:.1f}.\n")
+    print(f"{markdown(head, [one.row for one in found])}\n\n{promises(found)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
