@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from perflib.baseline import Baselines, baseline_of, machine_of
+from perflib.baseline import Baselines, baseline_of, machine_of, unfit
 from perflib.comparison import FigureVerdict, compare_stored
 from perflib.live.views import Lines, view_of
 from perflib.load import allocations, sampler
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_URL = "PERFLIB_SAMPLE_URL"
 """Tells the kernels of a report that the URL they are given is the sample dashboard's."""
+_TRIES = 3
 _PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
 
 
@@ -254,7 +255,7 @@ def record_baselines(
     """Record a baseline of each scenario: of `count` fresh runs, or of the `stored` ones. Yields a line on each.
 
     The sample dashboard is started anew for every run. Runs back to back share the machine's mood and vary less than
-    a later run will: a pause of minutes between them makes a baseline that alarms less falsely.
+    a later run will: scenarios take turns, and a pause of minutes makes a baseline that alarms less falsely.
 
     Raises:
         InputError: where a run does not fit a baseline; nothing is recorded of its scenario then.
@@ -263,23 +264,32 @@ def record_baselines(
         raise InputError("baseline record: name scenarios to measure, or stored runs with --from")
     if count < 1:
         raise InputError(f"--runs: {count} is too few; 8 or more make a baseline that verdicts can lean on")
-    by_scenario: dict[str, list[Run]] = {name: [] for name in scenarios}
-    for run_id in stored:
-        loaded = load_run(run_id)
+    by_scenario: dict[str, list[Run]] = {}
+    for loaded in map(load_run, stored):
         by_scenario.setdefault(loaded.facts.scenario.name, []).append(loaded)
-    path = Workbook.find().baselines
-    for name, some in by_scenario.items():
-        for number in range(0 if stored else count):
-            if number and pause_s:
-                say(f"{name}: {pause_s:g} s of pause")
+    for number in range(0 if stored else count):
+        for name in dict.fromkeys(scenarios):
+            if by_scenario and pause_s:
+                say(f"{pause_s:g} s of pause")
                 time.sleep(pause_s)
             say(f"{name}: run {number + 1} of {count}")
-            some.append(run(name, options))
-            if some[-1].facts.interrupted:
-                raise KeyboardInterrupt
+            by_scenario.setdefault(name, []).append(_sound_run(name, options, say))
+    for name, some in by_scenario.items():
         entry = baseline_of(some)
-        store_baseline(path, entry)
+        store_baseline(Workbook.find().baselines, entry)
         yield f"recorded {name} of {entry.target}: {len(entry.runs)} runs, {len(entry.endpoints)} endpoints and pages"
+
+
+def _sound_run(name: str, options: Options, say: Callable[[str], None]) -> Run:
+    """A fresh run for a baseline; one that is invalid is measured again, some times."""
+    for _ in range(_TRIES):
+        measured = run(name, options)
+        if measured.facts.interrupted:
+            raise KeyboardInterrupt
+        if not unfit(measured):
+            break
+        say(f"{name}: run {measured.facts.run_id} is left out ({'; '.join(unfit(measured))}); once more")
+    return measured
 
 
 def check(names: Sequence[str], options: Options, count: int = 1, most_errors: float = 0.0) -> Check:

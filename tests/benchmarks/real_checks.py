@@ -166,7 +166,7 @@ def false_alarms(sound: Sequence[Run], count: int) -> str:
     told = (
         f"Sound against sound: {count} checks of {len(sound)} runs, each against {IN_A_BASELINE} others at random. "
         f"Promised: REGRESSION in at most {STANDARD.alpha:.0%} of checks, IMPROVED in as many. The checks share runs, "
-        "so the true bound on the share of checks is wider than the binomial one shown; runs that alarm in any of "
+        "so the true interval is wider than the binomial one behind the bound shown; runs that alarm in any of "
         f"their checks ({count / len(sound):.1f} on average) are counted once beside it."
     )
     head = ["alarm", "checks", "share (≤ 95 % bound)", "distinct runs", "share of runs (≤ 95 % bound)"]
