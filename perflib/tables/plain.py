@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from perflib.history import changes
@@ -27,7 +27,7 @@ from perflib.tables.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
@@ -217,12 +217,18 @@ def history_as_text(frame: pd.DataFrame) -> str:
 def _changes(frame: pd.DataFrame) -> list[str]:
     told = [
         f"- {row['endpoint']}, {row['percentile'].removesuffix('_ms')}: {ms(row['before_ms'])} to "
-        f"{ms(row['after_ms'])} ms ({row['ratio'] - 1:+.0%}) from {row['run_id']} on, "
-        f"commit {_commit(row['git_commit'])}"
+        f"{ms(row['after_ms'])} ms ({row['ratio'] - 1:+.0%}) from {row['run_id']} on{_of(row)}"
         for row in changes(frame).to_dict("records")
     ]
     unreadable = [f"- left out, unreadable: {folder} ({why})" for folder, why in frame.attrs["unreadable"].items()]
     return [*(told or ["- none found"]), *unreadable]
+
+
+def _of(row: dict[Hashable, Any]) -> str:
+    """The release that a run is of, as far as it is known."""
+    commit = f"commit {_commit(row['git_commit'])}" if isinstance(row["git_commit"], str) else ""
+    told = ", ".join(str(part) for part in (commit, row["brief"], row["note"]) if part)
+    return f" ({told})" if told else ""
 
 
 def _commit(commit: object) -> str:

@@ -229,18 +229,22 @@ def measure(seconds: float) -> list[Judged]:
 
 
 def promises(found: list[Judged]) -> str:
-    """A line a promise, with what broke it."""
-    matters = MEMORY.threshold_per_h
-    seen = [one for one in found if one.rss.smallest_per_h is not None and one.truth_per_h >= one.rss.smallest_per_h]
-    broken = {
-        "no LEAK without a leak": [one for one in found if not one.truth_per_h and one.verdict == "LEAK"],
-        "no OK with a leak": [one for one in found if one.truth_per_h > matters and one.verdict == "OK"],
-        f"LEAK on all {len(seen)} leaks of the size that could be seen": [one for one in seen if one.verdict != "LEAK"],
-    }
+    """A line a promise: of how many processes it tells, and which of them break it."""
+    sound = [one for one in found if not one.truth_per_h]
+    leaks = [one for one in found if one.truth_per_h > MEMORY.threshold_per_h]
+    seen = [one for one in leaks if one.rss.smallest_per_h is not None and one.truth_per_h >= one.rss.smallest_per_h]
     return "\n".join(
-        f"- {'FELL SHORT' if some else 'held'}: {promise}{''.join(f' ({one.name})' for one in some)}"
-        for promise, some in broken.items()
+        [
+            _promise("no LEAK without a leak", sound, [one for one in sound if one.verdict == "LEAK"]),
+            _promise("no OK with a leak", leaks, [one for one in leaks if one.verdict == "OK"]),
+            _promise("LEAK on what could be seen", seen, [one for one in seen if one.verdict != "LEAK"]),
+        ]
     )
+
+
+def _promise(text: str, of: list[Judged], broken: list[Judged]) -> str:
+    outcome = "FELL SHORT" if broken else "held" if of else "not tested"
+    return f"- {outcome}: {text} (processes: {len(of)}){''.join(f'; {one.name}' for one in broken)}"
 
 
 def _mb(amount: float | None) -> str:
