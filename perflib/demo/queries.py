@@ -1,7 +1,7 @@
 """What the dashboard asks its database: SQL that yields JSON, so that SQLite works outside the GIL."""
 
 import sqlite3
-import threading
+from collections import deque
 from datetime import timedelta
 from pathlib import Path
 
@@ -175,22 +175,30 @@ PARAMETERS = {name: (AS_OF - timedelta(days=days)).isoformat() for name, days in
 
 
 class Reader:
-    """Answers queries with JSON text, over one read-only connection a thread."""
+    """Answers queries with JSON text, over as many read-only connections as are in use at once.
+
+    They outlive the threads that use them: a thread that ends with its own connection would leave a file open behind,
+    for SQLite keeps a closed connection's descriptor as long as another one of the process holds a lock.
+    """
 
     def __init__(self, database: Path) -> None:
         self._uri = f"{database.absolute().as_uri()}?mode=ro"
-        self._local = threading.local()
+        self._idle: deque[sqlite3.Connection] = deque()
 
     def json(self, query: str) -> bytes:
-        text: str = self._connection().execute(query, PARAMETERS).fetchone()[0]
+        connection = self._take()
+        try:
+            text: str = connection.execute(query, PARAMETERS).fetchone()[0]
+        finally:
+            self._idle.append(connection)
         return text.encode()
 
     def snapshot(self) -> bytes:
         parts = (b'"%s":%s' % (name.encode(), self.json(query)) for name, query in OF_SNAPSHOT.items())
         return b"{%s}" % b",".join(parts)
 
-    def _connection(self) -> sqlite3.Connection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(self._uri, uri=True)
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return sqlite3.connect(self._uri, uri=True, check_same_thread=False)
