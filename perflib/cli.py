@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     report = commands.add_parser(
-        "report", parents=[options], help="execute the notebooks, write HTML pages and an index"
+        "report", parents=[_run_options()], help="execute the notebooks, write HTML pages and an index"
     )
     report.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all")
     report.add_argument("--out", metavar="DIR", type=Path, help="default: data/reports/<time>, and data/reports/latest")
@@ -137,6 +137,18 @@ def _run_options() -> _Parser:
     group.add_argument("--duration", metavar="60s", help="without warm-up")
     group.add_argument("--warmup", metavar="5s", help="default: min(5 s, 10 %% of the duration)")
     group.add_argument("--timeout", metavar="30s", help="of one request")
+    group.add_argument(
+        "--allow-host",
+        metavar="HOST",
+        action="append",
+        dest="allow_hosts",
+        help="may get load though it is not this machine; repeatable",
+    )
+    group.add_argument(
+        "--allow-plain-token", action="store_true", default=None, help="send it to another host over http"
+    )
+    group.add_argument("--max-requests", metavar="N", help="sent at most; default 1,000,000 to another host")
+    group.add_argument("--keep-going", action="store_true", default=None, help="past 5 s of nothing but errors")
     group.add_argument("--endpoint", metavar="NAME", action="append", dest="endpoints", help="repeatable")
     group.add_argument("--workers", metavar="N", help="processes that drive the load (default 1)")
     group.add_argument("--pid", metavar="N", help="the target's process")
@@ -204,10 +216,12 @@ def _calibrate(_: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from perflib.report import ReportFailed, write_report
+    from perflib.session import require_consent
 
-    options = _options(arguments)
+    options, scenarios = _options(arguments), arguments.scenarios or list(SCENARIOS)
+    require_consent(scenarios, options)
     try:
-        written = write_report(arguments.scenarios or list(SCENARIOS), options, arguments.out, _say)
+        written = write_report(scenarios, options, arguments.out, _say)
     except ReportFailed as error:
         print(f"perflib: {error}", file=sys.stderr)
         return FOUND

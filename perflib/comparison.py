@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 from scipy import special
 
 from perflib.model import Environment, Scenario, Spec
+from perflib.model.show import html_table
 from perflib.regression import match
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
@@ -84,6 +85,15 @@ class Comparison(Spec):
     def plan(self) -> Plan:
         """When to look, and for how much: alpha is shared by all endpoints and both figures (Bonferroni)."""
         return plan(self.detect, NOISE_SD, alpha=ALPHA / (len(self.endpoints) * len(FIGURES)))
+
+    def __repr__(self) -> str:
+        done = f"{len(self.restarts)} of at most {self.plan.restarts}"
+        return f"<Comparison {self.comparison_id}: {self.b} against {self.a}, {done} restarts, {self.state}>"
+
+    def _repr_html_(self) -> str:
+        head = ["Endpoint", "Figure", "Verdict", "Why"]
+        rows = [(one.endpoint, one.figure, one.verdict or "not clear yet", one.reason) for one in verdicts(self)]
+        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", head, rows)
 
 
 @dataclass(frozen=True)

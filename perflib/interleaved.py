@@ -16,6 +16,7 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from perflib.comparison import Block, Comparison, Restart, Side, is_clear
+from perflib.load.consent import check_consent
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.model import InputError, Options, Target
 from perflib.model.scenario import is_steady
@@ -93,7 +95,22 @@ def compare(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=this_machine(),
     )
+    _check_consent(comparison, facts, say)
     return _Turns(comparison, facts, workbook, fixed=block_s is not None, say=say).run()
+
+
+def _check_consent(comparison: Comparison, facts: Facts, say: Callable[[str], None]) -> None:
+    """Say what other hosts are about to get in all, or raise InputError where that was not allowed."""
+    most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
+    whole = facts.scenario.model_copy(update={"duration_s": most_s, "warmup_s": 0.0})
+    for side in (comparison.a, comparison.b):
+        told = check_consent(_at(facts.target, side), whole) if _is_url(side) else ""
+        if told:
+            say(told)
+
+
+def _at(target: Target, url: str) -> Target:
+    return Target.parse(target.model_dump() | {"base_url": url}, "compare")
 
 
 class _Turns:
@@ -151,12 +168,14 @@ class _Turns:
         scenario = self._facts.scenario.model_copy(
             update={"duration_s": duration_s, "warmup_s": min(_BLOCK_WARMUP_S, duration_s / 4)}
         )
-        target = Target.parse(self._facts.target.model_dump() | {"base_url": urls[side]}, "compare")
+        target = _at(self._facts.target, urls[side])
         seed = self._draw.randrange(2**31)
         facts = self._facts.model_copy(update={"scenario": scenario, "target": target, "seed": seed})
         with TemporaryDirectory() as scratch:
             folder = RunFolder.create(Path(scratch), facts)
             outcome = drive_in_processes_of_their_own(facts, folder.path, token_of(target), lambda _: None)
+            if outcome is not None and outcome.cut:
+                raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
             if outcome is None or outcome.stopped:
                 raise KeyboardInterrupt
             folder.seal(facts.model_copy(update={"state": "finished", "parts": outcome.parts}))
@@ -196,7 +215,7 @@ def _serving(side: str, facts: Facts) -> Iterator[str]:
         except (OSError, ValueError) as error:
             raise InputError(f"{side!r}: cannot be started ({error}); give a URL, a stored run, or a command") from None
         try:
-            _wait_until_up(side, server, port, said)
+            _wait_until_up(_Started(side, server, said, facts.target.secrets), port)
             yield f"http://127.0.0.1:{port}{urlsplit(facts.target.base_url).path}"
         finally:
             _end(server)
@@ -208,19 +227,35 @@ def _lend_token(target: Target) -> None:
         os.environ[target.token_env] = secrets.token_urlsafe(24)
 
 
-def _wait_until_up(side: str, server: subprocess.Popen[bytes], port: int, said: IO[str]) -> None:
-    until_s = time.monotonic() + _START_S
+@dataclass(frozen=True)
+class _Started:
+    """A command that was started; `secrets` are the variables whose values are shown in no message of ours."""
+
+    command: str
+    process: subprocess.Popen[bytes]
+    said: IO[str]
+    secrets: tuple[str, ...]
+
+    def last_line(self) -> str:
+        self.said.seek(0)
+        last = (self.said.read().strip().splitlines() or ["it said nothing"])[-1]
+        for value in filter(None, map(os.environ.get, self.secrets)):
+            last = last.replace(value, "***")
+        return last
+
+
+def _wait_until_up(started: _Started, port: int) -> None:
+    until_s, process = time.monotonic() + _START_S, started.process
     while time.monotonic() < until_s:
-        if server.poll() is not None:
-            said.seek(0)
-            last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
-            raise InputError(f"{side!r}: ended with status {server.returncode} before it listened: {last}")
+        if process.poll() is not None:
+            told = f"ended with status {process.returncode} before it listened: {started.last_line()}"
+            raise InputError(f"{started.command!r}: {told}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    mend = "" if "{port}" in side else "; let it listen on {port}"
-    raise InputError(f"{side!r}: does not listen on 127.0.0.1:{port} after {_START_S:.0f} s{mend}")
+    mend = "" if "{port}" in started.command else "; let it listen on {port}"
+    raise InputError(f"{started.command!r}: does not listen on 127.0.0.1:{port} after {_START_S:.0f} s{mend}")
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

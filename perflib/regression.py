@@ -16,6 +16,7 @@ import numpy as np
 from perflib.baseline import alike, machine_of, unfit
 from perflib.memory import memory_of
 from perflib.model import InputError, Open
+from perflib.model.show import figure_ms, html_table
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
 from perflib.summary import summarize
 
@@ -154,6 +155,20 @@ class Check:
             "notes": list(self.notes),
             "endpoints": [row.as_json() for row in self.endpoints],
         }
+
+    def __repr__(self) -> str:
+        said = "; ".join(self.reasons) or "nothing found"
+        return f"<Check of {', '.join(self.runs)}: exit {self.exit_status}, {said}>"
+
+    def _repr_html_(self) -> str:
+        head = ["Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why"]
+        return html_table(f"Check of {', '.join(self.runs)}", head, [_cells(row) for row in self.endpoints])
+
+
+def _cells(row: EndpointVerdict) -> list[str]:
+    bounds = ("" if value_ms is None else f"{value_ms:,g}" for value_ms in (row.baseline_p95_ms, row.target_ms))
+    p95 = "failed too often" if row.p95_ms == math.inf else figure_ms(row.p95_ms)
+    return [row.scenario, row.endpoint, row.verdict, p95, *bounds, row.reason]
 
 
 def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -> Check:

@@ -26,11 +26,12 @@ from perflib.baseline import Baselines, baseline_of, machine_of, unfit
 from perflib.comparison import FigureVerdict, compare_stored
 from perflib.live.views import Lines, view_of
 from perflib.load import allocations, sampler
+from perflib.load.consent import check_consent
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.memory import Allocations, memory_of
-from perflib.model import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Target
+from perflib.model import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Secret, Target
 from perflib.model.openapi import target_of
 from perflib.regression import Check
 from perflib.regression import check as judge_runs
@@ -126,6 +127,7 @@ async def run_async(scenario: str, options: Options) -> Run:
     """A quick look: `run` awaited in this process, whose other work may then show in the figures."""
     workbook = Workbook.find()
     facts = prepare(scenario, options.model_copy(update={"workers": 1}), workbook)
+    _announce(facts)
     token = token_of(facts.target)
     folder = RunFolder.create(workbook.runs, facts)
     lines, beats = Lines(folder), Beats()  # nothing is drawn in the process that measures
@@ -378,6 +380,7 @@ def _measure(
     report: Callable[[Progress], None],
 ) -> Run:
     facts = prepare(name, options, workbook)
+    _announce(facts)
     token = token_of(facts.target)
     found = sampler.find(facts.target, options.pid)
     facts = facts.model_copy(update={"memory": found.about})
@@ -406,7 +409,7 @@ def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:
                 "state": "interrupted" if outcome.stopped else "finished",
                 "parts": outcome.parts,
                 "generator": generator,
-                "invalid_reasons": generator.invalid_reasons(),
+                "invalid_reasons": (*generator.invalid_reasons(), *([f"cut: {outcome.cut}"] if outcome.cut else [])),
             }
         )
     folder.seal(ended.model_copy(update={"finished_at": finished_at}))
@@ -435,22 +438,33 @@ def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
 
 def _target(options: Options, workbook: Workbook) -> Target:
     path = Path(options.target) if options.target else workbook.default_target
-    target = load_target(path)
-    if not options.url:
-        return target
-    return Target.parse(target.model_dump() | {"base_url": options.url}, "--url")
+    return options.aimed(load_target(path))
+
+
+def require_consent(scenarios: Sequence[str], options: Options) -> None:
+    """Raise InputError where these scenarios would load a host that nobody allowed."""
+    if not (options.target or options.url):
+        return
+    target = _target(options, Workbook.find())
+    for name in scenarios:
+        check_consent(target, options.scenario(name, target))
+
+
+def _announce(facts: Facts) -> None:
+    """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
+    told = check_consent(facts.target, facts.scenario)
+    if told:
+        sys.stderr.write(f"{told}\n")
 
 
 def token_of(target: Target) -> str | None:
     """The value of the target's token variable. Raises InputError where it is not set."""
     if not target.token_env:
         return None
-    token = os.environ.get(target.token_env)
-    if not token:
-        raise InputError(
-            f"target {target.name!r}: token_env: the variable {target.token_env} is not set; export it first"
-        )
-    return token
+    try:
+        return Secret(env=target.token_env).value_in(os.environ)
+    except InputError as error:
+        raise InputError(f"target {target.name!r}: token_env: {error}") from None
 
 
 def this_machine() -> Environment:

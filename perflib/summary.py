@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from perflib.model.show import figure_ms, html_table
 from perflib.stats.percentile import percentile
 
 if TYPE_CHECKING:
@@ -89,6 +90,29 @@ class Summary:
     def frame(self) -> pd.DataFrame:
         """One row an endpoint or page, columns as in `EndpointSummary`."""
         return pd.DataFrame([asdict(row) for row in self.endpoints]).set_index("endpoint")
+
+    def __repr__(self) -> str:
+        counts = self.requests
+        lost = counts.scheduled - counts.completed
+        told = f"{counts.scheduled:,} requests in {self.duration_s:,.0f} s, {lost:,} not completed"
+        missed = [row.endpoint for row in self.endpoints if row.meets_target is False]
+        return f"<Summary of {self.run_id}: {told}; targets missed: {', '.join(missed) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        head = ["Endpoint", "Requests", "Errors", "p50, ms", "p95, ms", "p99, ms", "Max, ms", "Target, ms", "Met"]
+        return html_table(f"Summary of {self.run_id}", head, [_cells(row) for row in self.endpoints])
+
+
+def _cells(row: EndpointSummary) -> list[str]:
+    met = "insufficient" if row.meets_target is None else "met" if row.meets_target else "missed"
+    return [
+        row.endpoint,
+        f"{row.requests:,}",
+        f"{row.errors:,}",
+        *(figure_ms(value_ms) for value_ms in (row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms)),
+        "" if row.target_ms is None else f"< {row.target_ms:g}",
+        "" if row.target_ms is None else met,
+    ]
 
 
 @dataclass(frozen=True)

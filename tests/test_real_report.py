@@ -54,6 +54,17 @@ def test_the_report_has_a_page_and_an_executed_notebook_for_each_scenario(report
         assert all(cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code")
 
 
+def test_the_report_of_a_brief_opens_with_its_validation_each_line_linked_to_a_page(report: Path) -> None:
+    assert report.resolve().parent.name == "PS-5.1"
+    lines = [line for line in (report / "summary.md").read_text().splitlines() if line.startswith("- [")]
+    assert len(lines) == 6
+    for line in lines:
+        page = line.partition("](")[2].partition(")")[0]
+        assert (report / page).is_file(), line
+    quick = [line for line in lines if "**not measured in this profile**" in line]
+    assert quick, "a run of a second and a half proves nothing of half an hour"
+
+
 def test_the_first_screen_of_the_index_has_the_verdict_and_the_briefs_table(report: Path, browser: Browser) -> None:
     with opened(browser, report / "index.html") as seen:
         assert "targets" in seen.page.inner_text(".verdict")

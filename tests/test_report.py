@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -16,9 +17,14 @@ import pandas as pd
 import papermill
 import pytest
 from browser import chromium, opened
+from synthetic import make_run, make_target
 
+from perflib.baseline import Baselines, baseline_of
 from perflib.model import SCENARIOS, Endpoint, Environment, Facts, InputError, Options, Run, Target
+from perflib.model.run import MemorySource
+from perflib.model.scenario import Closed
 from perflib.report import NotebookFailed, Outcome, ReportFailed, execute, write_index, write_page, write_report
+from perflib.report.validation import Line, validation
 from perflib.summary import summarize
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ NASTY = "</script><img src=x onerror=alert(1)><b>bold</b>"
 PARAMETERS = """\
 users: int = 1  # virtual users
 note: str = ''
+brief: str = ''
 url: str = ''
 run_id: str = ''
 """
@@ -140,7 +147,7 @@ def test_machine_paths_are_left_out_of_papermills_metadata(book: Path) -> None:
 def test_an_unknown_parameter_is_refused_before_anything_runs(book: Path) -> None:
     notebook = write_notebook(book)
     with pytest.raises(
-        InputError, match=r"02_light_load.ipynb: user: unknown parameter; it has users, note, url, run_id"
+        InputError, match=r"02_light_load.ipynb: user: unknown parameter; it has users, note, brief, url, run_id"
     ):
         execute(notebook, book / "executed.ipynb", {"user": 5}, lambda line: None)
     assert not (book / "executed.ipynb").exists()
@@ -178,6 +185,24 @@ def test_each_report_has_a_folder_of_its_own_and_latest_points_to_the_newest(boo
     assert (book / "data/reports/latest").resolve() == second
     with pytest.raises(InputError, match="never overwritten"):
         report(["light_load"], out=book / "given")
+
+
+def test_the_reports_of_a_brief_have_a_folder_of_their_own(book: Path) -> None:
+    write_notebook(book)
+    plain, filed = report([]), report([], Options(url="http://127.0.0.1:9", brief="PS-5.1"))
+    reports = (book / "data/reports").resolve()
+    assert plain.parent == reports
+    assert filed.parent == reports / "PS-5.1"
+    assert (reports / "latest").resolve() == (reports / "PS-5.1/latest").resolve() == filed
+    assert (filed / "summary.md").read_text().startswith("# Performance report, brief PS-5.1\n\n- [ ] ")
+
+
+@pytest.mark.parametrize("brief", ["../up", "a/b", "latest", ".", "..", "-x", "a" * 200])
+def test_a_brief_that_is_no_folders_name_is_refused_before_anything_runs(book: Path, brief: str) -> None:
+    write_notebook(book)
+    with pytest.raises(InputError, match=r"--brief .*: names the report's folder"):
+        report([], Options(url="http://127.0.0.1:9", brief=brief))
+    assert not (book / "data/reports").exists()
 
 
 def test_a_failed_notebook_still_gets_its_page_and_the_report_says_so(book: Path) -> None:
@@ -256,6 +281,16 @@ def test_parameters_stand_in_a_table_at_the_end_and_their_cells_are_dropped(book
     assert len(page) < 20_000, "a page without charts carries no plotly"
 
 
+def test_the_lines_of_a_long_run_are_one_log(book: Path) -> None:
+    cell = (
+        "import sys, time\nfor second in range(3):\n    print(second, file=sys.stderr, flush=True)\n    time.sleep(0.3)"
+    )
+    notebook, executed = write_notebook(book, cell), book / "executed.ipynb"
+    execute(notebook, executed, {}, lambda line: None)
+    write_page(executed, book / "page.html", "A page")
+    assert (book / "page.html").read_text().count("Show the log") == 1
+
+
 def test_the_index_says_what_failed_and_opens_offline(tmp_path: Path, browser: Browser) -> None:
     write_index(tmp_path, [Outcome("light_load", "light_load.html", failure=NASTY)], "today")
     with opened(browser, tmp_path / "index.html") as seen:
@@ -302,6 +337,168 @@ def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browse
         assert seen.page.locator("main b, main img").count() == 0
         assert not seen.errors
     assert "| 10.0 | 10.0 |" in (tmp_path / "summary.md").read_text()
+
+
+def an_outcome(scenario: str, profile: Any = "brief", per_s: float = 10.0, **change: Any) -> Outcome:
+    """A sound run of what a scenario asks in a profile; the made-up minute stands for its whole length."""
+    target = make_target("GET /a", "GET /b", page="Home", target_ms=5000.0)
+    made = make_run(target, scenario=scenario, per_s=per_s, **{k: v for k, v in change.items() if k != "asks"})
+    asked = SCENARIOS[scenario][profile].model_copy(update=change.get("asks", {}))
+    run = Run(made.facts.model_copy(update={"scenario": asked}), made.requests, made.memory)
+    return Outcome(scenario, f"{scenario}.html", run, summarize(run))
+
+
+def line_of(scenario: str, outcome: Outcome, baselines: Baselines | None = None) -> Line:
+    """The line that rests on a scenario."""
+    place = {"steady_rate": 2, "sustained": 3, "light_load": 4}[scenario]
+    return validation([outcome], baselines or Baselines())[place]
+
+
+def with_memory(outcome: Outcome, growth_bytes_per_s: float, seconds: int = 1800) -> Outcome:
+    run = outcome.run
+    assert run is not None
+    samples = pd.DataFrame({"t_ns": [second * 10**9 for second in range(seconds)]})
+    samples["rss_bytes"] = [int(1e8 + growth_bytes_per_s * at) + at * 7919 % 4096 for at in range(seconds)]
+    known = samples.assign(pid=1, started_s=0.0, open_files=10, threads=4)
+    facts = run.facts.model_copy(update={"memory": MemorySource(kind="process", pid=1, told="made up")})
+    return Outcome(outcome.scenario, outcome.page, Run(facts, run.requests, known), outcome.summary)
+
+
+def test_the_briefs_six_lines_stand_in_its_order_and_without_a_run_none_is_met() -> None:
+    lines = validation([], Baselines())
+    assert len(lines) == 6
+    assert {line.status for line in lines} == {"not measured in this profile"}
+    brief = [outcome.asked for outcome in lines]
+    assert brief[0] == "Baseline recorded for all critical endpoints"
+    assert brief[-1] == "Performance baselines documented"
+
+
+@pytest.mark.parametrize("scenario", ["steady_rate", "light_load"])
+def test_a_sound_run_meets_its_line_only_if_it_asked_all_that_the_brief_asks(scenario: str) -> None:
+    assert line_of(scenario, an_outcome(scenario)).status == "met"
+    quick = line_of(scenario, an_outcome(scenario, "quick"))
+    assert quick.status == "not measured in this profile"
+    assert "of the brief's" in quick.told
+    some = an_outcome(scenario, asks={"endpoints": ("GET /a", "Home")})
+    assert line_of(scenario, some).status == "not measured in this profile"
+    fewer = an_outcome("light_load", asks={"workload": Closed(users=9)})
+    assert line_of("light_load", fewer).told.endswith("9 of its 10 users")
+
+
+def test_a_short_run_can_disprove_a_line() -> None:
+    failed = line_of("steady_rate", an_outcome("steady_rate", "quick", failures=0.05))
+    assert (failed.status, "5xx" in failed.told) == ("not met", True)
+    late = line_of("light_load", an_outcome("light_load", "quick", slowdown=lambda at_s: 100 + 0 * at_s))
+    assert late.status == "not met"
+    crowded = {"asks": {"workload": Closed(users=99)}, "slowdown": lambda at_s: 100 + 0 * at_s}
+    assert line_of("light_load", an_outcome("light_load", **crowded)).status == "not measured in this profile"
+
+
+def test_dropped_requests_are_no_sustained_rate() -> None:
+    line = line_of("steady_rate", an_outcome("steady_rate", dropped=0.1))
+    assert line.status == "not met"
+    assert "no 5xx, but" in line.told
+
+
+def test_the_memory_line_follows_the_verdict_on_memory() -> None:
+    sampled = an_outcome("sustained", per_s=1.0, seconds=1800.0)
+    assert line_of("sustained", with_memory(sampled, 0.0)).status == "met"
+    leaking = with_memory(sampled, 50_000.0)
+    assert line_of("sustained", leaking).status == "not met"
+    assert line_of("sustained", sampled).status == "not measured in this profile"
+    short = an_outcome("sustained", "quick", per_s=1.0, seconds=1800.0)
+    assert line_of("sustained", with_memory(short, 0.0)).status == "not measured in this profile"
+
+
+def test_a_leak_is_told_on_the_index(tmp_path: Path) -> None:
+    leaking = with_memory(an_outcome("sustained", per_s=1.0, seconds=1800.0), 50_000.0)
+    write_index(tmp_path, [leaking], "today")
+    told = (tmp_path / "summary.md").read_text()
+    assert "The target leaks (sustained)." in told
+    assert "Memory leaks:" in told.partition("## Sustained")[2]
+
+
+def test_the_baseline_lines_need_a_baseline_of_this_target_and_machine_with_every_endpoint() -> None:
+    alone, light = an_outcome("baseline"), an_outcome("light_load")
+    assert alone.run is not None
+    assert light.run is not None
+    both = Baselines(baselines=(baseline_of([alone.run]), baseline_of([light.run])))
+    lines = validation([alone, light], both)
+    assert (lines[0].status, lines[5].status) == ("met", "met")
+    one = validation([alone, light], Baselines(baselines=both.baselines[:1]))
+    assert (one[0].status, one[5].status) == ("met", "not met")
+    elsewhere = both.baselines[0].model_copy(
+        update={"environment": both.baselines[0].environment.model_copy(update={"cpu": "another"})}
+    )
+    assert validation([alone], Baselines(baselines=(elsewhere,)))[0].status == "not met"
+    few = an_outcome("baseline", per_s=2.0, warmup_s=0.0)
+    assert few.run is not None
+    lacking = validation([few], Baselines(baselines=(baseline_of([few.run]),)))[0]
+    assert (lacking.status, lacking.told) == ("not met", "no p95 of GET /a, GET /b, Home")
+
+
+def test_a_script_that_did_not_run_to_its_end_did_not_run_successfully() -> None:
+    sound, broken = an_outcome("light_load"), Outcome("spike", "spike.html", failure="boom")
+    assert validation([sound], Baselines())[1].status == "met"
+    assert validation([sound, broken], Baselines())[1].status == "not met"
+
+
+def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its_baseline(
+    tmp_path: Path, browser: Browser
+) -> None:
+    light = an_outcome("light_load")
+    assert light.run is not None
+    write_index(tmp_path, [light], "today", Baselines(baselines=(baseline_of([light.run]),)))
+    with opened(browser, tmp_path / "index.html") as seen:
+        items = seen.page.locator("ul.validation li").all_inner_texts()
+        assert len(items) == 6
+        assert "✓ met" in items[4]
+        assert seen.page.get_attribute("ul.validation li:nth-child(5) a", "href") == "light_load.html"
+        assert "Against the baseline of 2026-01-01: no regression" in seen.page.inner_text("main")
+        top = seen.page.locator("ul.validation").bounding_box()
+        verdict = seen.page.locator(".verdict").bounding_box()
+        assert top is not None
+        assert verdict is not None
+        assert top["y"] < verdict["y"]
+
+
+def test_pages_fit_a_phone_and_paper(book: Path, browser: Browser) -> None:
+    write_notebook(book, f"NASTY = {'a long subtitle ' * 9!r}\n{CHART}")
+    folder = report(["light_load"])
+    for page in ("index.html", "light_load.html"):
+        with opened(browser, folder / page, width=390, height=844) as seen:
+            assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert not seen.errors
+            assert len(seen.page.pdf()) > 1000
+
+
+def test_charts_of_an_executed_notebook_have_a_picture_where_a_browser_is_found(book: Path, browser: Browser) -> None:
+    write_notebook(book, f"NASTY = {NASTY!r}\n{CHART}", CHART.replace("Scatter", "Bar"))
+    notebook: Any = nbformat.read(report(["light_load"]) / "light_load.ipynb", as_version=4)
+    shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ())]
+    pictures = [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
+    assert len(pictures) == 2
+    assert all(png.startswith(b"\x89PNG") and len(png) > 3000 for png in pictures)
+    assert pictures[0] != pictures[1]
+
+
+def test_without_a_browser_the_report_is_made_all_the_same_and_says_so(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perflib.report.pictures._BROWSERS", ("no-such-browser",))
+    write_notebook(book, f"NASTY = {NASTY!r}\n{CHART}")
+    folder = report(["light_load"])
+    assert "image/png" not in (folder / "light_load.ipynb").read_text()
+    for page in ("index.html", "summary.md"):
+        assert "no Chrome or Chromium was found" in (folder / page).read_text()
+
+
+def test_a_browser_that_draws_nothing_is_told_and_changes_nothing(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perflib.report.pictures._BROWSERS", ("true",))
+    write_notebook(book, f"NASTY = {NASTY!r}\n{CHART}")
+    folder = report(["light_load"])
+    assert "the browser drew 0 of 1" in (folder / "summary.md").read_text()
+    assert "image/png" not in (folder / "light_load.ipynb").read_text()
 
 
 @pytest.mark.parametrize("first", ["papermill", "perflib.report", "perflib.report.engine"])

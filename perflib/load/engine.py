@@ -149,7 +149,7 @@ class _Crew:
             case {"outcome": outcome}:
                 parts = tuple(Part.model_validate(part) for part in outcome["parts"])
                 self._outcomes[worker] = Outcome(
-                    parts, Generator.model_validate(outcome["generator"]), outcome["stopped"]
+                    parts, Generator.model_validate(outcome["generator"]), outcome["stopped"], outcome["cut"]
                 )
 
     def _begin(self) -> None:
@@ -169,7 +169,8 @@ def _together(outcomes: list[Outcome]) -> Outcome:
         for same in zip(*(outcome.parts for outcome in outcomes), strict=False)
     )
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
-    return Outcome(parts, generator, stopped=any(outcome.stopped for outcome in outcomes))
+    cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
+    return Outcome(parts, generator, stopped=any(outcome.stopped for outcome in outcomes), cut=cut)
 
 
 def _tell(process: subprocess.Popen[str], line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,23 @@ _WINDOW = 2000
 _ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
 
 
+class Outage:
+    """How many seconds in a row held errors and not one success; a second without an answer ends the row."""
+
+    def __init__(self) -> None:
+        self.seconds = self._successes = self._errors = 0
+
+    def add(self, *, failed: bool) -> None:
+        if failed:
+            self._errors += 1
+        else:
+            self._successes += 1
+
+    def end_second(self) -> None:
+        self.seconds = self.seconds + 1 if self._errors and not self._successes else 0
+        self._successes = self._errors = 0
+
+
 @dataclass
 class Stretch:
     """The part under way. `at_work`: its virtual users at work, or its connections in use."""
@@ -30,6 +47,7 @@ class Stretch:
     until_ns: int
     successes: int = 0
     at_work: int = 0
+    outage: Outage = field(default_factory=Outage)
 
 
 class LagHistogram(LogHistogram):
@@ -58,7 +76,7 @@ class Recorder:
         self._spool = spool
         self.origin_ns = 0
         self.stretch = Stretch((), 0, 0)
-        self.recorded = self.errors = self.retries = 0
+        self.recorded = self.errors = self.retries = self.sent = 0
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
         self._times_ms: list[float] = []
 
@@ -66,6 +84,8 @@ class Recorder:
         """Judge an endpoint's answer, or the want of one, and keep it."""
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        self.sent += 1 + exchange.retried
+        self.stretch.outage.add(failed=exchange.error is not None)
         self.keep(exchange, index, page, user, intended_ns)
 
     def dropped(self, index: int, intended_ns: int) -> None:

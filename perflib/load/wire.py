@@ -7,6 +7,7 @@ request is when its last byte was there, before any work of ours.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -76,19 +77,21 @@ def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
     return next((key for key in keys if key.lower() == name), None)
 
 
-def encode(target: Target, endpoint: Endpoint, token: str | None) -> WireRequest:
-    """The bytes of an endpoint's request, as httpx describes it."""
+def encode(
+    target: Target, endpoint: Endpoint, token: str | None, environment: Mapping[str, str] = os.environ
+) -> WireRequest:
+    """The bytes of an endpoint's request, as httpx describes it; its secrets are read from `environment`."""
     headers = httpx.Headers(_HEADERS)
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        headers.update(endpoint.headers)
+        headers.update(endpoint.headers_in(environment))
     except UnicodeEncodeError:
         raise InputError(f"{endpoint.name}: a header is not plain ASCII; mend it in the target file") from None
-    url = httpx.URL(target.base_url + endpoint.path)
+    url, params = httpx.URL(target.base_url + endpoint.path), endpoint.params_in(environment)
     request = httpx.Request(
         endpoint.method,
-        url.copy_merge_params(endpoint.params) if endpoint.params else url,
+        url.copy_merge_params(params) if params else url,
         headers=headers,
         content=endpoint.body if isinstance(endpoint.body, str) else None,
         json=endpoint.body if isinstance(endpoint.body, dict) else None,

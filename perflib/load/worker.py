@@ -12,6 +12,7 @@ import contextlib
 import gc
 import itertools
 import json
+import math
 import os
 import resource
 import sys
@@ -24,12 +25,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
+from perflib.load.consent import request_budget, require_consent
 from perflib.load.lane import Lanes
 from perflib.load.mix import walk
 from perflib.load.offer import Offer
 from perflib.load.progress import Beat
 from perflib.load.recorder import Recorder, Stretch
-from perflib.load.users import User, Users
+from perflib.load.users import PAGE_CONNECTIONS, User, Users
 from perflib.load.wire import encode, resolve
 from perflib.model import Facts, InputError, Page
 from perflib.model.run import Generator, Part
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 _TICK_S = 0.01
 _TICKS_AN_EXPIRY = 5
 _STOP_GRACE_S = 2.0
+_HOPELESS_S = 5
+_OVERTIME_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Outcome:
     parts: tuple[Part, ...]
     generator: Generator
     stopped: bool
+    cut: str = ""
+    """Why the worker itself ended the run early; empty where it did not."""
 
 
 class Worker:
@@ -66,10 +72,17 @@ class Worker:
         self._recorder = Recorder(target, spool)
         self._lanes: Lanes
         self._stop = asyncio.Event()
+        self._cut = ""
+        self._budget = math.inf
+        self._load: Offer | Users | None = None
 
     async def drive(self, report: Callable[[Beat], None], origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
-        address = await resolve(self._facts.target.base_url)
+        target = self._facts.target
+        address = await resolve(target.base_url)
+        require_consent(target, self._scenario, address.hosts)
+        whole = request_budget(target, address.hosts)
+        self._budget = math.inf if whole is None else self._share.part_of(whole)
         self._lanes = Lanes(address, self._scenario.timeout_s, self._requests, self._recorder)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = _cpu_s()
@@ -83,7 +96,7 @@ class Worker:
         finally:
             watch.cancel()
         self._spool.flush()
-        return Outcome(tuple(parts), self._own_health(_cpu_s() - cpu_from_s), self._stop.is_set())
+        return Outcome(tuple(parts), self._own_health(_cpu_s() - cpu_from_s), self._stop.is_set(), self._cut)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
@@ -123,6 +136,7 @@ class Worker:
 
     async def _drain(self, load: Offer | Users) -> None:
         """Run a part's load to its end, and wait for what it has under way."""
+        self._load = load
         stopping = asyncio.create_task(self._give_up_when_stopped(load))
         try:
             await load.run()
@@ -191,13 +205,32 @@ class Worker:
             tick += 1
             if tick % _TICKS_AN_EXPIRY == 0:
                 self._lanes.expire(now_ns)
+            if recorder.sent >= self._budget:
+                self._end("the budget of requests was used up (--max-requests)")
             if now_ns - second_ns >= 1_000_000_000:
                 wall_s, used_s = (now_ns - second_ns) / 1e9, _cpu_s() - cpu_s
                 worst = recorder.loop_lag_ms.take_worst(), recorder.schedule_lag_ms.take_worst()
                 self._health.append(now_ns - recorder.origin_ns, used_s / wall_s, *worst, recorder.recorded)
                 self._flush()
+                self._end_if_hopeless()
                 report(self._beat(now_ns, (recorder.recorded - last_count) / wall_s))
                 last_count, second_ns, cpu_s = recorder.recorded, now_ns, cpu_s + used_s
+
+    def _end_if_hopeless(self) -> None:
+        """After five seconds of nothing but errors: end the run, or only the part where each endpoint has its own."""
+        outage = self._recorder.stretch.outage
+        outage.end_second()
+        if outage.seconds < _HOPELESS_S or self._facts.target.keep_going or self._load is None:
+            return
+        if self._scenario.isolated:
+            self._load.stop()
+        else:
+            self._end(f"{_HOPELESS_S} s of nothing but errors")
+
+    def _end(self, why: str) -> None:
+        if not self._stop.is_set():
+            self._cut = why
+            self.stop()
 
     def _flush(self) -> None:
         self._spool.flush()
@@ -240,6 +273,22 @@ def _say(kind: str, content: object) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _longest_s(facts: Facts) -> float:
+    """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
+    scenario, taken = facts.scenario, facts.scenario.takes(facts.target)
+    parts = len(taken) if scenario.isolated else 1
+    loads = max((len(item.loads) for item in taken if isinstance(item, Page)), default=1)
+    drain_s = math.ceil(loads / PAGE_CONNECTIONS) * scenario.timeout_s
+    return parts * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
+
+
+def _end_at_the_latest_after(longest_s: float) -> None:
+    """A thread that ends this process, whatever its event loop is stuck in; what is spooled makes the run."""
+    watchdog = threading.Timer(longest_s, os._exit, args=(3,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
 async def _serve(order: Order) -> Outcome:
     facts, folder = order.facts, order.folder
     token = os.environ.get(facts.target.token_env) if facts.target.token_env else None
@@ -260,6 +309,7 @@ async def _serve(order: Order) -> Outcome:
                 loop.call_soon_threadsafe(worker.stop)
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
+        _end_at_the_latest_after(_longest_s(facts))
         return await worker.drive(lambda beat: _say("beat", asdict(beat)), int(origin))
 
 
@@ -296,7 +346,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     parts = [part.model_dump() for part in outcome.parts]
-    _say("outcome", {"parts": parts, "generator": outcome.generator.model_dump(), "stopped": outcome.stopped})
+    ended = {"stopped": outcome.stopped, "cut": outcome.cut}
+    _say("outcome", {"parts": parts, "generator": outcome.generator.model_dump()} | ended)
     return 0
 
 

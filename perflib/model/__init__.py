@@ -10,7 +10,7 @@ from perflib.model.run import (
 )
 from perflib.model.scenario import SCENARIOS, Closed, Open, Profile, Ramp, Scenario, Stage, Workload
 from perflib.model.spec import InputError, Spec, parse_duration_s
-from perflib.model.target import Cold, Endpoint, Expect, Page, Target
+from perflib.model.target import Cold, Endpoint, Expect, Page, Secret, Target
 
 __all__ = [
     "ERROR_KINDS",
@@ -29,6 +29,7 @@ __all__ = [
     "Ramp",
     "Run",
     "Scenario",
+    "Secret",
     "Spec",
     "Stage",
     "State",

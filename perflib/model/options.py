@@ -22,6 +22,7 @@ from perflib.model.scenario import (
     scaled,
 )
 from perflib.model.spec import InputError, Spec
+from perflib.model.target import Host
 
 if TYPE_CHECKING:
     from perflib.model.target import Overrides, Target
@@ -62,6 +63,14 @@ class Options(Spec):
     duration: PositiveDuration | None = None
     warmup: NonNegativeDuration | None = None
     timeout: PositiveDuration | None = None
+    allow_hosts: tuple[Host, ...] = ()
+    """Hosts besides this machine that may get load, beside those that the target file allows."""
+    allow_plain_token: bool = False
+    """Whether a token may go to another host over http."""
+    max_requests: PositiveInt | None = None
+    """Sent at most; None: as the target file says, else 1,000,000 to another host."""
+    keep_going: bool = False
+    """Whether a run goes on after five seconds of nothing but errors."""
     endpoints: tuple[str, ...] = ()
     pid: PositiveInt | None = None
     """The target's process, for its memory; found by its port where not given."""
@@ -70,6 +79,17 @@ class Options(Spec):
     seed: NonNegativeInt = 1
     run_id: str = ""
     """Name of the run; a stored run of this name is shown again instead of measured anew."""
+
+    def aimed(self, target: Target) -> Target:
+        """`target` with the URL and the consent that these options give. Raises InputError for a bad URL."""
+        said = {
+            "base_url": self.url or target.base_url,
+            "allow_hosts": tuple(dict.fromkeys((*target.allow_hosts, *self.allow_hosts))),
+            "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
+            "max_requests": self.max_requests or target.max_requests,
+            "keep_going": target.keep_going or self.keep_going,
+        }
+        return target.parse(target.model_dump() | said, "--url")
 
     def scenario(self, name: str, target: Target) -> Scenario:
         """The scenario `name` for `target`, with these options applied.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from perflib.model.scenario import Profile, Scenario
+from perflib.model.scenario import Profile, Scenario, load_in_words
+from perflib.model.show import html_facts
 from perflib.model.spec import Spec
 from perflib.model.target import Target
 
@@ -175,3 +176,18 @@ class Run:
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"
         return f"<Run {self.facts.run_id}: {len(self.requests):,} rows in {self.facts.duration_s:.0f} s{state}>"
+
+    def _repr_html_(self) -> str:
+        facts = self.facts
+        state = facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}"
+        shown = {
+            "Scenario": f"{facts.scenario.name} ({facts.profile} profile): {load_in_words(facts.scenario.workload)}",
+            "Target": f"{facts.target.name} at {facts.target.base_url}",
+            "Measured": f"{facts.duration_s:,.0f} s, {len(self.requests):,} rows with warm-up",
+            "Started": facts.started_at,
+            "State": state,
+            "Memory": f"{len(self.memory):,} samples" if self.memory is not None else "not sampled",
+            "Brief": facts.brief,
+            "Note": facts.note,
+        }
+        return html_facts(f"Run {facts.run_id}", shown)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from perflib.model.show import html_facts
 from perflib.model.spec import Duration, Spec
 
 if TYPE_CHECKING:
@@ -131,8 +132,28 @@ def is_steady(workload: Workload) -> bool:
     return isinstance(workload, Closed) or (isinstance(workload, Open) and not workload.stages)
 
 
+def load_in_words(workload: Workload) -> str:
+    """The load, as one says it.
+
+    >>> load_in_words(Closed(users=10)), load_in_words(Open(rate_per_s=50))
+    ('10 users', '50 requests a second')
+    """
+    match workload:
+        case Open():
+            return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests a second"
+        case Ramp():
+            return f"up to {workload.most_users} users"
+        case _:
+            paused = f", {workload.think_time_s:g} s apart" if workload.think_time_s else ""
+            return f"{workload.users} user{'' if workload.users == 1 else 's'}{paused}"
+
+
 class Scenario(Spec):
-    """A load on a target. All durations are in seconds; `duration_s` excludes warm-up."""
+    """A load on a target. All durations are in seconds; `duration_s` excludes warm-up.
+
+    >>> SCENARIOS["light_load"]["brief"]
+    <Scenario light_load: 10 users, 60 s after 5 s of warm-up>
+    """
 
     name: str
     title: str
@@ -164,6 +185,23 @@ class Scenario(Spec):
         if self.endpoints:
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot or not self.hot_only)
+
+    def __repr__(self) -> str:
+        each = " each" if self.isolated else ""
+        lasts = f"{self.duration_s:g} s{each} after {self.warmup_s:g} s of warm-up"
+        return f"<Scenario {self.name}: {load_in_words(self.workload)}, {lasts}>"
+
+    def _repr_html_(self) -> str:
+        alone = "each endpoint and page alone" if self.isolated else ""
+        driven = ", ".join(self.endpoints) or ("hot ones" if self.hot_only else "all")
+        facts = {
+            "Load": ", ".join(part for part in (load_in_words(self.workload), alone) if part),
+            "Workload": self.workload.kind,
+            "Duration": f"{self.duration_s:g} s after {self.warmup_s:g} s of warm-up",
+            "Time-out": f"{self.timeout_s:g} s",
+            "Endpoints": driven + ("" if self.pages else ", no pages"),
+        }
+        return html_facts(f"Scenario {self.name}", facts)
 
 
 def default_warmup_s(duration_s: float) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, PositiveFloat, PositiveInt, model_validator
 
 from perflib.model.scenario import Stages
 from perflib.model.spec import Duration, InputError, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
@@ -45,7 +48,29 @@ def _check_path(path: str) -> str:
     return path
 
 
+def _check_host(host: str) -> str:
+    if not host or any(c.isspace() or c in "/*@[]" for c in host) or host.count(":") == 1:
+        raise ValueError("not a host; write its name or address alone, such as staging.example")
+    return host.lower()
+
+
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+Host = Annotated[str, AfterValidator(_check_host)]
+
+
+class Secret(Spec):
+    """A value named by its environment variable, ``{ env = "API_KEY" }``: only a worker reads it, nothing stores it."""
+
+    env: Annotated[str, Field(min_length=1)]
+
+    def value_in(self, environment: Mapping[str, str]) -> str:
+        """The value. Raises InputError, without it, where there is none or no request can hold it."""
+        value = environment.get(self.env)
+        if not value:
+            raise InputError(f"the variable {self.env} is not set; export it first")
+        if not (value.isascii() and value.isprintable()):
+            raise InputError(f"the variable {self.env} holds what no header can: only printable ASCII fits; mend it")
+        return value
 
 
 class Expect(Spec):
@@ -76,8 +101,9 @@ class Endpoint(Spec):
     path: Annotated[str, AfterValidator(_check_path)]
     name: str = ""
     method: Method = "GET"
-    params: dict[str, Scalar] = Field(default_factory=dict)
-    headers: dict[str, str] = Field(default_factory=dict)
+    params: dict[str, Scalar | Secret] = Field(default_factory=dict)
+    headers: dict[str, str | Secret] = Field(default_factory=dict)
+    """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
     body: str | dict[str, Any] | None = None
     """Text sent as it is, or a table sent as JSON."""
     weight: PositiveInt = 1
@@ -92,6 +118,28 @@ class Endpoint(Spec):
         if isinstance(data, dict) and not data.get("name") and "path" in data:
             return data | {"name": f"{data.get('method', 'GET')} {data['path']}"}
         return data
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables that its secrets are read from."""
+        values = (*self.params.values(), *self.headers.values())
+        return tuple(value.env for value in values if isinstance(value, Secret))
+
+    def params_in(self, environment: Mapping[str, str]) -> dict[str, Scalar]:
+        """The query parameters to be sent, secrets among them. Raises InputError for a variable that is not set."""
+        return {name: self._revealed(value, environment) for name, value in self.params.items()}
+
+    def headers_in(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The headers to be sent, secrets among them. Raises InputError for a variable that is not set."""
+        return {name: str(self._revealed(value, environment)) for name, value in self.headers.items()}
+
+    def _revealed(self, value: Scalar | Secret, environment: Mapping[str, str]) -> Scalar:
+        if not isinstance(value, Secret):
+            return value
+        try:
+            return value.value_in(environment)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
 
 
 class Page(Spec):
@@ -122,11 +170,19 @@ class Overrides(Spec):
 
 
 class Target(Spec):
-    """The system under test. Holds the name of its token's variable, never the token."""
+    """The system under test, and what it may be sent. Holds the name of its token's variable, never the token."""
 
     name: Annotated[str, Field(min_length=1)]
     base_url: BaseUrl
     token_env: str | None = None
+    allow_hosts: tuple[Host, ...] = ()
+    """Hosts besides this machine that may get load; only ever those named, without wildcards."""
+    allow_plain_token: bool = False
+    """Whether a token or another secret may go to another host over http, where all on the way can read it."""
+    max_requests: PositiveInt | None = None
+    """Sent in a run at most. None: 1,000,000 to another host, any number to this machine."""
+    keep_going: bool = False
+    """Whether a run goes on after five seconds of nothing but errors."""
     metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
     """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
@@ -170,6 +226,12 @@ class Target(Spec):
         whole = self.model_dump(mode="json", exclude_defaults=True)
         tables = {key: whole.pop(field) for key, field in _TABLES.items() if field in whole}
         return {"target": whole} | tables
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables that its token and its endpoints' secrets are read from."""
+        named = (self.token_env, *(name for endpoint in self.endpoints for name in endpoint.secrets))
+        return tuple(dict.fromkeys(name for name in named if name))
 
     @property
     def items(self) -> tuple[Endpoint | Page, ...]:

@@ -3,8 +3,9 @@
 import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
 
 from perflib.report.engine import NotebookFailed
-from perflib.report.index import Outcome, write_index
+from perflib.report.index import write_index
 from perflib.report.notebook import execute
+from perflib.report.outcome import Outcome
 from perflib.report.page import write_page
 from perflib.report.write import ReportFailed, write_report
 

@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 from perflib import tables
+from perflib.baseline import Baselines
+from perflib.regression import check
 from perflib.report.page import document
+from perflib.report.validation import Line, validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from perflib.model import Facts, Run
-    from perflib.summary import Summary
+    from perflib.report.outcome import Outcome
 
 _TITLE = "Performance report"
+_MARKS = {"met": "✓", "not met": "✗"}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one scenario's notebook."""
+def write_index(
+    folder: Path,
+    outcomes: Sequence[Outcome],
+    made_at: str,
+    baselines: Baselines | None = None,
+    *,
+    brief: str = "",
+    notes: Sequence[str] = (),
+) -> None:
+    """Write `index.html` and `summary.md`: the brief's Validation, the set's verdict, each scenario.
 
-    scenario: str
-    page: str
-    """File name of its page; empty where nothing ran."""
-    run: Run | None = None
-    summary: Summary | None = None
-    failure: str = ""
-    """In one line, why the notebook did not run to its end; empty where it did."""
-    interrupted: bool = False
-
-    @property
-    def title(self) -> str:
-        return self.run.facts.scenario.title if self.run else self.scenario.replace("_", " ").capitalize()
-
-
-def write_index(folder: Path, outcomes: Sequence[Outcome], made_at: str) -> None:
-    """Write `index.html` and `summary.md`."""
-    verdict = set_verdict(outcomes)
-    sections = "".join(_section(outcome) for outcome in outcomes)
+    Args:
+        baselines: the stored ones; None: there are none.
+        brief: the brief that the report is filed under.
+        notes: what a reader should know of the report itself, a sentence each.
+    """
+    known, verdict = baselines or Baselines(), set_verdict(outcomes)
+    title = f"{_TITLE}, brief {brief}" if brief else _TITLE
+    lines, ends = validation(outcomes, known), [f"Made {made_at}.", *notes]
+    sections = "".join(_section(outcome, known) for outcome in outcomes)
     body = (
-        f'<main class="wide"><h1>{_TITLE}</h1><p class="verdict">{escape(verdict)}</p>'
+        f'<main class="wide"><h1>{escape(title)}</h1>{_checklist(lines)}<p class="verdict">{escape(verdict)}</p>'
         f'<div class="runs">{sections}</div>'
-        f"<footer><p>Made {escape(made_at)}. The tables as Markdown: "
+        f"<footer><p>{escape(' '.join(ends))} The tables as Markdown: "
         f'<a href="summary.md">summary.md</a>.</p></footer></main>'
     )
-    (folder / "index.html").write_text(document(_TITLE, body), encoding="utf-8")
-    parts = [f"# {_TITLE}", verdict, *(_markdown(outcome) for outcome in outcomes), f"Made {made_at}."]
+    (folder / "index.html").write_text(document(title, body), encoding="utf-8")
+    told = [_markdown(outcome, known) for outcome in outcomes]
+    parts = [f"# {title}", "\n".join(_task(line) for line in lines), verdict, *told, " ".join(ends)]
     (folder / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _checklist(lines: Sequence[Line]) -> str:
+    items = "".join(f"<li>{_item(line)}</li>" for line in lines)
+    return f'<ul class="validation" aria-label="The brief\'s Validation">{items}</ul>'
+
+
+def _item(line: Line) -> str:
+    asked, kind = escape(line.asked), line.status.split(" in ")[0].replace(" ", "-")
+    linked = f'<a href="{escape(line.page)}">{asked}</a>' if line.page else asked
+    mark = f"{_MARKS.get(line.status, '–')} {line.status}"
+    return f'{linked}: <strong class="{kind}">{mark}</strong><span class="why">{escape(line.told)}</span>'
+
+
+def _task(line: Line) -> str:
+    asked = f"[{line.asked}]({line.page})" if line.page else line.asked
+    return f"- [{'x' if line.status == 'met' else ' '}] {asked}: **{line.status}** ({line.told})"
 
 
 def set_verdict(outcomes: Sequence[Outcome]) -> str:
@@ -57,21 +76,28 @@ def set_verdict(outcomes: Sequence[Outcome]) -> str:
     unfit = [
         f"{outcome.title.partition(':')[0]} is not judged: {reason}."
         for outcome in outcomes
-        if (reason := _unfit(outcome))
+        if (reason := outcome.unfit)
     ]
     judged = [
         (outcome, row)
         for outcome in outcomes
-        if outcome.summary and not _unfit(outcome)
+        if outcome.summary and not outcome.unfit
         for row in outcome.summary.endpoints
         if row.target_ms is not None
     ]
     missed = [f"{row.endpoint} ({outcome.scenario})" for outcome, row in judged if row.meets_target is False]
+    leaking = [outcome.scenario for outcome in outcomes if not outcome.unfit and _leaks(outcome)]
     open_ = sum(row.meets_target is None for _, row in judged)
     sentences = [_met(len(judged) - open_, missed)] if judged else ["No target was judged."]
     if open_:
         sentences.append(f"{open_} could not be judged: too few requests.")
+    if leaking:
+        sentences.append(f"The target leaks ({', '.join(leaking)}).")
     return " ".join([*sentences, *unfit])
+
+
+def _leaks(outcome: Outcome) -> bool:
+    return outcome.memory is not None and outcome.memory.verdict == "LEAK"
 
 
 def _met(judged: int, missed: Sequence[str]) -> str:
@@ -80,40 +106,53 @@ def _met(judged: int, missed: Sequence[str]) -> str:
     return f"All {judged} judged targets are met." if judged else "No target could be judged yet."
 
 
-def _unfit(outcome: Outcome) -> str:
-    if outcome.failure:
-        return "its notebook failed"
-    if outcome.run is None:
-        return "no run was recorded"
-    if not outcome.run.facts.valid:
-        return "the run is invalid"
-    return "the run was interrupted" if outcome.run.facts.interrupted else ""
-
-
-def _section(outcome: Outcome) -> str:
+def _section(outcome: Outcome, baselines: Baselines) -> str:
     title = escape(outcome.title)
     parts = [f'<h2><a href="{escape(outcome.page)}">{title}</a></h2>' if outcome.page else f"<h2>{title}</h2>"]
     if outcome.failure:
         parts.append(f'<p class="failed">The notebook did not run to its end: {escape(outcome.failure)}</p>')
     if outcome.run and outcome.summary:
         parts.append(f"<p>{escape(tables.verdict_sentence(outcome.run, outcome.summary))}</p>")
+        parts += [f"<p>{escape(said)}</p>" for said in _besides(outcome, outcome.run, baselines)]
         table = tables.brief(outcome.summary, judged=outcome.run.facts.valid).with_id(f"brief-{outcome.scenario}")
         parts.append(f'<div class="html">{table.as_raw_html()}</div>')
         parts.append(f'<p class="meta">{escape(environment_line(outcome.run.facts))}</p>')
     return f"<section>{''.join(parts)}</section>"
 
 
-def _markdown(outcome: Outcome) -> str:
+def _markdown(outcome: Outcome, baselines: Baselines) -> str:
     parts = [f"## {outcome.title}"]
     if outcome.failure:
         parts.append(f"**The notebook did not run to its end:** `{outcome.failure.replace('`', chr(39))}`")
     if outcome.run and outcome.summary:
         parts += [
             tables.verdict_sentence(outcome.run, outcome.summary),
+            *_besides(outcome, outcome.run, baselines),
             tables.as_markdown(outcome.summary, judged=outcome.run.facts.valid).strip(),
             environment_line(outcome.run.facts),
         ]
     return "\n\n".join(parts)
+
+
+def _besides(outcome: Outcome, run: Run, baselines: Baselines) -> list[str]:
+    """What is judged beside the targets: memory where it was watched or grew, and the run against its baseline."""
+    memory = outcome.memory
+    watched = memory is not None and (outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP"))
+    said = [tables.memory_sentence(run, memory)] if memory is not None and watched else []
+    return said if outcome.unfit else [*said, _baseline_sentence(run, baselines)]
+
+
+def _baseline_sentence(run: Run, baselines: Baselines) -> str:
+    found = check([run], baselines)
+    recorded_at = found.baselines[run.facts.scenario.name]
+    if recorded_at is None:
+        reasons = dict.fromkeys(row.reason for row in found.endpoints)
+        return f"Not compared with a baseline: {'; '.join(reasons) or 'no request was measured'}."
+    slower = [f"{row.endpoint} ({row.reason})" for row in found.endpoints if row.verdict == "REGRESSION"]
+    unclear = sum(row.verdict in ("INCONCLUSIVE", "NO_BASELINE") for row in found.endpoints)
+    told = f"slower are {', '.join(slower)}" if slower else "no regression"
+    open_ = f"; {unclear} of {len(found.endpoints)} cannot be told" if unclear else ""
+    return f"Against the baseline of {recorded_at[:10]}: {told}{open_}."
 
 
 def environment_line(facts: Facts) -> str:

@@ -4,10 +4,21 @@
     const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
     return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
-  const narrow = ({ margin, title }) => ({
-    margin: { ...margin, l: Math.min(margin?.l ?? 50, 50) },
-    title: { ...title, font: { ...title?.font, size: 14 } },
-  });
+  const wrapped = (text, width) => text.replace(/<br>/g, " ").replace(new RegExp(`(?=.{${width + 1}})(.{1,${width}}) `, "g"), "$1<br>");
+  const narrow = ({ margin, title, annotations }) => {
+    const subtitle = wrapped(title?.subtitle?.text ?? "", 44);
+    const lines = subtitle.split("<br>").length;
+    return {
+      margin: { ...margin, l: Math.min(margin?.l ?? 50, 50), t: (margin?.t ?? 80) + 14 * (lines - 1) },
+      title: {
+        ...title,
+        x: 0,
+        font: { ...title?.font, size: 14 },
+        subtitle: { ...title?.subtitle, text: subtitle, font: { ...title?.subtitle?.font, size: 10 } },
+      },
+      annotations: annotations?.map((one) => ({ ...one, text: one.text && wrapped(one.text, 46) })),
+    };
+  };
   try {
     const script = document.createElement("script");
     script.textContent = await unpack("plotly");
@@ -20,8 +31,14 @@
   } catch (error) {
     for (const chart of charts) if (!chart.firstChild) chart.textContent = `This chart could not be drawn: ${error}`;
   }
-  const paper = (width) => charts.forEach((chart) => chart.layout && Plotly.relayout(chart, width));
-  addEventListener("beforeprint", () => paper({ width: 680 }));
-  addEventListener("afterprint", () => paper({ width: null, autosize: true }));
+  const resize = (chart, size, height) => {
+    if (!chart.layout) return;
+    chart.style.height = `${height}px`;
+    Plotly.relayout(chart, { ...size, height });
+  };
+  const heights = charts.map((chart) => chart.offsetHeight);
+  const lowest = (height) => Math.min(height, 780);
+  addEventListener("beforeprint", () => charts.forEach((chart, at) => resize(chart, { width: 680 }, lowest(heights[at]))));
+  addEventListener("afterprint", () => charts.forEach((chart, at) => resize(chart, { width: null, autosize: true }, heights[at])));
   document.documentElement.dataset.drawn = charts.length;
 })();

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import papermill
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
@@ -96,9 +97,11 @@ def document(title: str, body: str, *, charts: bool = False) -> str:
 def _exporter() -> HTMLExporter:
     shown = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
     config = Config({"NbConvertBase": {"display_data_priority": shown}})
-    return HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         config=config, template_name="basic", raw_template=_CELLS, exclude_anchor_links=True, embed_images=True
     )
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)  # type: ignore[no-untyped-call]
+    return exporter
 
 
 def _draw_in_page(output: NotebookNode) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from perflib.model import SCENARIOS, InputError, Options
 from perflib.model.target import BaseUrl
 from perflib.report.engine import NotebookFailed
-from perflib.report.index import Outcome, write_index
+from perflib.report.index import write_index
 from perflib.report.notebook import check_parameters, execute, parameter_names
+from perflib.report.outcome import Outcome
 from perflib.report.page import write_page
+from perflib.report.pictures import add_pictures
 from perflib.session import new_run_id, sample_dashboard
+from perflib.store.baselines import load_baselines
 from perflib.store.runs import load_run
 from perflib.store.workbook import Workbook
 from perflib.summary import summarize
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from perflib.model import Run
+
+
+_FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
 
 class ReportFailed(Exception):  # noqa: N818 - said of the report, once it is written
@@ -41,8 +48,9 @@ class _Job:
 def write_report(scenarios: Sequence[str], options: Options, out: Path | None, progress: Callable[[str], None]) -> Path:
     """Execute the scenarios' notebooks and write their report; returns its folder.
 
-    No scenarios: all that have a notebook. Without `out`: data/reports/<UTC time>, which is never written again,
-    and `latest` beside it then points there, unless it was cut short.
+    No scenarios: all that have a notebook. Without `out`: data/reports/<UTC time>, or data/reports/<brief>/<UTC time>
+    for a brief, which is never written again; `latest` beside it, and in data/reports, then points there, unless the
+    report was cut short.
 
     Raises:
         InputError: before anything is measured, for what the notebooks or the target cannot take.
@@ -55,19 +63,23 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     jobs = [_Job(name, _notebook(offered, name, workbook)) for name in names]
     for job in jobs:
         check_parameters(job.notebook, options.model_dump(exclude_defaults=True))
-    made_at = datetime.now(UTC)
-    folder = _new_folder(workbook.reports, made_at) if out is None else _given_folder(out)
+    made_at, baselines = datetime.now(UTC), load_baselines(workbook.baselines)
+    folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
     outcomes: list[Outcome] = []
+    without_pictures = ""
     try:
         with _target(workbook, options) as aimed:
             for job in jobs:
                 outcomes.append(_perform(job, aimed, workbook, folder, progress))
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
+        without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
     finally:
-        write_index(folder, outcomes, f"{made_at:%Y-%m-%d %H:%M} UTC")
+        notes = [without_pictures] if without_pictures else []
+        write_index(folder, outcomes, f"{made_at:%Y-%m-%d %H:%M} UTC", baselines, brief=options.brief, notes=notes)
         if out is None and len(outcomes) == len(jobs):
-            _point_latest_at(folder)
+            for shelf in {folder.parent, workbook.reports}:
+                _point_latest_at(folder, shelf)
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
     if failed:
         raise ReportFailed(
@@ -145,6 +157,13 @@ def _target(workbook: Workbook, options: Options) -> Iterator[Options]:
         yield options.model_copy(update={"url": sample.url, "pid": sample.pid})
 
 
+def _shelf(workbook: Workbook, brief: str) -> Path:
+    """The folder that the reports of a brief, or of none, lie in."""
+    if brief and (brief == "latest" or not _FOLDER.fullmatch(brief)):
+        raise InputError(f"--brief {brief!r}: names the report's folder; write letters, digits, - _ . as in PS-5.1")
+    return workbook.reports / brief
+
+
 def _new_folder(reports: Path, made_at: datetime) -> Path:
     for attempt in range(1, 100):
         folder = reports / (f"{made_at:%Y%m%dT%H%M%SZ}" + (f"-{attempt}" if attempt > 1 else ""))
@@ -172,8 +191,8 @@ def _given_folder(out: Path) -> Path:
     return out.resolve()
 
 
-def _point_latest_at(folder: Path) -> None:
-    beside = folder.with_name(f".latest.{os.getpid()}")
+def _point_latest_at(folder: Path, shelf: Path) -> None:
+    beside = shelf / f".latest.{os.getpid()}"
     beside.unlink(missing_ok=True)
-    beside.symlink_to(folder.name, target_is_directory=True)
-    beside.replace(folder.with_name("latest"))
+    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
+    beside.replace(shelf / "latest")
