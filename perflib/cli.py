@@ -60,20 +60,27 @@ def _parser() -> argparse.ArgumentParser:
         prog="perflib", description="Measure an HTTP API under load, and judge and show what was measured."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    options = _run_options()
-
     commands.add_parser("demo", help="serve the sample dashboard (see `perflib demo --help`)", add_help=False)
+    for add in (_add_discover, _add_run, _add_report, _add_baseline, _add_check, _add_compare, _add_others):
+        add(commands)
+    return parser
 
+
+def _add_discover(commands: argparse._SubParsersAction[_Parser]) -> None:
     discover = commands.add_parser("discover", help="write a target file from a server's /openapi.json")
     discover.add_argument("url", metavar="URL")
     discover.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: print it")
     discover.set_defaults(command=_discover)
 
-    run = commands.add_parser("run", parents=[options], help="one run of a scenario")
+
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
+    run = commands.add_parser("run", parents=[_run_options()], help="one run of a scenario")
     run.add_argument("scenario", metavar="SCENARIO", choices=list(SCENARIOS), help=", ".join(SCENARIOS))
     run.add_argument("--json", action="store_true", help="only one JSON object on stdout")
     run.set_defaults(command=_run)
 
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     report = commands.add_parser(
         "report", parents=[_run_options()], help="execute the notebooks, write HTML pages and an index"
     )
@@ -81,9 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="DIR", type=Path, help="default: data/reports/<time>, and data/reports/latest")
     report.set_defaults(command=_report, profile="quick")
 
+
+def _add_baseline(commands: argparse._SubParsersAction[_Parser]) -> None:
     baseline = commands.add_parser("baseline", help="record or show baselines")
     actions = baseline.add_subparsers(required=True, metavar="record|show")
-    record = actions.add_parser("record", parents=[options], help="a baseline of fresh runs, or of stored ones")
+    record = actions.add_parser("record", parents=[_run_options()], help="a baseline of fresh runs, or of stored ones")
     record.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
     record.add_argument("--runs", metavar="K", type=int, default=8, help="fresh runs a scenario (default 8)")
     record.add_argument("--pause", metavar="10min", default="0s", help="between runs, so that they differ as days do")
@@ -92,14 +101,20 @@ def _parser() -> argparse.ArgumentParser:
     show = actions.add_parser("show", help="the baselines as a Markdown table")
     show.set_defaults(command=_show_baselines)
 
-    check = commands.add_parser("check", parents=[options], help="judge a scenario, or stored runs; for CI")
+
+def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
+    check = commands.add_parser("check", parents=[_run_options()], help="judge a scenario, or stored runs; for CI")
     check.add_argument("names", metavar="SCENARIO|RUN", nargs="+", help="measured anew, or a stored run's id")
     check.add_argument("--format", choices=["table", "markdown", "junit", "json"], default="table")
     check.add_argument("--runs", metavar="K", type=int, default=1, help="fresh runs a scenario (default 1)")
     check.add_argument("--max-errors", metavar="1%", default="0%", help="share of failures allowed (default 0%%)")
     check.set_defaults(command=_check)
 
-    compare = commands.add_parser("compare", parents=[options], help="A against B: stored runs, URLs or commands")
+
+def _add_compare(commands: argparse._SubParsersAction[_Parser]) -> None:
+    compare = commands.add_parser(
+        "compare", parents=[_run_options()], help="A against B: stored runs, URLs or commands"
+    )
     compare.add_argument("a", metavar="A", help="a stored run's id, a URL, or a command with {port} in it")
     compare.add_argument("b", metavar="B")
     compare.add_argument("--detect", metavar="10%", default="10%", help="the change to be seen")
@@ -109,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--format", choices=["table", "markdown", "json"], default="table")
     compare.set_defaults(command=_compare)
 
+
+def _add_others(commands: argparse._SubParsersAction[_Parser]) -> None:
     calibrated = commands.add_parser("calibrate", help="the instrument floor of this machine")
     calibrated.set_defaults(command=_calibrate)
 
@@ -118,7 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--since", metavar="DATE", default="", help="such as 2026-03-01")
     history.add_argument("--until", metavar="DATE", default="", help="its whole day included")
     history.set_defaults(command=_history)
-    return parser
 
 
 def _run_options() -> _Parser:
