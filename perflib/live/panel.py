@@ -79,6 +79,13 @@ def panel(facts: Facts, last: Sequence[Progress], memory: Rows, broken_off: bool
     )
 
 
+def _state(facts: Facts) -> str:
+    """How a run ended: "finished", "interrupted", "invalid", or "interrupted, invalid"."""
+    if facts.valid:
+        return facts.state
+    return "invalid" if facts.state == "finished" else f"{facts.state}, invalid"
+
+
 def card(run: Run) -> str:
     """What stays of the panel: the verdict on a run, and its figures over all endpoints."""
     facts, summary = run.facts, summarize(run)
@@ -92,7 +99,7 @@ def card(run: Run) -> str:
     return _card(
         title=facts.scenario.title,
         time="" if running else f"measured {seconds(facts.duration_s)}",
-        state="invalid" if not facts.valid else facts.state,
+        state=_state(facts),
         told=_quiet("Not watched any more.") if running else f"<div>{escape(verdict_sentence(run, summary))}</div>",
         tiles=[
             Tile("requests", f"{counts.scheduled:,}"),
