@@ -19,7 +19,7 @@ from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
-from perflib.summary import measured
+from perflib.summary import series_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -302,16 +302,7 @@ def _ratio(a: Series, b: Series, q: float) -> float:
 
 
 def _series(run: Run) -> dict[str, Series]:
-    """The judged times of every endpoint and page: warm, failures infinite."""
-    rows = measured(run)
-    rows = rows[rows["page"].isna() & ~rows["cold"]]
-    found = {}
-    for item in run.facts.scenario.takes(run.facts.target):
-        own = rows[rows["endpoint"] == item.name]
-        part = next((part for part in run.facts.parts if item.name in part.items), None)
-        if part is None or own.empty:
-            continue
-        values = own["response_ms"].where(own["error"].isna(), math.inf).to_numpy(dtype=np.float64)
-        at_s = ((own["intended_ns"] - part.measured_from_ns) / 1e9).clip(0, part.duration_s - 1e-9)
-        found[item.name] = Series(at_s.to_numpy(), values, part.duration_s)
-    return found
+    """The judged times of every endpoint and page that was driven."""
+    names = [item.name for item in run.facts.scenario.takes(run.facts.target)]
+    found = {name: series_of(run, name) for name in names}
+    return {name: series for name, series in found.items() if series is not None and len(series.values)}

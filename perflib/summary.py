@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perflib.model.show import figure_ms, html_table
+from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
 
 if TYPE_CHECKING:
@@ -176,6 +177,17 @@ def item_rows(run: Run, name: str) -> ItemRows:
     if name not in kept:
         kept[name] = _rows_of(table, name)
     return kept[name]
+
+
+def series_of(run: Run, name: str) -> Series | None:
+    """An endpoint's or page's judged times after warm-up: warm, failures infinite; None where it was not driven."""
+    part = next((part for part in run.facts.parts if name in part.items), None)
+    if part is None:
+        return None
+    rows = item_rows(run, name)
+    at_s = (rows.intended_ns - part.measured_from_ns) / 1e9
+    judged_ms = np.where(rows.good, rows.response_ms, math.inf)
+    return Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s)
 
 
 def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:

@@ -6,22 +6,20 @@ an index that is missing, damaged or of another version is built again.
 
 from __future__ import annotations
 
-import math
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perflib.model import InputError, Open, Ramp
-from perflib.stats.bootstrap import Series, intervals
+from perflib.stats.bootstrap import intervals
 from perflib.store.runs import FACTS, TABLE, RunFolder, load_run
-from perflib.summary import item_rows, summarize
+from perflib.summary import series_of, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,13 +214,8 @@ def _figures(row: EndpointSummary) -> dict[str, Any]:
 
 def _ends(run: Run, name: str) -> dict[str, float]:
     """The intervals of an endpoint's judged percentiles, by column."""
-    part = next((part for part in run.facts.parts if name in part.items), None)
-    if part is None:
-        return {}
-    rows = item_rows(run, name)
-    at_s = (rows.intended_ns - part.measured_from_ns) / 1e9
-    judged_ms = np.where(rows.good, rows.response_ms, math.inf)
-    estimates = intervals(Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s), (0.50, 0.95))
+    series = series_of(run, name)
+    estimates = () if series is None else intervals(series, (0.50, 0.95))
     return {
         f"p{estimate.q * 100:.0f}_{end}_ms": getattr(estimate.interval, end)
         for estimate in estimates
