@@ -183,13 +183,13 @@ class RunFolder:
         facts = self.read_facts()
         path = self.path / TABLE
         if path.exists():
-            table = pq.read_table(path, read_dictionary=_NAMES)
+            requests = _read_table(path)
         elif self._spools(_REQUEST_SPOOLS):
             rows = self.rows()
-            table = _as_table(rows, _first_ones_cold(rows), facts)
+            requests = _as_table(rows, _first_ones_cold(rows), facts).to_pandas(split_blocks=True, self_destruct=True)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
-        return Run(facts, table.to_pandas(split_blocks=True, self_destruct=True), self._memory())
+        return Run(facts, requests, self._memory())
 
 
 def load_run(runs: Path, run_id: str) -> Run:
@@ -221,6 +221,13 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Column after column: half the memory of a table that is read as a whole."""
+    with pq.ParquetFile(path, read_dictionary=_NAMES) as file:
+        columns = {name: file.read([name])[name].to_pandas() for name in file.schema_arrow.names}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) -> pa.Table:
