@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_HEAD = ("Endpoint", "Figure", "Verdict", "Why")
 Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
 Side = Literal["a", "b"]
 
@@ -91,9 +92,8 @@ class Comparison(Spec):
         return f"<Comparison {self.comparison_id}: {self.b} against {self.a}, {done} restarts, {self.state}>"
 
     def _repr_html_(self) -> str:
-        head = ["Endpoint", "Figure", "Verdict", "Why"]
-        rows = [(one.endpoint, one.figure, one.verdict or "not clear yet", one.reason) for one in verdicts(self)]
-        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", head, rows)
+        rows = [one.cells for one in verdicts(self)]
+        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", _HEAD, rows)
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,17 @@ class FigureVerdict:
     interval: Interval | None
     mde: float | None
     reason: str
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Its row of a table."""
+        return self.endpoint, self.figure, self.verdict or "not clear yet", self.reason
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict or 'Not clear yet'}, {self.figure} of {self.endpoint}: {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.figure} of {self.endpoint}, B over A", _HEAD, [self.cells])
 
 
 def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:
@@ -130,7 +141,12 @@ def _value(block: Block, endpoint: str, figure: str) -> float:
 
 
 def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
-    """Every figure as its first decisive look found it, else as the last look did."""
+    """Every figure as its first decisive look found it, else as the last look did.
+
+    >>> import perflib
+    >>> found = perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
+    >>> perflib.verdicts(found)  # doctest: +SKIP
+    """
     return tuple(_verdict(comparison, endpoint, figure) for endpoint in comparison.endpoints for figure in FIGURES)
 
 
@@ -209,7 +225,13 @@ class EndpointShift:
 
 
 def shifts(a: Run, b: Run, drift_sd: float = 0.0) -> tuple[EndpointShift, ...]:
-    """B over A of every endpoint and page that both drove; see `stats.bootstrap.shift`."""
+    """B over A of every endpoint and page that both drove; see `stats.bootstrap.shift`.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> [one.endpoint for one in perflib.shifts(a, b)]
+    ['GET /health', 'GET /snapshot', 'GET /clients', 'GET /signals']
+    """
     of_a, of_b = _series(a), _series(b)
     return tuple(
         EndpointShift(name, shift(series, of_b[name], QUANTILES, drift_sd=drift_sd))
@@ -223,6 +245,11 @@ def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict,
 
     A t-test of log(B / A) with twice the variance of a run's log, moderated over endpoints (`moderated_variance`), at
     Holm's levels over all endpoints and both figures.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
+    {'INCONCLUSIVE'}
     """
     of_a, of_b = _series(a), _series(b)
     names = [name for name in of_a if name in of_b]

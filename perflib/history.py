@@ -32,6 +32,11 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
 
     Returns:
         A row a change, the latest first.
+
+    >>> import perflib
+    >>> found = perflib.changes(perflib.runs(endpoint="GET /clients"))
+    >>> found[["run_id", "percentile"]].iloc[0].tolist()
+    ['sample-21-release-1.4', 'p50_ms']
     """
     fit = judged(frame)
     series = [rows for _, rows in fit.groupby([*SETUP, "endpoint"], sort=False, dropna=False)]

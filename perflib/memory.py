@@ -95,7 +95,12 @@ class Allocations:
 
 
 def memory_of(run: Run) -> Memory:
-    """The verdict on a run's memory: the worst of memory, open files and threads."""
+    """The verdict on a run's memory: the worst of memory, open files and threads.
+
+    >>> import perflib
+    >>> perflib.memory_of(perflib.load_run("sample-28-release-1.4")).verdict  # six seconds are too few
+    'INCONCLUSIVE'
+    """
     if run.memory is None or run.memory.empty:
         return Memory("NOT_SAMPLED")
     samples = run.memory

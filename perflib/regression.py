@@ -38,6 +38,7 @@ FAMILY = (
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
 _SOUND, _FOUND, _INVALID = 0, 1, 3
+_HEAD = ("Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ class EndpointVerdict:
             return None
         missed = self.p95_at_least_ms >= self.target_ms
         return False if missed else None if self.p95_ms is None else True
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict} of {self.endpoint}: {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.verdict} of {self.endpoint}", _HEAD, [_cells(self)])
 
     def change_of(self, figure: str) -> Change | None:
         """What became of "p50" or "p95", where that can be judged."""
@@ -161,8 +168,7 @@ class Check:
         return f"<Check of {', '.join(self.runs)}: exit {self.exit_status}, {said}>"
 
     def _repr_html_(self) -> str:
-        head = ["Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why"]
-        return html_table(f"Check of {', '.join(self.runs)}", head, [_cells(row) for row in self.endpoints])
+        return html_table(f"Check of {', '.join(self.runs)}", _HEAD, [_cells(row) for row in self.endpoints])
 
 
 def _cells(row: EndpointVerdict) -> list[str]:
@@ -250,6 +256,21 @@ def match(run: Run, baselines: Baselines) -> Match:
     if differs:
         return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
     return Match(closest)
+
+
+def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p95_ms") -> dict[str, float]:
+    """The values by endpoint of the baseline that fits the last of these runs; empty where none does.
+
+    Args:
+        percentile: "p50_ms", "p95_ms" or "p99_ms".
+
+    >>> import perflib
+    >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
+    {}
+    """
+    found = match(runs[-1], baselines).baseline if runs else None
+    rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
+    return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
 def _differences(run: Run, baseline: Baseline) -> list[str]:

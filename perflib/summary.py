@@ -213,7 +213,12 @@ def measured(run: Run) -> pd.DataFrame:
 
 
 def summarize(run: Run) -> Summary:
-    """All figures of a run."""
+    """All figures of a run.
+
+    >>> import perflib
+    >>> perflib.summarize(perflib.load_run("sample-28-release-1.4"))
+    <Summary of sample-28-release-1.4: 508 requests in 6 s, 0 not completed; targets missed: none>
+    """
     wire = (run.requests["kind"] == "request") & ~run.requests["warmup"]
     requests = _account(run.requests.loc[wire, "error"])
     duration_s = run.facts.duration_s

@@ -1,7 +1,9 @@
 """Charts show what the run holds, stay small, and say so where there is nothing to show."""
 
 import json
+import re
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows
 
 from perflib import charts
 from perflib.charts.binning import windowed
+from perflib.charts.look import log_ms_axis
 from perflib.model import ERROR_KINDS, Run
 from perflib.spike import degradation, recovery
 from perflib.stats.percentile import required_count
@@ -326,3 +329,79 @@ def test_a_run_of_pages_alone_is_charted_by_its_page_loads() -> None:
     run = make_run(endpoints=("Dashboard home (all data)",))
     (trace,) = charts.heatmap(run).data
     assert int(np.asarray(trace.customdata).sum()) == (run.requests["kind"] == "page").sum()
+
+
+MACHADO = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+"""What is left of linear RGB at full severity, Machado et al. 2009, table 1."""
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+GROUNDS = {"light": (charts.COLOURS, "#FFFFFF"), "dark": (charts.DARK_COLOURS, "#111111")}
+
+
+def linear(colour: str) -> np.ndarray:
+    share = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear RGB, white being D65."""
+    xyz = TO_XYZ @ np.clip(rgb, 0, 1) / [0.95047, 1.0, 1.08883]
+    x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(TO_XYZ[1] @ linear(colour) for colour in (one, other))
+    return float((high + 0.05) / (low + 0.05))
+
+
+@pytest.mark.parametrize("sight", MACHADO)
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_colours_differ_to_every_eye(ground: str, sight: str) -> None:
+    seen = [lab(np.array(MACHADO[sight]) @ linear(colour)) for colour in GROUNDS[ground][0]]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 25
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_lines_stand_out_from_the_ground(ground: str) -> None:
+    colours, paper = GROUNDS[ground]
+    assert min(contrast(colour, paper) for colour in colours) >= 3
+
+
+def colours_in(part: object) -> set[str]:
+    """Every colour written anywhere in a figure."""
+    return set(re.findall(r"#[0-9A-F]{6}\b|rgba\([^)]*\)", json.dumps(part)))
+
+
+@pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)
+def test_every_chart_has_a_dark_form_of_the_same_marks(chart: Callable[[Run], go.Figure], run: Run) -> None:
+    light = chart(make_spike(5.0) if chart in OF_A_SPIKE else run)
+    drawn = light.to_json()
+    night = charts.dark(light)
+    assert light.to_json() == drawn
+    assert not colours_in(json.loads(night.to_json())) & colours_in(json.loads(drawn))
+    assert len(night.data) == len(light.data)
+    assert night.layout.template.layout.font.color != light.layout.template.layout.font.color
+    assert contrast(night.layout.template.layout.font.color, night.layout.template.layout.paper_bgcolor) > 7
+
+
+def test_titles_are_as_short_as_a_phone_needs(run: Run) -> None:
+    """34 letters are some 310 pixels, of the 390 that a phone has."""
+    assert not [chart.__name__ for chart in [*ALL, charts.memory_and_load] if len(chart(run).layout.title.text) > 34]
+
+
+def test_an_axis_too_short_for_round_ticks_gets_plotly_s_own() -> None:
+    assert log_ms_axis([21.0, 23.0], few=True)["tickmode"] == "auto"
+    assert log_ms_axis([9.0, 120.0])["tickvals"]
+
+
+def test_target_labels_stand_inside_the_plot(run: Run) -> None:
+    figure = charts.percentiles(run)
+    labelled = [trace for trace in figure.data if trace.meta == "target" and any(trace.text or ())]
+    assert sorted({trace.y[0] for trace in labelled}) == sorted({i.target_ms for i in DASHBOARD.items if i.target_ms})
+    assert all(trace.textposition == "middle left" and trace.text[0] for trace in labelled)

@@ -1,6 +1,7 @@
 """The history's charts show every run, what changed and since when, and stay small."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import plotly.graph_objects as go
 import pytest
 from synthetic import make_run, make_target, without_successes
 
+from perflib.baseline import Baselines, baseline_of
 from perflib.charts.binning import POINTS
 from perflib.charts.history import history, overlay
 from perflib.history import SETUP, changes
+from perflib.model.scenario import Closed
+from perflib.regression import baseline_ms
 from perflib.stats.change_points import change_points
+from perflib.summary import summarize
 
 NASTY = "<b>&bold</b>"
 
@@ -202,7 +207,7 @@ def test_an_overlay_has_a_curve_for_each_run() -> None:
     own = rows[~rows["warmup"] & (rows["endpoint"] == "GET /b")]
     ms = np.sort((own["end_ns"] - own["intended_ns"]).to_numpy() / 1e6)
     assert (figure.data[0].x[0], figure.data[0].x[-1], figure.data[0].y[-1]) == (ms[0], ms[-1], 100)
-    assert "GET /b" in figure.layout.title.text
+    assert "GET /b" in figure.layout.title.subtitle.text
     assert "Response time, ms" in figure.layout.xaxis.title.text
 
 
@@ -213,7 +218,7 @@ def test_failures_keep_an_overlaid_curve_below_100_percent() -> None:
 
 def test_an_overlay_takes_the_first_endpoint_in_common_and_leaves_out_runs_without_the_chosen_one() -> None:
     first, second = make_run(make_target("GET /a", "GET /b")), make_run(make_target("GET /b", "GET /c"))
-    assert "GET /b" in overlay(first, second).layout.title.text
+    assert "GET /b" in overlay(first, second).layout.title.subtitle.text
     assert len(overlay(first, second, endpoint="GET /c").data) == 1
     assert "No run drove GET /x." in words(overlay(first, endpoint="GET /x"))
     assert "No run was given." in words(overlay())
@@ -230,3 +235,13 @@ def test_a_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(figure
     assert figure.layout.title.text
     assert "ms" in f"{figure.layout.yaxis.title.text} {figure.layout.xaxis.title.text}"
     assert "milliseconds" in figure.layout.meta["alt"]
+
+
+def test_the_baseline_is_that_of_the_latest_run_s_own_load() -> None:
+    run = make_run()
+    stored = Baselines(baselines=(baseline_of([run]),))
+    drawn = baseline_ms([make_run(seconds=20.0), run], stored)
+    assert drawn == {row.endpoint: pytest.approx(row.p95_ms, rel=1e-3) for row in summarize(run).endpoints}
+    users = run.facts.scenario.model_copy(update={"workload": Closed(users=20)})
+    another = replace(run, facts=run.facts.model_copy(update={"scenario": users}))
+    assert baseline_ms([run, another], stored) == baseline_ms([], stored) == {}

@@ -80,7 +80,7 @@ def test_prose_goes_before_every_cell_that_works_or_draws(path: Path) -> None:
     cells = read(path).cells
     assert cells[0].source.startswith("# ")
     for before, cell in pairwise(cells):
-        if cell.cell_type == "code" and not cell.metadata.get("tags"):
+        if cell.cell_type == "code" and not {"setup", "parameters"} & set(cell.metadata.get("tags", [])):
             assert before.cell_type == "markdown", cell.id
             assert len(before.source.split()) >= 8, before.id
 
@@ -115,6 +115,12 @@ def test_its_parameters_are_the_run_options_with_their_defaults(path: Path) -> N
 def test_it_measures_the_scenario_it_is_named_after(path: Path) -> None:
     source = "\n".join(cell.source for cell in code(path))
     assert f'perflib.run("{path.stem.partition("_")[2]}"' in source
+
+
+@every_scenario
+def test_its_verdict_and_its_method_are_tagged_so_that_a_page_opens_and_ends_with_them(path: Path) -> None:
+    assert code(path, tagged="verdict")[0].id == "verdict"
+    assert [cell.id for cell in code(path, tagged="method")] == ["run", "environment"]
 
 
 @every_scenario

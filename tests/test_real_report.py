@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -47,11 +49,87 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
+EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """Answers markup wherever HTTP has room for it; every other request fails."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        failing = self.path == "/failing"
+        self.send_response(500 if failing else 200, EVIL)
+        for name, value in (("Content-Type", EVIL if failing else "application/json"), ("X-Cache", EVIL)):
+            self.send_header(name, value)
+        body = EVIL.encode()
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[Path]:
+    """The target file of a server whose every answer holds markup, as its own names do."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    file = tmp_path / "hostile.toml"
+    named = "".join(
+        f"[[endpoint]]\npath = '/{path}'\nname = {json.dumps(f'{path} {EVIL}')}\ntarget_ms = 50\n"
+        f"expect = {{ status = 200, content_type = 'application/json', keys = ['data'] }}\n"
+        for path in ("failing", "wrong")
+    )
+    about = f"[target]\nname = {json.dumps(EVIL)}\nbase_url = 'http://127.0.0.1:{server.server_port}'\n"
+    file.write_text(about + named)
+    yield file
+    server.shutdown()
+    server.server_close()
+
+
+def test_markup_in_names_and_answers_is_shown_as_text_and_no_script_runs(
+    hostile: Path, tmp_path: Path, browser: Browser
+) -> None:
+    options = ["--target", str(hostile), "--duration", "1s", "--warmup", "0.1s", "--keep-going", "--note", EVIL]
+    done = subprocess.run(
+        [sys.executable, "-m", "perflib", "report", "light_load", *options, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=os.environ | {"PERFLIB_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in ("index.html", "light_load.html"):
+        with opened(browser, tmp_path / "out" / page) as seen:
+            seen.page.wait_for_timeout(200)
+            assert EVIL in seen.page.inner_text("main")
+            assert seen.page.title() != "owned"
+            assert seen.page.locator("img[src=x], main script:not([type='application/json'])").count() == 0
+            assert not seen.errors + seen.requests
+    assert "<script" not in (tmp_path / "out" / "summary.md").read_text()
+
+
 def test_the_report_has_a_page_and_an_executed_notebook_for_each_scenario(report: Path) -> None:
     for name in SCENARIOS:
         assert (report / f"{name}.html").stat().st_size < MAX_PAGE_BYTES
         notebook = json.loads((report / f"{name}.ipynb").read_text())
         assert all(cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_page_opens_with_the_verdict_and_the_briefs_table_and_ends_with_the_method(
+    report: Path, browser: Browser, name: str
+) -> None:
+    with opened(browser, report / f"{name}.html") as seen:
+        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#environment"]
+        places = [box["y"] for part in opening if (box := seen.page.locator(part).first.bounding_box())]
+        assert len(places) == len(opening)
+        assert places == sorted(places)
+        assert places[1] < 500
+        assert seen.page.locator("th", has_text="Against baseline").count() == 1
 
 
 def test_the_report_of_a_brief_opens_with_its_validation_each_line_linked_to_a_page(report: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from perflib.model import SCENARIOS, Endpoint, Environment, Facts, InputError, O
 from perflib.model.run import MemorySource
 from perflib.model.scenario import Closed
 from perflib.report import NotebookFailed, Outcome, ReportFailed, execute, write_index, write_page, write_report
+from perflib.report.compare import with_runs_before, write_comparison
 from perflib.report.validation import Line, validation
 from perflib.summary import summarize
 
@@ -261,6 +263,18 @@ def test_a_page_opens_offline_from_any_folder_and_shows_what_it_was_given_as_tex
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_page_opens_with_the_verdict_and_ends_with_the_method(book: Path, browser: Browser) -> None:
+    notebook = write_notebook(book, "print('measured')", "print('All targets met.')", "print('evidence')")
+    cells: Any = nbformat.read(notebook, as_version=4)
+    for cell, tag in zip(cells.cells[2:4], ("method", "verdict"), strict=True):
+        cell.metadata["tags"] = [tag]
+    nbformat.write(cells, notebook)
+    with opened(browser, report(["light_load"]) / "light_load.html") as seen:
+        text = seen.page.inner_text("main")
+    places = [text.index(part) for part in ("A title", "All targets met.", "evidence", "measured", "Parameters")]
+    assert places == sorted(places)
+
+
 def test_a_script_in_an_output_cannot_run(book: Path, browser: Browser) -> None:
     evil = "<script>document.title = 'owned'</script><img src='data:,' onerror=\"document.title = 'owned'\">"
     write_notebook(book, f"from IPython.display import HTML\nHTML({evil!r})")
@@ -460,6 +474,106 @@ def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its
         assert top is not None
         assert verdict is not None
         assert top["y"] < verdict["y"]
+
+
+def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: Path, browser: Browser) -> None:
+    runs, folder = tmp_path / "runs", tmp_path / "report"
+    folder.mkdir()
+    for day, slower, state in ((1, 1.0, "finished"), (2, 2.0, "finished"), (3, 9.0, "interrupted")):
+        store(runs, a_day(day, slower, state))
+    new = a_day(4, 4.0)
+    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
+    assert with_runs_before(outcomes, tmp_path / "none", Baselines()) == ()
+    pairs = with_runs_before(outcomes, runs, Baselines())
+    assert [pair.a.facts.run_id for pair in pairs] == ["day-2"]
+    write_comparison(folder, pairs)
+    write_index(folder, outcomes, "today", before=pairs)
+    with opened(browser, folder / "index.html") as seen:
+        seen.page.click("text=Compare with the runs before")
+        seen.page.wait_for_selector("html[data-drawn]", state="attached")
+        text = seen.page.inner_text("main")
+        assert "A: day-2 · B: day-4" in text
+        assert "2.00" in text
+        assert all(seen.marks_by_chart())
+        assert not seen.errors + seen.requests
+
+
+def a_day(day: int, slower: float, state: str = "finished") -> Run:
+    run = make_run(make_target(NASTY), slowdown=lambda at_s: slower + 0 * at_s, state=state)
+    told = {"run_id": f"day-{day}", "started_at": f"2026-01-0{day}T00:00:00+00:00"}
+    return Run(run.facts.model_copy(update=told), run.requests, run.memory)
+
+
+def store(runs: Path, run: Run) -> None:
+    folder = runs / run.facts.run_id
+    folder.mkdir(parents=True)
+    run.requests.assign(run_id=run.facts.run_id).to_parquet(folder / "requests.parquet")
+    (folder / "run.json").write_text(run.facts.model_dump_json())
+
+
+def test_without_an_earlier_run_the_index_says_so_and_links_to_no_comparison(tmp_path: Path) -> None:
+    write_index(tmp_path, [an_outcome("light_load")], "today")
+    for page in ("index.html", "summary.md"):
+        told = (tmp_path / page).read_text()
+        assert "Nothing to compare with" in told
+        assert "compare.html" not in told
+
+
+def test_the_summary_has_names_as_text(tmp_path: Path) -> None:
+    run = a_run(NASTY)
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
+    told = (tmp_path / "summary.md").read_text()
+    assert not any(tag in told for tag in ("<img", "<b>", "</script>"))
+
+
+CONTRAST = """() => {
+  const light = (text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (!colour.startsWith("rgba(0, 0, 0, 0")) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.querySelectorAll("main, main *")]
+    .filter((one) => !one.closest(".chart, script"))
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((one) => {
+      const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), one.outerHTML.slice(0, 90)];
+    });
+}"""
+
+
+def test_every_text_has_the_contrast_of_wcag_aa_and_no_heading_level_is_skipped(book: Path, browser: Browser) -> None:
+    write_notebook(book, "import sys\nprint('said')\nprint('log', file=sys.stderr)\nraise ValueError('bad')")
+    with pytest.raises(ReportFailed):
+        report(["light_load"])
+    folder = book / "data/reports/latest"
+    missed = an_outcome("light_load", slowdown=lambda at_s: 100 + 0 * at_s)
+    write_index(folder, [missed, an_outcome("steady_rate", per_s=0.1)], "today")
+    for page in ("index.html", "light_load.html"):
+        with opened(browser, folder / page) as seen:
+            levels = seen.page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(one => Number(one.tagName[1]))")
+            assert levels[0] == 1
+            assert all(after <= before + 1 for before, after in pairwise(levels))
+            found = seen.page.evaluate(CONTRAST)
+            assert len(found) > 5
+            assert not [(ratio, where) for ratio, where in found if ratio < 4.5]
+
+
+def test_on_a_phone_the_briefs_table_shows_value_target_verdict_and_baseline(tmp_path: Path, browser: Browser) -> None:
+    write_index(tmp_path, [an_outcome("light_load")], "today")
+    with opened(browser, tmp_path / "index.html", width=390, height=844) as seen:
+        for column in ("p95", "Target", "Met", "Against baseline"):
+            box = seen.page.locator(f'th[id="brief-light_load-{column.replace(" ", "-")}"]').bounding_box()
+            assert box is not None
+            assert box["width"] > 10
+            assert box["x"] + box["width"] <= 390, column
 
 
 def test_pages_fit_a_phone_and_paper(book: Path, browser: Browser) -> None:

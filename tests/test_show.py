@@ -4,13 +4,15 @@ import doctest
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from synthetic import make_run, make_target, without_successes
 
+import perflib
 from perflib.baseline import Baselines, baseline_of
-from perflib.comparison import Comparison
-from perflib.model import SCENARIOS, Run, Scenario
+from perflib.comparison import Comparison, verdicts
+from perflib.model import SCENARIOS, Endpoint, Page, Run, Scenario, Target
 from perflib.regression import check
 from perflib.summary import summarize
 
@@ -70,9 +72,19 @@ def test_the_examples_in_docstrings_are_true(path: Path) -> None:
     assert result.failed == 0
 
 
+@pytest.mark.parametrize("package", [perflib, perflib.charts], ids=lambda package: package.__name__)
+def test_tab_completion_offers_the_public_names_and_each_has_an_example(package: ModuleType) -> None:
+    assert dir(package) == sorted(package.__all__)
+    for name in package.__all__:
+        thing = getattr(package, name)
+        if callable(thing):
+            assert ">>>" in (thing.__doc__ or "") or f"perflib.{name}" in (perflib.__doc__ or ""), name
+
+
 def test_whatever_shows_itself_as_html_shows_names_as_text() -> None:
     run = a_run(note=NASTY)
-    for thing in (run, summarize(run), check([run], Baselines()), a_comparison()):
+    judged, compared = check([run], Baselines()), a_comparison()
+    for thing in (run.facts.target, run, summarize(run), judged, judged.endpoints[0], compared, verdicts(compared)[0]):
         seen = shown(thing)
         assert seen.tags <= {"table", "caption", "b", "tr", "th", "td"}
         assert any(NASTY in text for text in seen.texts), thing
@@ -84,6 +96,18 @@ def test_every_scenario_shows_its_load_and_its_length(scenario: Scenario) -> Non
     assert f"Scenario {scenario.name}" in texts
     assert any(text.startswith(f"{scenario.duration_s:g} s after") for text in texts)
     assert len(repr(scenario)) < 120
+
+
+def test_a_target_shows_what_it_offers_and_no_secret() -> None:
+    secret = {"env": "SECRET_OF_THE_TARGET"}
+    endpoint = Endpoint(path="/a", name="one", method="POST", target_ms=1200, params={"key": secret}, body="hush")
+    page = Page(name="home", loads=("one",))
+    target = Target(name="shop", base_url="http://shop", token_env="TOKEN_OF_IT", endpoints=(endpoint,), pages=(page,))
+    texts = shown(target).texts
+    assert texts[0] == "Target shop at http://shop"
+    assert texts[-7:] == ["one", "POST", "/a", "1,200", "home", "page", "one"]
+    assert "hush" not in repr(target)
+    assert repr(target) == "<Target shop at http://shop: 1 endpoints, 1 pages>"
 
 
 def test_a_summary_shows_its_figures_and_says_what_was_missed() -> None:
@@ -114,3 +138,8 @@ def test_a_check_shows_its_verdicts_and_its_baseline() -> None:
 def test_a_comparison_shows_what_is_not_clear_yet() -> None:
     assert "not clear yet" in shown(a_comparison()).texts
     assert "0 of at most" in repr(a_comparison())
+
+
+def test_a_verdict_says_what_it_is_of_and_why() -> None:
+    assert repr(check([a_run()], Baselines()).endpoints[1]).startswith("<NO_BASELINE of GET /b: ")
+    assert repr(verdicts(a_comparison())[0]).startswith("<Not clear yet, p50 of ")

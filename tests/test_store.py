@@ -2,6 +2,9 @@
 
 import json
 import multiprocessing
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -215,12 +218,12 @@ def record_one(path: Path, number: int) -> None:
 def test_processes_that_record_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "performance_baselines.json"
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=record_one, args=(path, number)) for number in range(4)]
+    writers = [context.Process(target=record_one, args=(path, number)) for number in range(8)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert len(load_baselines(path).baselines) == 20
+    assert len(load_baselines(path).baselines) == 40
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2}', '{"schema_version": 1, "baselines": [{}]}'])
@@ -230,3 +233,41 @@ def test_damaged_baselines_are_refused_and_left_as_they_are(tmp_path: Path, text
     with pytest.raises(InputError, match=r"performance_baselines\.json"):
         store_baseline(path, baseline_of(RUNS))
     assert path.read_text() == text
+
+
+@contextmanager
+def files_of_at_most(some_bytes: int) -> Iterator[None]:
+    """A disk that is full, as far as a writer can tell."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (some_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_in_one_line_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    folder = recorded(tmp_path, 10_000)
+    with files_of_at_most(2_000), pytest.raises(InputError, match="what was recorded is kept") as refusal:
+        folder.seal(FACTS)
+    assert str(folder.path) in str(refusal.value)
+    folder.seal(FACTS)
+    assert len(folder.load().requests) == 10_000
+
+
+def test_rows_that_a_full_disk_refused_are_written_once_when_it_has_room(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    with Spool(path) as spool:
+        for number in range(100):
+            append(spool, number)
+        with files_of_at_most(REQUEST_ROW.itemsize * 30 + 7), pytest.raises(OSError, match="too large"):
+            spool.flush()
+        assert len(read_spool(path)) == 30
+    assert read_spool(path)["start_ns"].tolist() == [number * 1_000_000 for number in range(100)]
+
+
+@pytest.mark.parametrize("where", ["data", "/proc/nowhere"])
+def test_a_data_folder_that_cannot_be_written_is_told_in_one_line_naming_it(tmp_path: Path, where: str) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(InputError, match=rf"{tmp_path / where}.*point PERFLIB_DATA at a folder"):
+        RunFolder.create(tmp_path / where / "runs", FACTS)

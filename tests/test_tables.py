@@ -7,7 +7,9 @@ from great_tables import GT
 from synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 from perflib import tables
+from perflib.baseline import Baselines, baseline_of
 from perflib.model import Run
+from perflib.regression import check
 from perflib.summary import summarize
 
 FAST = {"per_s": 100.0, "seconds": 10.0}
@@ -29,6 +31,29 @@ def test_the_briefs_table_has_its_columns_and_the_pages_below_the_endpoints() ->
     assert shown.index("GET /cost-to-serve") < shown.index("Pages") < shown.index("Dashboard home (all data)")
     assert "nearest-rank" in shown
     assert "infinitely slow" in shown
+
+
+def test_against_its_baseline_a_row_says_how_many_times_and_the_verdict_in_a_word() -> None:
+    made = [make_run(seed=seed, **FAST) for seed in range(8)]
+    usual = [Run(run.facts.model_copy(update={"run_id": f"run-{at}"}), run.requests) for at, run in enumerate(made)]
+    slow = make_run(seed=9, slowdown=lambda at_s: 3 + 0 * at_s, **FAST)
+    against, summary = check([slow], Baselines(baselines=(baseline_of(usual),))), summarize(slow)
+    shown = text(tables.brief(summary, against=against))
+    assert "Met Against baseline p50" in shown
+    assert shown.count("× REGRESSION") == 7
+    assert "Against the baseline of 2026-" in shown
+    line = tables.as_markdown(summary, against=against).splitlines()[2]
+    assert re.search(r"\| (p50 )?3\.\d\d × REGRESSION \|$", line)
+
+
+def test_without_a_baseline_the_column_has_a_dash_and_the_reason_stands_below() -> None:
+    run = make_run(make_target("GET /a"), **FAST)
+    shown = text(tables.brief(summarize(run), against=check([run], Baselines())))
+    assert re.search(r"✓ met – .*Not compared with a baseline: no baseline of target", shown)
+    invalid = make_run(make_target("GET /a"), invalid_reasons=("the generator was saturated",), **FAST)
+    told = tables.as_markdown(summarize(invalid), judged=False, against=check([invalid], Baselines()))
+    assert "| not judged | – |" in told
+    assert "Not compared with a baseline: not judged: the generator was saturated." in told
 
 
 def test_every_verdict_is_a_word_and_not_only_a_colour() -> None:

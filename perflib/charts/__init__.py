@@ -26,12 +26,15 @@ from perflib.charts.binning import (
     windowed,
 )
 from perflib.charts.comparison import ratios, restarts, shift
+from perflib.charts.dark_form import DARK_COLOURS, dark
 from perflib.charts.history import history, overlay
 from perflib.charts.look import (
     COLOURS,
     DASHES,
     INK,
     QUIET,
+    TARGET_DASH,
+    TEMPLATE,
     cold_marks,
     empty_figure,
     figure_of,
@@ -52,16 +55,19 @@ from perflib.model import ERROR_KINDS
 from perflib.summary import item_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
     from perflib.model import Run
 
 __all__ = [
     "COLOURS",
+    "DARK_COLOURS",
     "DASHES",
     "POINTS",
     "TEMPLATE",
     "allocations",
+    "dark",
     "ecdf",
     "errors",
     "heatmap",
@@ -83,15 +89,24 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def percentiles(*runs: Run) -> go.Figure:
     """Percentile curves of warm successes on a log axis of 1/(1 - q), as HdrHistogram draws them.
 
     A curve ends where its sample no longer supports it (`required_count`). Several runs differ by their dash.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.percentiles(run).layout.yaxis.title.text
+    'Response time, ms (log)'
     """
     if not runs:
         return empty_figure("Response time by percentile", "No run was given.")
     figure = figure_of("Response time by percentile", *runs, alt="Percentile curves of response times in milliseconds")
-    shown, reach = [1.0], 2.35  # past 99 %, with room for the targets' labels
+    shown, reach = [1.0], 2.1  # past 99 %
     for number, run in enumerate(runs):
         dash = {"dash": DASHES[number % len(DASHES)]} if len(runs) > 1 else {}
         for item in items_of(run):
@@ -112,8 +127,8 @@ def percentiles(*runs: Run) -> go.Figure:
     for mark in target_marks(items_of(runs[0])):
         shown.append(mark.target_ms)
         label = {
-            "text": ["", f" target {mark.target_ms:,g} ms" if mark.end == 1 else ""],
-            "textposition": "middle right",
+            "text": [f"target {mark.target_ms:,g} ms " if mark.begin == 0 else "", ""],
+            "textposition": "middle left",
         }
         x = 10 ** np.array([1 + mark.begin, 1 + mark.end])  # from 90 % to 99 %: across the judged 95 %
         figure.add_scatter(x=x, y=[mark.target_ms] * 2, **target_line(runs[0], mark), **label)
@@ -125,8 +140,14 @@ def percentiles(*runs: Run) -> go.Figure:
 
 
 def ecdf(run: Run) -> go.Figure:
-    """The share of warm requests answered within a time; with failures it stays below 100 %."""
-    title = "Share of requests answered within a time"
+    """The share of warm requests answered within a time; with failures it stays below 100 %.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.ecdf(run).layout.xaxis.title.text
+    'Response time, ms (log)'
+    """
+    title = "Requests answered within a time"
     figure = figure_of(title, run, alt="Cumulative distribution of response times in milliseconds")
     shown = [math.nan]
     for item in items_of(run):
@@ -145,9 +166,11 @@ def ecdf(run: Run) -> go.Figure:
         )
     for mark in target_marks(items_of(run)):
         shown.append(mark.target_ms)
-        label = {"text": ["target" if mark.begin == 0 else "", ""], "textposition": "bottom center"}
         share = 90 + 10 * np.array([mark.begin, mark.end])
-        figure.add_scatter(x=[mark.target_ms] * 2, y=share, **target_line(run, mark), **label)
+        figure.add_scatter(x=[mark.target_ms] * 2, y=share, **target_line(run, mark))
+    if any(item.target_ms is not None for item in items_of(run)):
+        line = {"color": INK, "width": 2.2, "dash": TARGET_DASH}
+        figure.add_scatter(x=[None], y=[None], name="target for p95", mode="lines", line=line)
     figure.add_hline(y=95, line={"color": QUIET, "width": 1, "dash": "dot"})
     figure.update_xaxes(title="Response time, ms (log)", **log_ms_axis(shown))
     figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
@@ -155,14 +178,21 @@ def ecdf(run: Run) -> go.Figure:
 
 
 def histogram(run: Run) -> go.Figure:
-    """Counts of response times of warm successes; a panel an endpoint, bins even on a log axis."""
+    """Counts of response times of warm successes; a panel an endpoint, bins even on a log axis.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.histogram(run).layout.annotations[0].text
+    'GET /health · 127 successes'
+    """
     items = items_of(run)
     values = {item.name: item_rows(run, item.name).warm_ms for item in items}
     title = "Distribution of response times"
     if not any(len(ms) for ms in values.values()):
         return empty_figure(title, "No request was answered as expected after warm-up.", run)
     headings = [f"{item.name} · {len(values[item.name]):,} successes" for item in items]
-    figure = panels(title, run, headings, "Requests", "Histograms of response times in milliseconds")
+    alt = "Histograms of response times in milliseconds"
+    figure = panels(title, headings, run, y_title="Requests", alt=alt)
     edges = log_edges(np.concatenate(list(values.values())))
     for row, item in enumerate(items, start=1):
         counts = np.histogram(np.clip(values[item.name], edges[0], edges[-1]), edges)[0]
@@ -192,6 +222,11 @@ def latency_over_time(run: Run) -> go.Figure:
     """p50 and p95 of warm successes by window of intended start, and single cold answers; warm-up shaded.
 
     A window is a second; longer where a second holds too few requests for a p95, or the run too many seconds.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.latency_over_time(run).layout.yaxis.title.text
+    'ms (log)'
     """
     items = items_of(run)
     title = "Response time over time"
@@ -200,46 +235,50 @@ def latency_over_time(run: Run) -> go.Figure:
         return empty_figure(title, "No request was answered as expected.", run)
     windows = {name: window_s(times["at_s"].to_numpy()) for name, times in own.items()}
     headings = [f"{item.name} · {windows[item.name]}-s windows" for item in items]
-    figure = panels(title, run, headings, "ms (log)", "p50 and p95 response times in milliseconds over time")
-    shown, end_s = [math.nan], max(times["at_s"].max() for times in own.values() if len(times))
+    alt = "p50 and p95 response times in milliseconds over time"
+    figure = panels(title, headings, run, y_title="ms (log)", alt=alt)
+    end_s = 1.01 * max(times["at_s"].max() for times in own.values() if len(times))
     for row, item in enumerate(items, start=1):
-        times = own[item.name]
-        line = line_of(run, item.name)
-        by_window = windowed(times[~times["cold"]], windows[item.name])
-        for column, style in (("p50_ms", {"width": 1.3, "dash": "dot"}), ("p95_ms", {"width": 2.0})):
-            shown += by_window[column].dropna().tolist()
-            figure.add_scatter(
-                x=by_window["at_s"],
-                y=by_window[column],
-                mode="lines+markers" if len(by_window) <= POINTS / 4 else "lines",
-                marker={"size": 4},
-                line={"color": line["color"]} | style,
-                customdata=by_window["successes"],
-                hovertemplate=f"{column[:3]} of %{{customdata:,}} at %{{x:.4~g}} s: %{{y:.3~r}} ms<extra></extra>",
-                showlegend=False,
-                row=row,
-                col=1,
-            )
+        times, colour = own[item.name], line_of(run, item.name)["color"]
+        _draw_windows(figure, windowed(times[~times["cold"]], windows[item.name]), colour, row)
         cold = times[times["cold"]].nlargest(POINTS, "ms")
-        shown += cold["ms"].tolist()
-        figure.add_scatter(x=cold["at_s"], y=cold["ms"], **cold_marks(line["color"]), row=row, col=1)
+        figure.add_scatter(x=cold["at_s"], y=cold["ms"], **cold_marks(colour), row=row, col=1)
         if item.target_ms is not None:
-            shown.append(item.target_ms)
-            figure.add_scatter(
-                x=[0, 1.01 * end_s], y=[item.target_ms] * 2, **panel_target(item.target_ms), row=row, col=1
-            )
+            figure.add_scatter(x=[0, end_s], y=[item.target_ms] * 2, **panel_target(item.target_ms), row=row, col=1)
         shade(figure, [(0.0, warmup_end_s(run, run.requests, item.name))], row=row, col=1)
+    figure.update_yaxes(**log_ms_axis([ms for trace in figure.data for ms in trace.y], few=True))
     any_cold = any(bool(times["cold"].any()) for times in own.values())
     legend_entries(figure, "p50", "p95", target=any(i.target_ms is not None for i in items), cold=any_cold)
     since = "the endpoint's own start" if len(run.facts.parts) > 1 else "the start of the run"
-    figure.update_xaxes(range=[0, 1.01 * end_s])
+    figure.update_xaxes(range=[0, end_s])
     figure.update_xaxes(title=f"Intended start, seconds since {since}", row=len(items), col=1)
-    figure.update_yaxes(**log_ms_axis(shown, few=True))
     return figure
 
 
+def _draw_windows(figure: go.Figure, by_window: pd.DataFrame, colour: str, row: int) -> None:
+    for column, style in (("p50_ms", {"width": 1.3, "dash": "dot"}), ("p95_ms", {"width": 2.0})):
+        figure.add_scatter(
+            x=by_window["at_s"],
+            y=by_window[column],
+            mode="lines+markers" if len(by_window) <= POINTS / 4 else "lines",
+            marker={"size": 4},
+            line={"color": colour} | style,
+            customdata=by_window["successes"],
+            hovertemplate=f"{column[:3]} of %{{customdata:,}} at %{{x:.4~g}} s: %{{y:.3~r}} ms<extra></extra>",
+            showlegend=False,
+            row=row,
+            col=1,
+        )
+
+
 def throughput(run: Run) -> go.Figure:
-    """Completed requests a second on the wire, pages' parts included, stacked by endpoint; warm-up shaded."""
+    """Completed requests a second on the wire, pages' parts included, stacked by endpoint; warm-up shaded.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.throughput(run).layout.yaxis.title.text
+    'Completed requests a second'
+    """
     title = "Throughput over time"
     rows = run.requests[USED]
     done = rows[(rows["kind"] == "request") & rows["error"].isna() & (rows["end_ns"] >= 0)]
@@ -279,7 +318,13 @@ def throughput(run: Run) -> go.Figure:
 
 
 def errors(run: Run) -> go.Figure:
-    """Failed requests on the wire by window of intended start and kind; warm-up shaded."""
+    """Failed requests on the wire by window of intended start and kind; warm-up shaded.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.errors(run).layout.annotations[0].text
+    'None of 512 requests failed, warm-up included.'
+    """
     title = "Failed requests over time"
     rows = run.requests[USED]
     wire = rows[rows["kind"] == "request"]

@@ -23,7 +23,13 @@ _EQUAL = {"line": {"color": INK, "width": 1.2}}
 
 
 def ratios(figures: Sequence[FigureVerdict]) -> go.Figure:
-    """B over A of every figure with its interval; grey: no verdict. The shaded band is too small to matter."""
+    """B over A of every figure with its interval; grey: no verdict. The shaded band is too small to matter.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> perflib.charts.ratios(perflib.compare_stored(a, b, perflib.stored_baselines())).layout.title.text
+    'B over A'
+    """
     title = "B over A"
     known = [one for one in figures if one.ratio is not None]
     if not known:
@@ -61,7 +67,12 @@ def _look(verdict: str) -> dict[str, Any]:
 
 
 def restarts(comparison: Comparison | None, figure_name: str = "p95") -> go.Figure:
-    """B over A of one figure, restart by restart: what the verdict's interval is made of."""
+    """B over A of one figure, restart by restart: what the verdict's interval is made of.
+
+    >>> import perflib
+    >>> found = perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
+    >>> perflib.charts.restarts(found)  # doctest: +SKIP
+    """
     title = f"{figure_name} of B over A, by restart"
     if comparison is None or not comparison.restarts:
         return empty_figure(title, "Nothing was measured by turns.")
@@ -88,8 +99,13 @@ def shift(*runs: Run) -> go.Figure:
     """The shift function of two runs, A and B: how much slower B is at each quantile, with 95 % intervals.
 
     They do not know what the machine's mood adds from run to run.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> perflib.charts.shift(a, b).layout.yaxis.title.text
+    'B / A (log)'
     """
-    title = "Shift function: B over A by quantile"
+    title = "B over A by quantile"
     if len(runs) != 2:
         return empty_figure(title, "It takes two runs.", *runs)
     found = [one for one in shifts(*runs) if any(point.ratio is not None for point in one.shifts)]

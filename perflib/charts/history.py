@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from plotly.subplots import make_subplots
 
 from perflib.charts.binning import POINTS, thin
 from perflib.charts.look import (
     COLOURS,
     DASHES,
+    GLASS,
     INK,
     QUIET,
     empty_figure,
@@ -23,6 +23,7 @@ from perflib.charts.look import (
     label_of,
     log_ms_axis,
     panel_target,
+    panels,
 )
 from perflib.history import PERCENTILES, SETUP, changes, judged
 from perflib.summary import item_rows
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_PAPER = "rgba(255,255,255,0.8)"
 _PANEL_PX, _MOST_PANELS, _NEAR = 170, 16, 2.0
 """A target is drawn where it is within this factor of what its panel shows: one far away would flatten the trend."""
 
@@ -67,6 +67,10 @@ def history(
         frame: as `perflib.runs` gives it.
         percentile: "p50_ms" or "p95_ms".
         baselines: the baseline's value of this percentile in ms, by endpoint.
+
+    >>> import perflib
+    >>> perflib.charts.history(perflib.runs(endpoint="GET /clients")).layout.annotations[0].text
+    'GET /clients · target 200 ms'
     """
     title = f"{percentile.removesuffix('_ms')} by run"
     if percentile not in PERCENTILES:
@@ -77,19 +81,21 @@ def history(
         why = "No run is stored, or none passes the filters." if frame.empty else "No run has enough successes for it."
         return empty_figure(title, why)
     endpoints = drawable["endpoint"].drop_duplicates().tolist()
-    figure = _panels(title, endpoints[:_MOST_PANELS])
+    panelled = endpoints[:_MOST_PANELS]
+    alt = f"{title} in milliseconds, with change points, for {', '.join(panelled)}."
+    figure = panels(title, panelled, y_title="ms (log)", alt=alt, panel_px=_PANEL_PX)
     _caption(figure, frame, shown, len(endpoints))
     marks = changes(shown)
     marks = marks[marks["percentile"] == percentile]
     named: set[str] = set()
-    for row, endpoint in enumerate(endpoints[:_MOST_PANELS], start=1):
+    for row, endpoint in enumerate(panelled, start=1):
         own = drawable[drawable["endpoint"] == endpoint]
         panel = _Panel(figure, row, percentile, None if baselines is None else baselines.get(endpoint))
         for series in _series_of(own, shown):
             panel.draw(series, _of(marks, series), legend=series.name not in named)
             named.add(series.name)
         panel.close(own)
-    _run_axis(figure, shown, min(len(endpoints), _MOST_PANELS))
+    _run_axis(figure, shown, len(panelled))
     _legend(figure, drawable)
     return figure
 
@@ -100,8 +106,13 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     Args:
         runs: any, at best a handful; a curve gets fewer points the more there are.
         endpoint: an endpoint or page; empty: the first that all the runs drove.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> perflib.charts.overlay(a, b, endpoint="GET /clients").layout.title.subtitle.text
+    'GET /clients · 2 of 2 runs'
     """
-    title = "Share of requests answered within a time, by run"
+    title = "Requests answered within a time"
     names = [[item.name for item in items_of(run)] for run in runs]
     common = [name for name in (names[0] if names else []) if all(name in some for some in names)]
     chosen = endpoint or next(iter(common), "")
@@ -111,7 +122,7 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
         return empty_figure(title, label_of(why) if runs else "No run was given.")
     ids = ", ".join(run.facts.run_id for run in drawn)
     alt = f"Cumulative distributions of the response times of {chosen} in milliseconds, runs {ids}."
-    figure = figure_of(f"{title}: {label_of(chosen)}", alt=alt)
+    figure = figure_of(title, alt=alt)
     shown = [math.nan]
     for number, run in enumerate(drawn):
         rows = item_rows(run, chosen)
@@ -127,7 +138,7 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
             hovertemplate="%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms<extra></extra>",
         )
     figure.add_hline(y=95, line={"color": QUIET, "width": 1, "dash": "dot"})
-    figure.update_layout(showlegend=True, title_subtitle_text=f"{len(drawn)} of {len(runs)} runs")
+    figure.update_layout(showlegend=True, title_subtitle_text=f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs")
     figure.update_xaxes(title="Response time, ms (log)", **log_ms_axis(shown))
     figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
     return figure
@@ -204,7 +215,7 @@ class _Panel:
         """A line where a level began; labels of neighbours stand below each other."""
         axis = "y domain" if self.row == 1 else f"y{self.row} domain"
         earlier = sum(shape.yref == axis for shape in self.figure.layout.shapes)
-        label = {"text": text, "yshift": -15 * (earlier % 3), "font": {"size": 11, "color": INK}, "bgcolor": _PAPER}
+        label = {"text": text, "yshift": -15 * (earlier % 3), "font": {"size": 11, "color": INK}, "bgcolor": GLASS}
         line = {"color": colour, "width": 1.2, "dash": "dot"}
         where = {"annotation_position": "top right", "row": self.row, "col": 1}
         self.figure.add_vline(x=x, line=line, annotation=label, **where)
@@ -254,23 +265,6 @@ def _begins(judged: pd.DataFrame, marks: pd.DataFrame) -> NDArray[np.intp]:
     return np.flatnonzero(judged["run_id"].isin(marks["run_id"]))
 
 
-def _panels(title: str, endpoints: Sequence[str]) -> go.Figure:
-    plot_px = _PANEL_PX * len(endpoints)
-    figure = make_subplots(
-        rows=len(endpoints),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=min(30 / plot_px, 0.9 / max(len(endpoints) - 1, 1)),
-        subplot_titles=[label_of(endpoint) for endpoint in endpoints],
-    )
-    figure.update_annotations(x=0, xanchor="left", font={"size": 12.5, "color": INK})
-    alt = f"{title} in milliseconds, with change points, for {', '.join(endpoints)}."
-    figure_of(title, alt=alt, figure=figure)
-    figure.update_layout(height=plot_px + 200, margin={"t": 96, "b": 104}, hovermode="closest")
-    figure.update_yaxes(title="ms (log)")
-    return figure
-
-
 def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoints: int) -> None:
     """What runs these are, and what was left out, in the subtitle."""
     count, every = shown["run_id"].nunique(), frame["run_id"].nunique()
@@ -279,17 +273,19 @@ def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoi
     if endpoints > _MOST_PANELS:
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")
     lines = wrap(" · ".join(words), _LINE_CHARACTERS)
-    figure.update_layout(title_subtitle_text="<br>".join(map(label_of, lines)), margin_t=78 + 18 * len(lines))
+    figure.update_layout(
+        title_subtitle_text="<br>".join(map(label_of, lines)), margin_t=78 + 18 * len(lines), hovermode="closest"
+    )
 
 
-def _run_axis(figure: go.Figure, shown: pd.DataFrame, panels: int) -> None:
+def _run_axis(figure: go.Figure, shown: pd.DataFrame, count: int) -> None:
     """Runs at even distances, a few of them with their date."""
     runs = shown.drop_duplicates("run_id")
     places = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), 8)).round().astype(int))
     labels = [f"{runs['started_at'].iloc[place]:%Y-%m-%d<br>%H:%M}" for place in places]
     span = {"range": [0.4, len(runs) + 0.6], "tickvals": runs["number"].iloc[places], "ticktext": labels}
     figure.update_xaxes(**span)
-    figure.update_xaxes(title="Run, in order of its start (UTC)", row=panels, col=1)
+    figure.update_xaxes(title="Run, in order of its start (UTC)", row=count, col=1)
 
 
 def _ms_axis(values: Sequence[float]) -> dict[str, Any]:

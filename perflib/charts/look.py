@@ -10,24 +10,28 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from perflib.model import Endpoint, Page, Run
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""The colour-blind-safe palette of Okabe & Ito 2008, without its yellow, which white paper swallows."""
+COLOURS = ("#0047C0", "#8A2C00", "#0F9D6E", "#7A2E78", "#C1870A", "#0A98DC", "#000000")
+"""Safe for the colour-blind, after Okabe & Ito 2008, and darker: each has a contrast of 3 to 1 to white paper."""
+TARGET_DASH = "4px,3px"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
-INK, QUIET, _GRID = "#24292F", "#6E7781", "#E8EBEE"
-_PANEL_PX = 104
+PAPER, INK, QUIET, GRID, EDGE, SHADE = "#FFFFFF", "#24292F", "#6E7781", "#E8EBEE", "#C9CED4", "#8C959F"
+HEAT = ("#E3EEF5", "#7FB7DA", "#0072B2", "#00263D")
+"""From few to many."""
+GLASS = "rgba(255, 255, 255, 0.8)"
+_HEADING_PX = 28
 
 _AXIS = {
-    "gridcolor": _GRID,
-    "linecolor": "#C9CED4",
+    "gridcolor": GRID,
+    "linecolor": EDGE,
     "showline": True,
     "zeroline": False,
     "ticks": "outside",
-    "tickcolor": "#C9CED4",
+    "tickcolor": EDGE,
     "ticklen": 4,
     "automargin": True,
     "title": {"font": {"size": 12.5, "color": QUIET}, "standoff": 8},
@@ -50,8 +54,8 @@ TEMPLATE = go.layout.Template(
             "subtitle": {"font": {"size": 12.5, "color": QUIET}},
             "pad": {"t": 6},
         },
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
         "colorway": list(COLOURS),
         "xaxis": _AXIS,
         "yaxis": _AXIS,
@@ -64,11 +68,11 @@ TEMPLATE = go.layout.Template(
             "yref": "container",
             "yanchor": "bottom",
         },
-        "hoverlabel": {"bgcolor": "white", "bordercolor": "#C9CED4", "font": {"color": INK, "size": 12.5}},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": EDGE, "font": {"color": INK, "size": 12.5}},
         "bargap": 0.0,
     }
 )
-"""The look of every chart: white ground, quiet grid, legend below."""
+"""The look of every chart: white ground, quiet grid, legend below. `dark` has its other form."""
 
 
 class TargetMark(NamedTuple):
@@ -92,6 +96,12 @@ def line_of(run: Run, name: str) -> dict[str, Any]:
         "dash": DASHES[place // len(COLOURS) % len(DASHES)],
         "width": 2.2,
     }
+
+
+def faint(colour: str) -> str:
+    """A colour of `COLOURS` as the ground of a band."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.18)"
 
 
 def label_of(text: str) -> str:
@@ -120,7 +130,7 @@ def target_line(run: Run, mark: TargetMark) -> dict[str, Any]:
         "legendgroup": mark.name,
         "showlegend": False,
         "name": label_of(mark.name),
-        "line": {"color": line_of(run, mark.name)["color"], "width": 2.2, "dash": "4px,3px"},
+        "line": {"color": line_of(run, mark.name)["color"], "width": 2.2, "dash": TARGET_DASH},
         "hovertemplate": f"%{{fullData.name}}<br>target: p95 below {mark.target_ms:g} ms<extra></extra>",
         "meta": "target",
     }
@@ -160,15 +170,16 @@ def legend_entries(figure: go.Figure, *columns: str, target: bool = False, cold:
 
 
 def log_ms_axis(values: Iterable[float], few: bool = False) -> dict[str, Any]:
-    """A log axis in ms around the finite positive values, ticks at 1, 2, 5 of every decade where they fit."""
+    """A log axis in ms around the finite positive values, ticks at 1, 2, 5 of every decade where two or more fit."""
     kept = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 100.0]
     lowest, highest = math.log10(min(kept)), math.log10(max(kept))
     pad = 0.06 * max(highest - lowest, 0.5)
     steps = (1, 2, 5) if highest - lowest < (1 if few else 4) else (1,)
     ticks = [step * 10.0**power for power in range(math.floor(lowest) - 1, math.ceil(highest) + 1) for step in steps]
-    return {
-        "type": "log",
-        "range": [lowest - pad, highest + pad],
+    axis: dict[str, Any] = {"type": "log", "range": [lowest - pad, highest + pad]}
+    if sum(lowest - pad <= math.log10(tick) <= highest + pad for tick in ticks) < 2:
+        return axis | {"tickmode": "auto", "nticks": 5}
+    return axis | {
         "tickvals": ticks,
         "ticktext": [f"{tick:,.10g}" for tick in ticks],
     }
@@ -183,7 +194,7 @@ def shade(figure: go.Figure, stretches: list[tuple[float, float]], **where: int)
     for number, (begin, end) in enumerate(stretches):
         if end > begin:
             named = label if number == 0 and where.get("row", 1) == 1 else {}
-            look = {"fillcolor": "#8C959F", "opacity": 0.16, "line_width": 0, "layer": "below"}
+            look = {"fillcolor": SHADE, "opacity": 0.16, "line_width": 0, "layer": "below"}
             figure.add_vrect(x0=begin, x1=end, **look, **named, **where)
 
 
@@ -205,19 +216,19 @@ def _about(run: Run) -> str:
     return f"{facts.scenario.title}, target {facts.target.name}, run {facts.run_id}{state}"
 
 
-def panels(title: str, run: Run, headings: list[str], y_title: str, alt: str) -> go.Figure:
+def panels(title: str, headings: Sequence[str], *runs: Run, y_title: str, alt: str, panel_px: int = 104) -> go.Figure:
     """One panel below the other on a common x axis, each headed by its endpoint."""
     count = len(headings)
-    plot_px = _PANEL_PX * count
+    plot_px = panel_px * count
     figure = make_subplots(
         rows=count,
         cols=1,
         shared_xaxes=True,
-        vertical_spacing=min(26 / plot_px, 0.9 / max(count - 1, 1)),
+        vertical_spacing=min(_HEADING_PX / plot_px, 0.9 / max(count - 1, 1)),
         subplot_titles=[label_of(heading) for heading in headings],
     )
     figure.update_annotations(x=0, xanchor="left", font={"size": 12.5, "color": INK})
-    figure_of(title, run, alt=alt, figure=figure)
+    figure_of(title, *runs, alt=alt, figure=figure)
     figure.update_layout(height=plot_px + 200, margin={"t": 96, "b": 104})
     figure.update_yaxes(title=y_title)
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 from plotly.subplots import make_subplots
 
 from perflib.charts.binning import USED, first_fitting, time_edges, warmups_s, window_s, windowed
-from perflib.charts.look import COLOURS, INK, QUIET, empty_figure, figure_of, label_of, log_ms_axis, shade
+from perflib.charts.look import COLOURS, GRID, INK, QUIET, empty_figure, faint, figure_of, label_of, log_ms_axis, shade
 from perflib.memory import memory_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,13 @@ _RSS, _USS, _FIT = COLOURS[0], COLOURS[5], COLOURS[1]
 
 
 def memory(run: Run) -> go.Figure:
-    """Resident memory of the target by time, the growth that was judged with its band, restarts marked."""
+    """Resident memory of the target by time, the growth that was judged with its band, restarts marked.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.memory(run).layout.yaxis.title.text
+    'MB'
+    """
     title = "Memory of the target"
     if run.memory is None:
         return empty_figure(title, f"Not sampled: {run.facts.memory.told}.", run)
@@ -38,8 +44,14 @@ def memory(run: Run) -> go.Figure:
 
 
 def memory_and_load(run: Run) -> go.Figure:
-    """Memory, response time (endpoints pooled) and throughput on one time axis: what grew when, and what it did."""
-    title = "Memory, response time and throughput"
+    """Memory, response time (endpoints pooled) and throughput on one time axis: what grew when, and what it did.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.memory_and_load(run).layout.yaxis2.title.text
+    'ms (log)'
+    """
+    title = "Memory, p95 and throughput"
     rows = run.requests[USED]
     done = rows[(rows["kind"] == "request") & rows["error"].isna() & (rows["end_ns"] >= 0)]
     if run.memory is None or done.empty:
@@ -114,7 +126,7 @@ def _draw_fit(figure: go.Figure, found: Memory, **where: int) -> None:
         return
     edge = {"x": fit.at_s, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     figure.add_scatter(y=fit.low / _MB, **edge, **where)
-    filled = {"fill": "tonexty", "fillcolor": "rgba(213, 94, 0, 0.16)", "name": "99 % band"}
+    filled = {"fill": "tonexty", "fillcolor": faint(_FIT), "name": "99 % band"}
     figure.add_scatter(y=fit.high / _MB, **edge | {"showlegend": True} | filled, **where)
     line = {"color": _FIT, "width": 2, "dash": "dash"}
     hover = {"hovertemplate": "fitted: %{y:,.4~r} MB<extra></extra>"}
@@ -127,7 +139,12 @@ def _draw_fit(figure: go.Figure, found: Memory, **where: int) -> None:
 
 
 def allocations(found: Allocations) -> go.Figure:
-    """A flame graph of what a process allocated and held: a bar's width is its bytes, the callee below its caller."""
+    """A flame graph of what a process allocated and held: a bar's width is its bytes, the callee below its caller.
+
+    >>> import perflib
+    >>> run = perflib.run("sustained")  # doctest: +SKIP
+    >>> perflib.charts.allocations(perflib.leak_sites(run))  # doctest: +SKIP
+    """
     title = "Held allocations"
     if found.why_not or not found.sites:
         return empty_figure(title, found.why_not or "Nothing was held.")
@@ -146,7 +163,7 @@ def allocations(found: Allocations) -> go.Figure:
         customdata=[label_of(path[-1]) if path else "all" for path in kept],
         branchvalues="total",
         tiling={"orientation": "v"},
-        root={"color": "#E8EBEE"},
+        root={"color": GRID},
         hovertemplate="%{customdata}<br>%{value:,.0f} kB held<extra></extra>",
     )
     return figure

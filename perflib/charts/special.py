@@ -19,7 +19,7 @@ from perflib.charts.binning import (
     time_edges,
     warmups_s,
 )
-from perflib.charts.look import COLOURS, INK, QUIET, empty_figure, figure_of, log_ms_axis, shade
+from perflib.charts.look import COLOURS, HEAT, INK, QUIET, empty_figure, faint, figure_of, log_ms_axis, shade
 from perflib.model import Open, Ramp
 from perflib.spike import degradation, recovery, users_at
 
@@ -35,13 +35,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _HEAT_COLUMNS, _HEAT_ROWS = 100, 40
-_HEAT = ((0.0, "#E3EEF5"), (0.35, "#7FB7DA"), (0.7, "#0072B2"), (1.0, "#00263D"))
+_HEAT = tuple(zip((0.0, 0.35, 0.7, 1.0), HEAT, strict=True))
 _P95 = COLOURS[0]
 _CROSS = {"color": COLOURS[1], "symbol": "x", "size": 8}
 
 
 def latency_by_active_users(run: Run) -> go.Figure:
-    """p50 and p95 of warm successes by number of active users, until the load went back; endpoints pooled."""
+    """p50 and p95 of warm successes by number of active users, until the load went back; endpoints pooled.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.latency_by_active_users(run).layout.annotations[0].text
+    'The load of this run has no ramp.'
+    """
     title = "Response time by active users"
     bands = [band for band in degradation(run) if band.requests]
     if not any(band.p50_ms is not None for band in bands):
@@ -71,8 +77,14 @@ def latency_by_active_users(run: Run) -> go.Figure:
 
 
 def recovery_timeline(run: Run) -> go.Figure:
-    """p95 by window over a ramp, the band it had before the spike, the moment of recovery; active users below."""
-    title = "p95 before, during and after the spike"
+    """p95 by window over a ramp, the band it had before the spike, the moment of recovery; active users below.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.recovery_timeline(run).layout.annotations[0].text
+    'The load of this run has no ramp.'
+    """
+    title = "p95 around the spike"
     found = recovery(run)
     if not any(window.p95_ms is not None for window in found.windows):
         why = "No window holds enough successes for a p95."
@@ -106,46 +118,29 @@ def recovery_timeline(run: Run) -> go.Figure:
 
 
 def rates(run: Run) -> go.Figure:
-    """Requests a second: due, sent, completed; dropped arrivals marked. Warm-up shaded."""
+    """Requests a second: due, sent, completed; dropped arrivals marked. Warm-up shaded.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.rates(run).data[1].name
+    'sent'
+    """
     title = "Intended and actual rate"
     rows = run.requests[USED]
     wire = rows[rows["kind"] == "request"]
     if wire.empty:
         return empty_figure(title, "No request was recorded.", run)
     figure = figure_of(title, run, alt="Requests a second over time: due, sent and completed")
-    moments = wire[["intended_ns", "start_ns", "end_ns"]].to_numpy() / 1e9
-    edges = time_edges(moments.max(axis=0))
-    middles, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
-    dropped = (wire["error"] == "dropped").to_numpy()
-    series: dict[str, tuple[Floats, dict[str, Any]]] = {
-        "due (intended start)": (moments[:, 0], {"mode": "lines", "line": {"color": INK, "width": 3.4, "dash": "dot"}}),
-        "sent": (moments[moments[:, 1] >= 0, 1], {"mode": "lines", "line": {"color": COLOURS[0], "width": 2.2}}),
-        "completed": (
-            moments[wire["error"].isna().to_numpy(), 2],
-            {"mode": "lines", "line": {"color": COLOURS[2], "width": 1.6}},
-        ),
-        "dropped": (
-            moments[dropped, 0],
-            {"mode": "markers", "marker": {"color": COLOURS[1], "symbol": "x", "size": 8}},
-        ),
-    }
-    for name, (at_s, style) in series.items():
-        per_s = np.histogram(at_s, edges)[0] / widths
+    edges = time_edges(wire[["intended_ns", "start_ns", "end_ns"]].to_numpy().max(axis=0) / 1e9)
+    for name, (at_s, style) in _rate_series(wire).items():
+        per_s = np.histogram(at_s, edges)[0] / np.diff(edges)
         shown = per_s > 0 if name == "dropped" else np.full(len(per_s), True)
-        if name != "dropped" or shown.any():
+        if shown.any():
             hover = {"hovertemplate": f"{name}: %{{y:,.4~r}}/s<extra></extra>"}
-            figure.add_scatter(x=middles[shown], y=per_s[shown], name=name, **style, **hover)
+            x = ((edges[:-1] + edges[1:]) / 2)[shown]
+            figure.add_scatter(x=x, y=per_s[shown], name=name, **style, **hover)
     shade(figure, warmups_s(run, rows))
-    workload = run.facts.scenario.workload
-    if isinstance(workload, Open) and workload.stages:
-        begin_s = run.facts.parts[0].measured_from_ns / 1e9 if run.facts.parts else 0.0
-        at_s = begin_s + _stage_corners_s(workload.stages)
-        levels = [level for stage in workload.stages for level in (stage.start, stage.end)]
-        hover = {"hovertemplate": "offered: %{y:,.4~r}/s<extra></extra>"}
-        figure.add_scatter(x=at_s, y=levels, name="offered", line={"color": QUIET, "width": 1, "dash": "dash"}, **hover)
-    elif isinstance(workload, Open):
-        label = {"annotation_text": f"offered: {workload.rate_per_s:g}/s", "annotation_position": "top right"}
-        figure.add_hline(y=workload.rate_per_s, line={"color": QUIET, "width": 1, "dash": "dash"}, **label)
+    _draw_offered(figure, run)
     figure.update_layout(hovermode="x unified")
     figure.update_xaxes(title="Seconds since the start of the run", range=[0, edges[-1]])
     window = "" if first_fitting(edges[-1]) == 1 else f", {first_fitting(edges[-1])}-s windows"
@@ -153,8 +148,39 @@ def rates(run: Run) -> go.Figure:
     return figure
 
 
+def _rate_series(wire: pd.DataFrame) -> dict[str, tuple[Floats, dict[str, Any]]]:
+    """The moments in seconds at which something became of the requests, and how their rate is drawn."""
+    due, sent, ended = (wire[["intended_ns", "start_ns", "end_ns"]].to_numpy() / 1e9).T
+    dropped = (wire["error"] == "dropped").to_numpy()
+    return {
+        "due (intended start)": (due, {"mode": "lines", "line": {"color": INK, "width": 3.4, "dash": "dot"}}),
+        "sent": (sent[sent >= 0], {"mode": "lines", "line": {"color": COLOURS[0], "width": 2.2}}),
+        "completed": (ended[wire["error"].isna()], {"mode": "lines", "line": {"color": COLOURS[2], "width": 1.6}}),
+        "dropped": (due[dropped], {"mode": "markers", "marker": _CROSS}),
+    }
+
+
+def _draw_offered(figure: go.Figure, run: Run) -> None:
+    """The rate that an open workload asks for, by stage where it has some."""
+    workload, line = run.facts.scenario.workload, {"color": QUIET, "width": 1, "dash": "dash"}
+    if isinstance(workload, Open) and workload.stages:
+        begin_s = run.facts.parts[0].measured_from_ns / 1e9 if run.facts.parts else 0.0
+        levels = [level for stage in workload.stages for level in (stage.start, stage.end)]
+        hover = {"hovertemplate": "offered: %{y:,.4~r}/s<extra></extra>"}
+        figure.add_scatter(x=begin_s + _stage_corners_s(workload.stages), y=levels, name="offered", line=line, **hover)
+    elif isinstance(workload, Open):
+        label = {"annotation_text": f"offered: {workload.rate_per_s:g}/s", "annotation_position": "top right"}
+        figure.add_hline(y=workload.rate_per_s, line=line, **label)
+
+
 def response_and_service(run: Run) -> go.Figure:
-    """Percentile curves of response time, which is judged, and of service time; warm successes, endpoints pooled."""
+    """Percentile curves of response time, which is judged, and of service time; warm successes, endpoints pooled.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.response_and_service(run).data[1].name
+    'service time, from the actual start'
+    """
     title = "Response time and service time"
     rows = _pooled(measured_rows(run))
     good = rows[rows["error"].isna()]
@@ -186,8 +212,14 @@ def response_and_service(run: Run) -> go.Figure:
 
 
 def heatmap(run: Run) -> go.Figure:
-    """Counts of warm successes by window of intended start and response time (log bins); endpoints pooled."""
-    title = "Response times over time, as a heat map"
+    """Counts of warm successes by window of intended start and response time (log bins); endpoints pooled.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.heatmap(run).layout.yaxis.title.text
+    'Response time, ms (log); 1-s windows'
+    """
+    title = "Response times as a heat map"
     rows = run.requests[USED]
     good = _pooled(rows[~rows["cold"]])
     good = good[good["error"].isna() & (good["end_ns"] >= 0)]
@@ -275,7 +307,7 @@ def _mark_band(figure: go.Figure, found: Recovery, end_s: float) -> None:
         name="band before the spike",
         mode="lines",
         fill="toself",
-        fillcolor="rgba(0,158,115,0.20)",
+        fillcolor=faint(COLOURS[2]),
         line={"width": 0},
         hoverinfo="skip",
         meta="band",

@@ -35,6 +35,10 @@ def attach(run_id: str = "") -> Run:
 
     Raises:
         InputError: where there is no such run.
+
+    >>> import perflib
+    >>> perflib.attach("sample-28-release-1.4")
+    <Run sample-28-release-1.4: 512 rows in 6 s>
     """
     runs = Workbook.find().runs
     folder = RunFolder(runs / (run_id or _latest(runs)))

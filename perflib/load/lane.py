@@ -42,6 +42,7 @@ class Lane:
     def _answered(self, exchange: Exchange) -> None:
         try:
             self._recorder.answered(exchange, self._index, self._page, self._user, self._intended_ns)
+            exchange.body.clear()  # or each of thousands of connections holds its last answer
             self._owner.answered(self, exchange)
         except Exception as problem:  # what a callback raises, an event loop would only print
             self._owner.broke(problem)

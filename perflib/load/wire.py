@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import httpx
@@ -23,11 +23,14 @@ from perflib.model.target import IDEMPOTENT
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from perflib.model import Endpoint, Target
 
-MAX_ANSWER_BYTES = 64 * 2**20
+MAX_ANSWER_BYTES = 16 * 2**20
+"""Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
+MAX_BESIDE_BODY_BYTES = 2**20
+"""Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
 _HEADERS = {"User-Agent": f"perflib/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -63,7 +66,7 @@ class Exchange:
     cold: bool = False
     received: int = 0
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
-    body: Sequence[bytes] = ()
+    body: list[bytes] = field(default_factory=list)
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header, its name given in lower case."""
@@ -243,13 +246,14 @@ class _Channel(asyncio.Protocol):
         self._body: list[bytes] = []
         self.on_header = self._headers.__setitem__
         self.on_body = self._body.append
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         """The exchange under way."""
         self._over: Callable[[Exchange], None]
         self._head_complete = False
         self._answers = 0
+        self._pieces = self._beside_body = 0
         self._keep = False
         self.closed = False
 
@@ -273,12 +277,14 @@ class _Channel(asyncio.Protocol):
         if exchange is not None:
             exchange.error = kind
             exchange.end_ns = -1 if kind == "in_flight" else perf_counter_ns()
+            self._body.clear()
             self._over(exchange)
 
     def close(self) -> None:
         """End the connection; what is under way is forgotten."""
         self._exchange = None
         self.closed = True
+        self._parser = None  # it refers back to this channel: both would wait for the garbage collector
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -302,6 +308,17 @@ class _Channel(asyncio.Protocol):
             self.fail("protocol")
         elif self._answers:
             self._complete(exchange, now_ns)
+        elif self._beside_body_after(len(data), exchange) > MAX_BESIDE_BODY_BYTES:
+            self.fail("protocol")
+
+    def _beside_body_after(self, read_bytes: int, exchange: Exchange) -> int:
+        """The bytes of an unfinished answer in reads without body: joining a header that never ends is quadratic."""
+        if exchange.received == read_bytes:
+            self._pieces = self._beside_body = 0
+        if len(self._body) == self._pieces:
+            self._beside_body += read_bytes
+        self._pieces = len(self._body)
+        return self._beside_body
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True

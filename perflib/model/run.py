@@ -167,6 +167,10 @@ class Run:
     `requests` has one row a request and one a page load, columns as in `perflib.store.runs.REQUESTS`;
     times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row a sample of the
     target's processes, columns as in `perflib.store.spool.MEMORY_ROW`; None where they could not be sampled.
+
+    >>> import perflib
+    >>> perflib.load_run("sample-28-release-1.4")
+    <Run sample-28-release-1.4: 512 rows in 6 s>
     """
 
     facts: Facts

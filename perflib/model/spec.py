@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
@@ -13,8 +16,15 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 SpecT = TypeVar("SpecT", bound="Spec")
 
 
+_MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env"})
+_LONGEST_ECHO = 80
+
+
 class InputError(Exception):
     """Bad input of a user: one line that names the file, the key and the mend. Ends a command with status 2."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__("".join(c if c.isprintable() else " " for c in line))
 
 
 def parse_duration_s(value: object) -> object:
@@ -61,5 +71,13 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; add it"
     reason = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict | list) else f" (given: {problem['input']!r})"
-    return f"{key}: {reason}{given}" if key else reason
+    return f"{key}: {reason}{_echo(problem)}" if key else reason
+
+
+def _echo(problem: ErrorDetails) -> str:
+    """What was given, unless it may hold a secret: a header's value, or the user and the query of a URL."""
+    given = repr(problem["input"])
+    secret = _MAY_BE_SECRET.intersection(problem["loc"]) or "@" in given or "?" in given
+    if secret or isinstance(problem["input"], dict | list) or len(given) > _LONGEST_ECHO:
+        return ""
+    return f" (given: {given})"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
 from perflib.model.scenario import Stages
+from perflib.model.show import html_table
 from perflib.model.spec import Duration, InputError, Spec
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
+_LONGEST_URL = 8000
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Scalar = str | bool | int | float
 
 
@@ -24,28 +29,46 @@ def _as_table(name: str) -> AliasChoices:
     return AliasChoices(name, _TABLES[name])
 
 
-def _check_base_url(url: str) -> str:
-    parts = urlsplit(url)
+def _is_url(url: str) -> bool:
+    """Whether this is a server's URL without a user or password. What urlsplit says against it may quote them."""
     try:
+        parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or parts.username:
-        raise ValueError("not a base URL; write http://host:port or https://host/path")
+        return False
+    return fits and "@" not in parts.netloc and url.isprintable() and " " not in url and len(url) <= _LONGEST_URL
+
+
+def _check_base_url(url: str) -> str:
+    if not _is_url(url) or "?" in url or "#" in url:
+        raise ValueError("not a base URL; write http://host:port or https://host/path, without a password")
     return url.rstrip("/")
 
 
 def _check_metrics_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    if not _is_url(url):
         raise ValueError("not the URL of metrics; write http://host:port/metrics, without a password")
     return url
 
 
 def _check_path(path: str) -> str:
-    if not path.startswith("/") or any(c.isspace() for c in path):
+    if not path.startswith("/") or not path.isprintable() or any(c.isspace() for c in path):
         raise ValueError('a path starts with "/" and holds no spaces')
+    if len(path) > _LONGEST_URL:
+        raise ValueError(f"a path holds at most {_LONGEST_URL:,} characters")
     return path
+
+
+def _check_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("not the name of an environment variable; write PERF_API_TOKEN, never the secret itself")
+    return name
+
+
+def _check_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("not the name of a header; write it as X-Api-Key")
+    return name
 
 
 def _check_host(host: str) -> str:
@@ -56,12 +79,14 @@ def _check_host(host: str) -> str:
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
+Variable = Annotated[str, AfterValidator(_check_variable)]
+Header = Annotated[str, AfterValidator(_check_header)]
 
 
 class Secret(Spec):
     """A value named by its environment variable, ``{ env = "API_KEY" }``: only a worker reads it, nothing stores it."""
 
-    env: Annotated[str, Field(min_length=1)]
+    env: Variable
 
     def value_in(self, environment: Mapping[str, str]) -> str:
         """The value. Raises InputError, without it, where there is none or no request can hold it."""
@@ -102,9 +127,9 @@ class Endpoint(Spec):
     name: str = ""
     method: Method = "GET"
     params: dict[str, Scalar | Secret] = Field(default_factory=dict)
-    headers: dict[str, str | Secret] = Field(default_factory=dict)
+    headers: dict[Header, str | Secret] = Field(default_factory=dict)
     """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
-    body: str | dict[str, Any] | None = None
+    body: str | dict[str, JsonValue] | None = None
     """Text sent as it is, or a table sent as JSON."""
     weight: PositiveInt = 1
     target_ms: PositiveFloat | None = None
@@ -174,7 +199,7 @@ class Target(Spec):
 
     name: Annotated[str, Field(min_length=1)]
     base_url: BaseUrl
-    token_env: str | None = None
+    token_env: Variable | None = None
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -237,3 +262,16 @@ class Target(Spec):
     def items(self) -> tuple[Endpoint | Page, ...]:
         """Endpoints, then pages: all that a scenario may drive, in the file's order."""
         return *self.endpoints, *self.pages
+
+    def __repr__(self) -> str:
+        return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
+
+    def _repr_html_(self) -> str:
+        endpoints = [[one.name, one.method, one.path, _bound(one)] for one in self.endpoints]
+        pages = [[page.name, "page", ", ".join(page.loads), _bound(page)] for page in self.pages]
+        head = ["Name", "Method", "Path", "Target, ms"]
+        return html_table(f"Target {self.name} at {self.base_url}", head, [*endpoints, *pages])
+
+
+def _bound(item: Endpoint | Page) -> str:
+    return "" if item.target_ms is None else f"{item.target_ms:,g}"

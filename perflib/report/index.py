@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perflib import tables
 from perflib.baseline import Baselines
 from perflib.regression import check
+from perflib.report.compare import PAGE
 from perflib.report.page import document
 from perflib.report.validation import Line, validation
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from perflib.model import Facts, Run
+    from perflib.report.compare import Before
     from perflib.report.outcome import Outcome
 
 _TITLE = "Performance report"
+_FIRST = "Nothing to compare with: no sound earlier run of the same scenario, target, load and machine is stored here."
 _MARKS = {"met": "✓", "not met": "✗"}
 
 
@@ -30,6 +33,7 @@ def write_index(
     *,
     brief: str = "",
     notes: Sequence[str] = (),
+    before: Sequence[Before] = (),
 ) -> None:
     """Write `index.html` and `summary.md`: the brief's Validation, the set's verdict, each scenario.
 
@@ -37,6 +41,7 @@ def write_index(
         baselines: the stored ones; None: there are none.
         brief: the brief that the report is filed under.
         notes: what a reader should know of the report itself, a sentence each.
+        before: what `compare.html` shows: these runs and the ones before them.
     """
     known, verdict = baselines or Baselines(), set_verdict(outcomes)
     title = f"{_TITLE}, brief {brief}" if brief else _TITLE
@@ -44,14 +49,29 @@ def write_index(
     sections = "".join(_section(outcome, known) for outcome in outcomes)
     body = (
         f'<main class="wide"><h1>{escape(title)}</h1>{_checklist(lines)}<p class="verdict">{escape(verdict)}</p>'
-        f'<div class="runs">{sections}</div>'
+        f'<div class="runs">{sections}</div>{_compared(before)}'
         f"<footer><p>{escape(' '.join(ends))} The tables as Markdown: "
         f'<a href="summary.md">summary.md</a>.</p></footer></main>'
     )
     (folder / "index.html").write_text(document(title, body), encoding="utf-8")
     told = [_markdown(outcome, known) for outcome in outcomes]
-    parts = [f"# {title}", "\n".join(_task(line) for line in lines), verdict, *told, " ".join(ends)]
+    parts = [f"# {title}", "\n".join(_task(line) for line in lines), tables.escape_markdown(verdict), *told]
+    parts += [*_compared_in_markdown(before), tables.escape_markdown(" ".join(ends))]
     (folder / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _compared(before: Sequence[Before]) -> str:
+    if not before:
+        return f"<h2>Compare</h2><p>{_FIRST}</p>"
+    items = "".join(f"<li>{escape(pair.told)}</li>" for pair in before)
+    return f'<h2><a href="{PAGE}">Compare with the runs before</a></h2><ul>{items}</ul>'
+
+
+def _compared_in_markdown(before: Sequence[Before]) -> list[str]:
+    if not before:
+        return ["## Compare", _FIRST]
+    items = "\n".join(f"- {tables.escape_markdown(pair.told)}" for pair in before)
+    return [f"## [Compare with the runs before]({PAGE})", items]
 
 
 def _checklist(lines: Sequence[Line]) -> str:
@@ -68,7 +88,8 @@ def _item(line: Line) -> str:
 
 def _task(line: Line) -> str:
     asked = f"[{line.asked}]({line.page})" if line.page else line.asked
-    return f"- [{'x' if line.status == 'met' else ' '}] {asked}: **{line.status}** ({line.told})"
+    mark, told = "x" if line.status == "met" else " ", tables.escape_markdown(line.told)
+    return f"- [{mark}] {asked}: **{line.status}** ({told})"
 
 
 def set_verdict(outcomes: Sequence[Outcome]) -> str:
@@ -113,8 +134,9 @@ def _section(outcome: Outcome, baselines: Baselines) -> str:
         parts.append(f'<p class="failed">The notebook did not run to its end: {escape(outcome.failure)}</p>')
     if outcome.run and outcome.summary:
         parts.append(f"<p>{escape(tables.verdict_sentence(outcome.run, outcome.summary))}</p>")
-        parts += [f"<p>{escape(said)}</p>" for said in _besides(outcome, outcome.run, baselines)]
-        table = tables.brief(outcome.summary, judged=outcome.run.facts.valid).with_id(f"brief-{outcome.scenario}")
+        parts += [f"<p>{escape(said)}</p>" for said in _besides(outcome, outcome.run)]
+        judged, against = outcome.run.facts.valid, check([outcome.run], baselines)
+        table = tables.brief(outcome.summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}")
         parts.append(f'<div class="html">{table.as_raw_html()}</div>')
         parts.append(f'<p class="meta">{escape(environment_line(outcome.run.facts))}</p>')
     return f"<section>{''.join(parts)}</section>"
@@ -125,34 +147,21 @@ def _markdown(outcome: Outcome, baselines: Baselines) -> str:
     if outcome.failure:
         parts.append(f"**The notebook did not run to its end:** `{outcome.failure.replace('`', chr(39))}`")
     if outcome.run and outcome.summary:
+        said = [tables.verdict_sentence(outcome.run, outcome.summary), *_besides(outcome, outcome.run)]
+        judged, against = outcome.run.facts.valid, check([outcome.run], baselines)
         parts += [
-            tables.verdict_sentence(outcome.run, outcome.summary),
-            *_besides(outcome, outcome.run, baselines),
-            tables.as_markdown(outcome.summary, judged=outcome.run.facts.valid).strip(),
-            environment_line(outcome.run.facts),
+            *map(tables.escape_markdown, said),
+            tables.as_markdown(outcome.summary, judged=judged, against=against).strip(),
+            tables.escape_markdown(environment_line(outcome.run.facts)),
         ]
     return "\n\n".join(parts)
 
 
-def _besides(outcome: Outcome, run: Run, baselines: Baselines) -> list[str]:
-    """What is judged beside the targets: memory where it was watched or grew, and the run against its baseline."""
+def _besides(outcome: Outcome, run: Run) -> list[str]:
+    """What is judged beside the targets: memory, where it was watched or grew."""
     memory = outcome.memory
     watched = memory is not None and (outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP"))
-    said = [tables.memory_sentence(run, memory)] if memory is not None and watched else []
-    return said if outcome.unfit else [*said, _baseline_sentence(run, baselines)]
-
-
-def _baseline_sentence(run: Run, baselines: Baselines) -> str:
-    found = check([run], baselines)
-    recorded_at = found.baselines[run.facts.scenario.name]
-    if recorded_at is None:
-        reasons = dict.fromkeys(row.reason for row in found.endpoints)
-        return f"Not compared with a baseline: {'; '.join(reasons) or 'no request was measured'}."
-    slower = [f"{row.endpoint} ({row.reason})" for row in found.endpoints if row.verdict == "REGRESSION"]
-    unclear = sum(row.verdict in ("INCONCLUSIVE", "NO_BASELINE") for row in found.endpoints)
-    told = f"slower are {', '.join(slower)}" if slower else "no regression"
-    open_ = f"; {unclear} of {len(found.endpoints)} cannot be told" if unclear else ""
-    return f"Against the baseline of {recorded_at[:10]}: {told}{open_}."
+    return [tables.memory_sentence(run, memory)] if memory is not None and watched else []
 
 
 def environment_line(facts: Facts) -> str:

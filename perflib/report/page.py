@@ -19,6 +19,8 @@ from plotly.offline import get_plotlyjs
 from traitlets.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbformat import NotebookNode
 
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -50,16 +52,29 @@ _CELLS = """
 
 
 def write_page(executed: Path, page: Path, title: str, failure: str = "") -> None:
-    """Write the page of an executed notebook; `failure` says in red words what stopped it."""
+    """Write the page of an executed notebook; `failure` says in red words what stopped it.
+
+    A notebook measures first. Its page opens with what the cells tagged `verdict` show, right below the title, and
+    ends with the cells tagged `method`.
+    """
     notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
     parameters = _parameters(executed, notebook)
     notebook.cells = [cell for cell in notebook.cells if not _DROPPED_TAGS & set(cell.metadata.get("tags", ()))]
+    notebook.cells = _as_read(notebook.cells)
     charts = sum(_draw_in_page(output) for cell in notebook.cells for output in cell.get("outputs", ()))
     body, _ = _exporter().from_notebook_node(notebook)
     heading = "" if "<h1" in body else f"<h1>{escape(title)}</h1>"
     failed = f'<p class="failed">This notebook did not run to its end: {escape(failure)}</p>' if failure else ""
     content = f'<nav><a href="index.html">All scenarios</a></nav>{heading}{failed}{body}{parameters}'
     page.write_text(document(title, f"<main>{content}</main>", charts=charts > 0), encoding="utf-8")
+
+
+def _as_read(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells in a reader's order: title, verdict, evidence, method."""
+    places = {"verdict": 1, "method": 3}
+    tagged = [next((places[tag] for tag in cell.metadata.get("tags", ()) if tag in places), 2) for cell in cells]
+    order = sorted(range(len(cells)), key=lambda at: tagged[at] if at else 0)
+    return [cells[at] for at in order]
 
 
 def document(title: str, body: str, *, charts: bool = False) -> str:
@@ -107,16 +122,20 @@ def _exporter() -> HTMLExporter:
 def _draw_in_page(output: NotebookNode) -> bool:
     """Replace a plotly figure by the element it is drawn in. True for a chart."""
     figure = output.get("data", {}).get(_PLOTLY)
-    if figure is None:
-        return False
+    if figure is not None:
+        output.data = {"text/html": chart(figure)}
+    return figure is not None
+
+
+def chart(figure: Mapping[str, Any]) -> str:
+    """The element that a plotly figure, given as JSON, is drawn in."""
     layout = {key: value for key, value in figure["layout"].items() if key != "width"} | {"autosize": True}
     meta, title = layout.get("meta"), layout.get("title")
     alt = (meta.get("alt") if isinstance(meta, dict) else None) or (title or {}).get("text") or "Chart"
     height = int(layout.setdefault("height", 420))
     data = _as_inert_json({"data": figure["data"], "layout": layout})
     place = f'<div class="chart" role="img" aria-label="{escape(alt)}" style="height:{height}px"></div>'
-    output.data = {"text/html": f'<figure>{place}<script type="application/json">{data}</script></figure>'}
-    return True
+    return f'<figure>{place}<script type="application/json">{data}</script></figure>'
 
 
 def _as_inert_json(value: Any) -> str:

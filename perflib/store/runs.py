@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -58,6 +60,7 @@ _AS_CODES = pa.schema(
     ]
 )
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
+_KINDS = ["request", "page"]
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
 
@@ -71,18 +74,17 @@ class RunFolder:
     @classmethod
     def create(cls, runs: Path, facts: Facts) -> RunFolder:
         """Make the folder of a run that starts now, owned by this process."""
-        folder = cls(runs / facts.run_id)
+        folder, me = cls(runs / facts.run_id), psutil.Process()
+        if folder.path.is_dir():
+            raise InputError(f"{folder.path}: this run exists; choose another run id")
         try:
             folder.path.mkdir(parents=True)
-        except FileExistsError:
-            raise InputError(f"{folder.path}: this run exists; choose another run id") from None
+            (folder.path / OWNER).write_text(f"{me.pid} {me.create_time()}\n")
+            folder.write_facts(facts)
         except OSError as error:
             raise InputError(
                 f"{folder.path}: {error.strerror}; point PERFLIB_DATA at a folder that can be written"
             ) from None
-        me = psutil.Process()
-        (folder.path / OWNER).write_text(f"{me.pid} {me.create_time()}\n")
-        folder.write_facts(facts)
         return folder
 
     def rows(self) -> NDArray[np.void]:
@@ -103,21 +105,35 @@ class RunFolder:
             return Facts.parse(json.loads(path.read_text()), str(path))
         except FileNotFoundError:
             raise InputError(f"{path}: no such run; `perflib history` lists the stored ones") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); restore the file or remove its folder") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise _unreadable(path, error) from None
 
     def write_facts(self, facts: Facts) -> None:
         write_atomically(self.path / FACTS, facts.model_dump_json(indent=1) + "\n")
 
     def seal(self, facts: Facts) -> None:
-        """Turn the spool into requests.parquet, then write the final facts; the spool goes last."""
-        rows = self.rows()
+        """Turn the spool into requests.parquet, then write the final facts; the spool goes last.
+
+        Raises:
+            InputError: where the disk takes no more; all that was recorded stays as it is.
+        """
+        try:
+            self._write_tables(facts)
+            self.write_facts(facts)
+        except OSError as error:
+            room = "what was recorded is kept: make room, then `perflib history` finishes it"
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error}); {room}") from None
+        self._clear()
+
+    def _write_tables(self, facts: Facts) -> None:
+        rows = _checked(self.rows(), self.path, facts)
         flags = _first_ones_cold(rows)
         unfinished = self.path / (TABLE + ".part")
         with pq.ParquetWriter(
             unfinished,
             _AS_CODES,
             store_schema=False,
+            write_page_checksum=True,
             compression="zstd",
             use_dictionary=_NAMES,
             column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
@@ -125,13 +141,16 @@ class RunFolder:
             for first in range(0, len(rows), _GROUP_ROWS):
                 group = slice(first, first + _GROUP_ROWS)
                 writer.write_table(_as_table(rows[group], flags[group], facts))
-        self._health().to_parquet(self.path / HEALTH_TABLE)
+        self._write_frame(self._health(), HEALTH_TABLE)
         memory = self._memory()
         if memory is not None:
-            memory.to_parquet(self.path / MEMORY_TABLE)
+            self._write_frame(memory, MEMORY_TABLE)
         unfinished.replace(self.path / TABLE)
-        self.write_facts(facts)
-        self._clear()
+
+    def _write_frame(self, frame: pd.DataFrame, name: str) -> None:
+        unfinished = self.path / (name + ".part")
+        frame.to_parquet(unfinished, write_page_checksum=True)
+        unfinished.replace(self.path / name)
 
     def _health(self) -> pd.DataFrame:
         """The workers' own health by second, a row a worker."""
@@ -142,13 +161,14 @@ class RunFolder:
     def _memory(self) -> pd.DataFrame | None:
         """The target's memory by second; None where it was not sampled."""
         if (self.path / MEMORY_TABLE).exists():
-            return pd.read_parquet(self.path / MEMORY_TABLE)
+            return _read_memory(self.path / MEMORY_TABLE)
         rows = read_spool(memory_spool(self.path), MEMORY_ROW)
         return pd.DataFrame(np.array(rows)) if len(rows) else None
 
     def _clear(self) -> None:
         spools = (*self._spools(_REQUEST_SPOOLS), *self._spools(_HEALTH_SPOOLS), memory_spool(self.path))
-        for path in (*spools, self.path / OWNER):
+        unfinished = (*self.path.glob("*.part"), *self.path.glob(".*.part"))
+        for path in (*unfinished, *spools, self.path / OWNER):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -159,20 +179,29 @@ class RunFolder:
         """True where a run was left unsealed by a process that is gone."""
         try:
             pid, created = (self.path / OWNER).read_text().split()
-            return psutil.Process(int(pid)).create_time() != float(created)
+            owner = psutil.Process(int(pid))
+            return owner.create_time() != float(created) or owner.status() == psutil.STATUS_ZOMBIE
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (psutil.NoSuchProcess, ValueError):
             return True
 
     def recover(self) -> None:
-        """Seal what a dead process left, marked interrupted. Nothing recorded is lost."""
-        facts = self.read_facts()
-        if self._spools(_REQUEST_SPOOLS) or not (self.path / TABLE).exists():
+        """Seal what a dead process left, marked interrupted. Nothing recorded is lost, whoever else does so too."""
+        with suppress(FileNotFoundError), (self.path / OWNER).open() as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            if self.is_abandoned():
+                self._finish(self.read_facts())
+
+    def _finish(self, facts: Facts) -> None:
+        sealed = (self.path / TABLE).exists() and facts.state != "running"
+        if sealed:  # it died while it cleared up: of several spools some may be gone, the table has them all
+            self._clear()
+        elif self._spools(_REQUEST_SPOOLS) or not (self.path / TABLE).exists():
             self.seal(self.as_left(facts))
-        elif facts.state == "running":
+        else:
             self.write_facts(facts.model_copy(update={"state": "interrupted"}))
-        self._clear()
+            self._clear()
 
     def as_left(self, facts: Facts) -> Facts:
         """The facts of a run that ended unforeseen: interrupted, its measured time read off its rows."""
@@ -183,9 +212,9 @@ class RunFolder:
         facts = self.read_facts()
         path = self.path / TABLE
         if path.exists():
-            requests = _read_table(path)
+            requests = _read_requests(path, facts)
         elif self._spools(_REQUEST_SPOOLS):
-            rows = self.rows()
+            rows = _checked(self.rows(), self.path, facts)
             requests = _as_table(rows, _first_ones_cold(rows), facts).to_pandas(split_blocks=True, self_destruct=True)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
@@ -215,19 +244,69 @@ def list_runs(runs: Path) -> list[Facts]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step: a reader sees the old text or the new, never a part."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _unreadable(path: Path, why: object) -> InputError:
+    return InputError(f"{path}: cannot be read ({why}); restore the file or remove its folder")
+
+
+def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
     """Column after column: half the memory of a table that is read as a whole."""
-    with pq.ParquetFile(path, read_dictionary=_NAMES) as file:
-        columns = {name: file.read([name])[name].to_pandas() for name in file.schema_arrow.names}
-    return pd.DataFrame(columns, copy=False)
+    try:
+        with pq.ParquetFile(path, read_dictionary=_NAMES, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            missing = set(REQUESTS.names) - {"retried"} - set(names)
+            if missing:
+                raise ValueError(f"{min(missing)}: missing")
+            columns = {name: _fitting(file.read([name])[name], name, facts) for name in REQUESTS.names if name in names}
+        return pd.DataFrame(columns, copy=False)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def _fitting(column: pa.ChunkedArray, name: str, facts: Facts) -> pd.Series[Any]:
+    """A column of a run's table. Raises ValueError where it is not one of these facts."""
+    items = _item_names(facts.target)
+    known = {"run_id": [facts.run_id], "endpoint": items, "page": items, "kind": _KINDS, "error": ERROR_KINDS}
+    fits = column.type == _AS_CODES.field(name).type and (name in ("page", "error") or not column.null_count)
+    if fits and name in known:
+        column.validate(full=True)
+        fits = {value for chunk in column.chunks for value in chunk.dictionary.to_pylist()} <= set(known[name])
+    if not fits:
+        raise ValueError(f"{name}: not of this run")
+    series: pd.Series[Any] = column.to_pandas()
+    return series
+
+
+def _read_memory(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+    if not {"t_ns", "rss_bytes"} <= {name for name in table.column_names if pa.types.is_integer(table[name].type)}:
+        raise _unreadable(path, "its columns are not those of memory samples")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _checked(rows: NDArray[np.void], folder: Path, facts: Facts) -> NDArray[np.void]:
+    """Spooled rows, each of them one that a worker may have written."""
+    items = len(facts.target.items)
+    sound = (rows["item"] >= 0) & (rows["item"] < items) & (rows["page"] >= -1) & (rows["page"] < items)
+    sound &= (rows["error"] >= -1) & (rows["error"] < len(ERROR_KINDS)) & (rows["status"] >= 0) & (rows["bytes"] >= 0)
+    if not sound.all():
+        raise _unreadable(folder, f"row {sound.argmin():,} of its spool is damaged")
+    return rows
 
 
 def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) -> pa.Table:
@@ -236,7 +315,7 @@ def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) ->
         "run_id": _named(np.zeros(len(rows), np.int32), [facts.run_id]),
         "endpoint": _named(rows["item"], items),
         "page": _named(rows["page"], items),
-        "kind": _named((rows["item"] >= len(facts.target.endpoints)).astype(np.int32), ["request", "page"]),
+        "kind": _named((rows["item"] >= len(facts.target.endpoints)).astype(np.int32), _KINDS),
         "error": _named(rows["error"], list(ERROR_KINDS)),
         "warmup": (flags & WARMUP) > 0,
         "cold": (flags & COLD) > 0,

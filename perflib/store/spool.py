@@ -91,11 +91,14 @@ class Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all rows to the operating system: they outlive this process."""
+        """Hand all rows to the operating system: they outlive this process. What a full disk refuses stays here."""
         written = 0
-        while written < self._used:
-            written += self._file.write(self._view[written : self._used])
-        self._used = 0
+        try:
+            while written < self._used:
+                written += self._file.write(self._view[written : self._used])
+        finally:
+            self._buffer[: self._used - written] = self._buffer[written : self._used]
+            self._used -= written
 
     def __enter__(self) -> Spool:
         return self
@@ -103,8 +106,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
-        self._file.close()
+        with self._file:
+            self.flush()
 
 
 def requests_spool(folder: Path, worker: int = 0) -> Path:

@@ -64,7 +64,7 @@ def load_target(path: Path) -> Target:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as TOML ({error}); mend that place") from None
     return Target.from_document(document, str(path))
 

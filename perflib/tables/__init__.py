@@ -11,6 +11,7 @@ from perflib import spike
 from perflib.comparison import notes as comparison_notes
 from perflib.model import ERROR_KINDS, Open
 from perflib.tables.plain import (
+    COMPARISON_COLUMNS,
     as_markdown,
     as_text,
     baselines_as_markdown,
@@ -19,16 +20,19 @@ from perflib.tables.plain import (
     check_as_text,
     comparison_as_markdown,
     comparison_as_text,
+    comparison_row,
+    escape_markdown,
     history_as_text,
 )
 from perflib.tables.words import (
-    COLUMNS,
     INSUFFICIENT,
     MET,
     MISSED,
     NOTHING,
     RULE,
     TIMES,
+    baseline_sentence,
+    brief_columns,
     brief_row,
     comparison_sentence,
     duration_of,
@@ -44,8 +48,12 @@ from perflib.tables.words import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perflib.comparison import FigureVerdict
     from perflib.memory import Allocations, Memory
     from perflib.model import Run
+    from perflib.regression import Check
     from perflib.stats.growth import Growth
     from perflib.summary import Summary
 
@@ -54,18 +62,21 @@ __all__ = [
     "allocations",
     "as_markdown",
     "as_text",
+    "baseline_sentence",
     "baselines_as_markdown",
     "brief",
     "check_as_junit",
     "check_as_markdown",
     "check_as_text",
     "cold",
+    "comparison",
     "comparison_as_markdown",
     "comparison_as_text",
     "comparison_notes",
     "comparison_sentence",
     "degradation",
     "environment",
+    "escape_markdown",
     "history_as_text",
     "memory",
     "memory_sentence",
@@ -84,19 +95,29 @@ _MEANINGS = {
 }
 
 
-def brief(summary: Summary, *, judged: bool = True) -> GT:
+def brief(summary: Summary, *, judged: bool = True, against: Check | None = None) -> GT:
     """The brief's table: endpoints first, then pages. Times in ms.
 
     Args:
         summary: the figures.
         judged: False for an invalid run, which is shown but never judged.
+        against: the run's check against its baseline, which adds a column and a sentence.
     """
-    rows = [brief_row(row, judged) for row in summary.endpoints]
+    columns = list(brief_columns(against))
+    rows = [brief_row(row, judged, against) for row in summary.endpoints]
     groups = ["Pages" if row.kind == "page" else "Endpoints" for row in summary.endpoints]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).assign(group=groups)
-    table = GT(frame, groupname_col="group", id="brief")
-    table = table.tab_spanner("Response time, ms", columns=TIMES).tab_source_note(RULE)
-    return _dressed(table, frame, numbers=list(COLUMNS[1:-1]))
+    frame = pd.DataFrame(rows, columns=columns).assign(group=groups)
+    table = GT(frame, groupname_col="group", id="brief").tab_spanner("Response time, ms", columns=TIMES)
+    for note in (() if against is None else (baseline_sentence(against),)) + (RULE,):
+        table = table.tab_source_note(note)
+    return _dressed(table, frame, numbers=columns[1 : columns.index("Met")])
+
+
+def comparison(figures: Sequence[FigureVerdict]) -> GT:
+    """B against A, a line a figure: the verdict, how many times A, and the smallest change to be seen."""
+    columns = list(COMPARISON_COLUMNS)
+    frame = pd.DataFrame([comparison_row(one) for one in figures], columns=columns, dtype=object)
+    return _dressed(GT(frame, id="comparison"), frame, numbers=columns[3:])
 
 
 def cold(summary: Summary) -> GT:

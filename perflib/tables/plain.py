@@ -18,6 +18,8 @@ from perflib.tables.words import (
     NOTHING,
     RULE,
     TIMES,
+    baseline_sentence,
+    brief_columns,
     brief_row,
     comparison_sentence,
     memory_sentence,
@@ -47,15 +49,22 @@ _CHECK_LEGEND = (
     "95 % interval. Times in ms; of several runs, medians."
 )
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees")
+COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees")
 _COMPARISON_LEFT = (0, 1, 2)
 
 
-def as_markdown(summary: Summary, *, judged: bool = True) -> str:
-    """The brief's table as GitHub Markdown, to paste into a brief or a pull request. Times in ms."""
-    head = [name if name not in TIMES else f"{name} (ms)" for name in COLUMNS]
-    rows = [brief_row(row, judged) for row in summary.endpoints]
-    return "\n".join([_as_markdown(head, rows, left=(0, len(head) - 1)), "", RULE, ""])
+def as_markdown(summary: Summary, *, judged: bool = True, against: Check | None = None) -> str:
+    """The brief's table as GitHub Markdown, to paste into a brief or a pull request. Times in ms.
+
+    Args:
+        against: the run's check against its baseline, which adds a column and a sentence.
+    """
+    columns = brief_columns(against)
+    head = [name if name not in TIMES else f"{name} (ms)" for name in columns]
+    rows = [brief_row(row, judged, against) for row in summary.endpoints]
+    left = (0, *range(columns.index("Met"), len(columns)))
+    said = [] if against is None else [escape_markdown(baseline_sentence(against)), ""]
+    return "\n".join([_as_markdown(head, rows, left), "", *said, RULE, ""])
 
 
 def as_text(run: Run, summary: Summary, memory: Memory) -> str:
@@ -77,7 +86,7 @@ def check_as_markdown(check: Check) -> str:
     """A check as GitHub Markdown, for a comment on a pull request."""
     rows = [_check_row(row) for row in check.endpoints]
     table = ["", _as_markdown(_CHECK_COLUMNS, rows, _CHECK_LEFT), "", _CHECK_LEGEND, FAMILY] if rows else []
-    lines = [f"- {_markdown(line)}" for line in (*check.reasons, *check.notes)]
+    lines = [f"- {escape_markdown(line)}" for line in (*check.reasons, *check.notes)]
     return "\n".join([_check_sees(check), "", f"**{_check_outcome(check)}**", *([""] if lines else []), *lines, *table])
 
 
@@ -155,18 +164,18 @@ def _times(change: Change | None) -> str:
 
 def comparison_as_text(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
     """A comparison for a terminal: the answer, a line a figure, then what else to know."""
-    rows = [_comparison_row(figure) for figure in figures]
-    table = [_as_text(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
+    rows = [comparison_row(figure) for figure in figures]
+    table = [_as_text(COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
     lines = (f"- {note}" for note in (*_why_none(figures), *notes))
     return "\n".join([comparison_sentence(figures), "", *table, *lines])
 
 
 def comparison_as_markdown(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> str:
     """A comparison as GitHub Markdown, for a comment on a pull request."""
-    rows = [_comparison_row(figure) for figure in figures]
-    table = [_as_markdown(_COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
-    lines = (f"- {_markdown(note)}" for note in (*_why_none(figures), *notes))
-    return "\n".join([f"**{_markdown(comparison_sentence(figures))}**", "", *table, *lines])
+    rows = [comparison_row(figure) for figure in figures]
+    table = [_as_markdown(COMPARISON_COLUMNS, rows, _COMPARISON_LEFT), ""] if rows else []
+    lines = (f"- {escape_markdown(note)}" for note in (*_why_none(figures), *notes))
+    return "\n".join([f"**{escape_markdown(comparison_sentence(figures))}**", "", *table, *lines])
 
 
 def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
@@ -178,7 +187,7 @@ def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
     return [f"{'all' if len(of) == len(figures) else ', '.join(of)}: {reason}" for reason, of in lacking.items()]
 
 
-def _comparison_row(figure: FigureVerdict) -> list[str]:
+def comparison_row(figure: FigureVerdict) -> list[str]:
     between = figure.interval
     return [
         figure.endpoint,
@@ -248,8 +257,9 @@ def baselines_as_markdown(baselines: Baselines) -> str:
 
 def _baseline_as_markdown(baseline: Baseline) -> str:
     machine = baseline.environment
-    head = f"**{_markdown(baseline.target)}, {baseline.scenario}**: median of {len(baseline.runs)} runs of "
-    head += f"{seconds(baseline.duration_s)}, {baseline.recorded_at}, {_markdown(machine.cpu)} ({machine.cores} cores)"
+    head = f"**{escape_markdown(baseline.target)}, {baseline.scenario}**: median of {len(baseline.runs)} runs of "
+    head += f"{seconds(baseline.duration_s)}, {baseline.recorded_at}, "
+    head += f"{escape_markdown(machine.cpu)} ({machine.cores} cores)"
     rows = [
         [
             name,
@@ -266,7 +276,7 @@ def _baseline_as_markdown(baseline: Baseline) -> str:
 def _as_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
     """A table; the columns numbered in `left` are aligned to the left, the others to the right."""
     rule = [":---" if place in left else "---:" for place in range(len(columns))]
-    cells = (columns, rule, *([_markdown(cell) for cell in row] for row in rows))
+    cells = (columns, rule, *([escape_markdown(cell) for cell in row] for row in rows))
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
@@ -284,7 +294,7 @@ def _as_text(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _markdown(text: str) -> str:
-    """Text that GitHub shows as it is, within a cell of a table."""
+def escape_markdown(text: str) -> str:
+    """Text that GitHub shows as it is, also within a cell of a table: on one line, without markup."""
     one_line = " ".join(text.split())
     return html.escape(re.sub(r"([\\|`*\[\]])", r"\\\1", one_line), quote=False)

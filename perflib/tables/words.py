@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perflib.comparison import FigureVerdict
     from perflib.memory import Memory
     from perflib.model import Run
+    from perflib.regression import Check, EndpointVerdict
     from perflib.stats.growth import Growth
     from perflib.summary import EndpointSummary, Summary
 
@@ -25,6 +26,7 @@ RULE = (
     "A target is judged on p95, with each failure counted as infinitely slow. Cold answers are reported apart."
 )
 COLUMNS = ("Endpoint", "Requests", "Errors", "p50", "p95", "p99", "Max", "Target", "Met")
+AGAINST = "Against baseline"
 TIMES = ["p50", "p95", "p99", "Max", "Target"]
 
 
@@ -156,7 +158,44 @@ def _series_sentence(name: str, found: Growth) -> str:
     return f"{subject}: no verdict. {found.reason}{longer}"
 
 
-def brief_row(row: EndpointSummary, judged: bool) -> list[str]:
+def brief_columns(against: Check | None) -> tuple[str, ...]:
+    """The brief table's columns; `against` adds the last one."""
+    return COLUMNS if against is None else (*COLUMNS, AGAINST)
+
+
+def brief_row(row: EndpointSummary, judged: bool, against: Check | None = None) -> list[str]:
+    cells = _brief_cells(row, judged)
+    if against is None:
+        return cells
+    found = next((one for one in against.endpoints if one.endpoint == row.endpoint), None)
+    return [*cells, NOTHING if found is None else _against(found)]
+
+
+def baseline_sentence(against: Check) -> str:
+    """What a run's check found against its baseline, or why there is nothing to compare."""
+    rows, recorded_at = against.endpoints, next((at for at in against.baselines.values() if at), None)
+    if recorded_at is None:
+        reasons = dict.fromkeys([row.reason for row in rows] or [one.reason for one in against.findings])
+        return f"Not compared with a baseline: {'; '.join(reasons) or 'no request was measured'}."
+    slower = [f"{row.endpoint} ({row.reason})" for row in rows if row.verdict == "REGRESSION"]
+    unclear = sum(row.verdict in ("INCONCLUSIVE", "NO_BASELINE") for row in rows)
+    told = f"slower are {', '.join(slower)}" if slower else "no regression"
+    open_ = f"; {unclear} of {len(rows)} cannot be told" if unclear else ""
+    return f"Against the baseline of {recorded_at[:10]}: {told}{open_}."
+
+
+def _against(found: EndpointVerdict) -> str:
+    """How many times its baseline, and the verdict; of p95 unless it was p50 that told."""
+    if found.verdict == "NO_BASELINE":
+        return NOTHING
+    told, p95_ms, before_ms = found.telling, found.p95_ms, found.baseline_p95_ms
+    ratio = told.ratio if told else p95_ms / before_ms if p95_ms is not None and before_ms else None
+    figure = "p50 " if told and told.figure == "p50" else ""
+    times = "" if ratio is None else f"{figure}{ratio:.2f} × " if math.isfinite(ratio) else f"{figure}failed, "
+    return f"{times}{found.verdict}"
+
+
+def _brief_cells(row: EndpointSummary, judged: bool) -> list[str]:
     met = {True: MET, False: MISSED, None: INSUFFICIENT}[row.meets_target]
     return [
         row.endpoint,

@@ -1,0 +1,1 @@
+"""Long forms of tests: `python -m tests.long.fuzz`, `python -m tests.long.death`."""
