@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from perflib.baseline import Baselines, baseline_of, machine_of, unfit
+from perflib.baseline import Baselines, baseline_of, unfit
 from perflib.comparison import FigureVerdict, compare_stored
 from perflib.live.views import Lines, view_of
 from perflib.load import allocations, sampler
@@ -72,7 +72,7 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     token_env = "PERF_API_TOKEN"
     before = {name: os.environ.get(name) for name in (token_env, _SAMPLE_URL)}
     os.environ[token_env] = secrets.token_urlsafe(24)
-    workbook.data.mkdir(parents=True, exist_ok=True)
+    workbook.make_data()
     database = workbook.data / "dashboard.sqlite"
     command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(database), *switches]
     pipe = subprocess.PIPE  # the end of its stdin ends it, however this process dies
@@ -359,15 +359,6 @@ def runs(
     return stored_history(Workbook.find().runs, scenario=scenario, endpoint=endpoint, **where)
 
 
-def baseline_ms(scenario: str, percentile: str = "p95_ms") -> dict[str, float]:
-    """The latest baseline's value by endpoint, of a scenario on this machine; empty where there is none."""
-    machine = machine_of(this_machine())
-    fitting = [one for one in stored_baselines().baselines if (one.scenario, one.environment) == (scenario, machine)]
-    latest = max(fitting, key=lambda one: one.recorded_at, default=None)
-    rows = {} if latest is None else {name: getattr(row, percentile) for name, row in latest.endpoints.items()}
-    return {name: value for name, value in rows.items() if value is not None}
-
-
 def new_run_id(scenario: str) -> str:
     """A name for a run that starts now: sorts by time, differs from every other."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{secrets.token_hex(3)}"
@@ -389,12 +380,21 @@ def _measure(
         with sampler.Sampler(found.source, folder.path) as sampling:
             outcome = drive_in_processes_of_their_own(facts, folder.path, token, report, sampling.begin)
     except InputError:
-        folder.remove()
+        _keep_what_there_is(folder, facts)
         raise
     except KeyboardInterrupt:  # the second one, or one before the workers listened: what is there is kept at once
         folder.seal(folder.as_left(facts))
         raise
     return _keep(folder, facts, outcome)
+
+
+def _keep_what_there_is(folder: RunFolder, facts: Facts) -> None:
+    """A run that was refused leaves nothing; one that the disk had no more room for keeps its rows."""
+    if not len(folder.rows()):
+        folder.remove()
+        return
+    with suppress(InputError):
+        folder.seal(folder.as_left(facts))
 
 
 def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:

@@ -260,7 +260,7 @@ def test_rows_that_a_full_disk_refused_are_written_once_when_it_has_room(tmp_pat
     with Spool(path) as spool:
         for number in range(100):
             append(spool, number)
-        with files_of_at_most(REQUEST_ROW.itemsize * 30 + 7), pytest.raises(OSError, match="too large"):
+        with files_of_at_most(REQUEST_ROW.itemsize * 30 + 7), pytest.raises(InputError, match="too large"):
             spool.flush()
         assert len(read_spool(path)) == 30
     assert read_spool(path)["start_ns"].tolist() == [number * 1_000_000 for number in range(100)]

@@ -19,6 +19,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from perflib.model import InputError
 from perflib.model.run import MemorySource
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
 
@@ -258,7 +259,10 @@ class Sampler(AbstractContextManager["Sampler"]):
 
     def _sample(self, source: Source, origin_ns: int) -> None:
         last_ns, last_cpu_s, due_ns = origin_ns, math.nan, perf_counter_ns()
-        with Spool(memory_spool(self._folder), MEMORY_ROW) as spool:
+        with (
+            suppress(InputError),
+            Spool(memory_spool(self._folder), MEMORY_ROW) as spool,
+        ):  # a worker tells of a full disk
             while not self._over.is_set():
                 reading = source.read()
                 now_ns = perf_counter_ns()

@@ -93,6 +93,8 @@ class Worker:
                 if not self._stop.is_set():
                     parts.append(await self._drive_part(items, begin_ns))
                     begin_ns = perf_counter_ns()
+            if watch.done():  # it broke: the disk is full, say
+                watch.result()
         finally:
             watch.cancel()
         self._spool.flush()
@@ -193,6 +195,13 @@ class Worker:
         return map(indices.__getitem__, steps)
 
     async def _watch(self, report: Callable[[Beat], None]) -> None:
+        try:
+            await self._tick(report)
+        except InputError:
+            self.stop()
+            raise
+
+    async def _tick(self, report: Callable[[Beat], None]) -> None:
         """Every tick: measure the loop's own lag and end what took too long; every second: flush and report."""
         recorder = self._recorder
         tick = last_count = 0

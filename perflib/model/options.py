@@ -19,6 +19,7 @@ from perflib.model.scenario import (
     Workload,
     default_warmup_s,
     highest,
+    load_in_words,
     scaled,
 )
 from perflib.model.spec import InputError, Spec
@@ -122,8 +123,10 @@ class Options(Spec):
         duration_s = self.duration or staged_s or chosen.duration_s
         warmup_s = chosen.warmup_s if duration_s == chosen.duration_s else default_warmup_s(duration_s)
         self._check_workers(chosen, workload)
+        title = chosen.title if workload == chosen.workload else _retitled(chosen, workload)
         return chosen.model_copy(
             update={
+                "title": title,
                 "workload": workload,
                 "max_connections": self.max_connections,
                 "duration_s": duration_s,
@@ -183,3 +186,8 @@ class Options(Spec):
             raise InputError(f"--think-time: {chosen.name} is a ramp of users, who do not pause; leave it out")
         stages = self.stages or (chosen.workload.stages if isinstance(chosen.workload, Ramp) else ())
         return Ramp.parse({"stages": scaled(stages, self.users, self.duration)}, "--stages")
+
+
+def _retitled(chosen: Scenario, workload: Workload) -> str:
+    """The title of a scenario under another load than its own."""
+    return f"{chosen.title.partition(':')[0]}: {load_in_words(workload)}"

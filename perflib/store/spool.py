@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from perflib.model import InputError
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -78,6 +80,7 @@ class Spool:
     def __init__(self, path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> None:
         codes = "".join(dtype[name].char for name in dtype.names or ())
         self._row = struct.Struct("<" + codes.replace("l", "q"))
+        self._path = path
         self._file = path.open("ab", buffering=0)
         self._buffer = bytearray(self._row.size * _BUFFERED_ROWS)
         self._view = memoryview(self._buffer)
@@ -91,7 +94,19 @@ class Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all rows to the operating system: they outlive this process. What a full disk refuses stays here."""
+        """Hand all rows to the operating system: they outlive this process. What a full disk refuses stays here.
+
+        Raises:
+            InputError: where it takes no more.
+        """
+        try:
+            self._write_all()
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be written ({error.strerror}); make room; what was recorded is kept"
+            ) from None
+
+    def _write_all(self) -> None:
         written = 0
         try:
             while written < self._used:

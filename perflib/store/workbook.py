@@ -33,6 +33,15 @@ class Workbook:
         elsewhere = os.environ.get("PERFLIB_DATA")
         return Path(elsewhere).resolve() if elsewhere else self.root / "data"
 
+    def make_data(self) -> None:
+        """Make the data folder. Raises InputError where that cannot be."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.data}: {error.strerror}; point PERFLIB_DATA at a folder that can be written"
+            ) from None
+
     @property
     def runs(self) -> Path:
         return self.data / "runs"
