@@ -91,6 +91,11 @@ def test_the_briefs_scenarios_have_the_briefs_numbers() -> None:
     assert (baseline.isolated, baseline.enough_successes, baseline.duration_s) == (True, 1000, 60)
 
 
+def test_a_title_tells_the_load_that_is_driven_not_the_one_by_default() -> None:
+    assert Options().scenario("light_load", DASHBOARD).title == "Light load: 10 users, all endpoints"
+    assert Options(users=1000).scenario("light_load", DASHBOARD).title == "Light load: 1000 users"
+
+
 def test_options_change_a_scenario_and_nothing_else() -> None:
     scenario = Options(users=3, duration="2s", endpoints=("GET /health",)).scenario("light_load", DASHBOARD)
     assert scenario.workload.model_dump() == {"kind": "closed", "users": 3}
