@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from great_tables import GT, loc, style
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from perflib.comparison import FigureVerdict
     from perflib.memory import Allocations, Memory
-    from perflib.model import Run
+    from perflib.model import Environment, Facts, Run
     from perflib.regression import Check
     from perflib.stats.growth import Growth
     from perflib.summary import Summary
@@ -278,56 +278,73 @@ def accounting(summary: Summary) -> GT:
 
 def environment(run: Run) -> GT:
     """How and where the run was measured."""
-    facts, machine, generator = run.facts, run.facts.environment, run.facts.generator.as_json()
-    groups: dict[str, dict[str, Any]] = {
-        "Method": {
-            "Workload": workload_of(run),
-            "Duration": duration_of(run),
-            "Time-out": seconds(facts.scenario.timeout_s),
-            "Response time": "from the intended start, and judged; service time from the actual start"
-            if isinstance(facts.scenario.workload, Open)
-            else "equal to service time: a closed workload",
-            "Seed": facts.seed,
-            "Profile": facts.profile,
-        },
-        "Target": {
-            "Name": facts.target.name,
-            "Address": facts.target.base_url + (" (the sample dashboard)" if facts.sample_target else ""),
-        },
-        "Run": {
-            "Run": facts.run_id,
-            "Started": facts.started_at,
-            "State": facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}",
-            "Commit": facts.git_commit or "none",
-            "Brief": facts.brief,
-            "Note": facts.note,
-        },
-        "Machine": {
-            "System": f"{machine.os}, {machine.arch}",
-            "Processor": f"{machine.cpu}, {machine.cores} cores",
-            "Memory": f"{machine.ram_bytes / 2**30:.1f} GiB",
-            "Python": machine.python,
-            "Packages": ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
-        },
-        "Load generator": {
-            "Processes": facts.workers if facts.workers > 1 else "",
-            "CPU a request": scaled(generator["cpu_s_per_request"], 1e6, "µs"),
-            "CPU share": scaled(generator["cpu_share"], 100, "% of a core"),
-            "Event-loop lag, p99": scaled(generator["loop_lag_p99_ms"], 1, "ms"),
-            "Schedule lag, p99": scaled(generator["schedule_lag_p99_ms"], 1, "ms")
-            if isinstance(facts.scenario.workload, Open)
-            else "",
-            "Memory samples": facts.memory.told,
-            "Instrument floor, p50": scaled(generator["floor_p50_ms"], 1, "ms"),
-            "Instrument floor, p99": scaled(generator["floor_p99_ms"], 1, "ms"),
-            "Retries on stale connections": f"{generator['retries']:,}",
-            "Bodies checked": f"{generator['bodies_checked']:,}, {generator['bodies_parsed']:,} by a full parser",
-        },
+    groups = {
+        "Method": _method(run),
+        "Target": _target(run.facts),
+        "Run": _run(run.facts),
+        "Machine": _machine(run.facts.environment),
+        "Load generator": _generator(run.facts),
     }
-    rows = [(group, key, str(value)) for group, facts_of in groups.items() for key, value in facts_of.items()]
-    frame = pd.DataFrame([row for row in rows if row[2]], columns=["group", "What", "Value"])
+    rows = [(group, key, value) for group, facts_of in groups.items() for key, value in facts_of.items() if value]
+    frame = pd.DataFrame(rows, columns=["group", "What", "Value"])
     table = GT(frame, groupname_col="group", id="environment").tab_options(column_labels_hidden=True)
     return _dressed(table, frame, numbers=[])
+
+
+def _method(run: Run) -> dict[str, str]:
+    facts = run.facts
+    is_open = isinstance(facts.scenario.workload, Open)
+    from_intended = "from the intended start, and judged; service time from the actual start"
+    return {
+        "Workload": workload_of(run),
+        "Duration": duration_of(run),
+        "Time-out": seconds(facts.scenario.timeout_s),
+        "Response time": from_intended if is_open else "equal to service time: a closed workload",
+        "Seed": str(facts.seed),
+        "Profile": facts.profile,
+    }
+
+
+def _target(facts: Facts) -> dict[str, str]:
+    sample = " (the sample dashboard)" if facts.sample_target else ""
+    return {"Name": facts.target.name, "Address": facts.target.base_url + sample}
+
+
+def _run(facts: Facts) -> dict[str, str]:
+    return {
+        "Run": facts.run_id,
+        "Started": facts.started_at,
+        "State": facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}",
+        "Commit": facts.git_commit or "none",
+        "Brief": facts.brief,
+        "Note": facts.note,
+    }
+
+
+def _machine(machine: Environment) -> dict[str, str]:
+    return {
+        "System": f"{machine.os}, {machine.arch}",
+        "Processor": f"{machine.cpu}, {machine.cores} cores",
+        "Memory": f"{machine.ram_bytes / 2**30:.1f} GiB",
+        "Python": machine.python,
+        "Packages": ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+    }
+
+
+def _generator(facts: Facts) -> dict[str, str]:
+    generator, is_open = facts.generator.as_json(), isinstance(facts.scenario.workload, Open)
+    return {
+        "Processes": str(facts.workers) if facts.workers > 1 else "",
+        "CPU a request": scaled(generator["cpu_s_per_request"], 1e6, "µs"),
+        "CPU share": scaled(generator["cpu_share"], 100, "% of a core"),
+        "Event-loop lag, p99": scaled(generator["loop_lag_p99_ms"], 1, "ms"),
+        "Schedule lag, p99": scaled(generator["schedule_lag_p99_ms"], 1, "ms") if is_open else "",
+        "Memory samples": facts.memory.told,
+        "Instrument floor, p50": scaled(generator["floor_p50_ms"], 1, "ms"),
+        "Instrument floor, p99": scaled(generator["floor_p99_ms"], 1, "ms"),
+        "Retries on stale connections": f"{generator['retries']:,}",
+        "Bodies checked": f"{generator['bodies_checked']:,}, {generator['bodies_parsed']:,} by a full parser",
+    }
 
 
 def _dressed(table: GT, frame: pd.DataFrame, numbers: list[str]) -> GT:
