@@ -80,6 +80,7 @@ def compare(
         raise InputError(f"{scenario}: its load is not steady; compare under light_load, medium_load or steady_rate")
     if _is_url(a) != _is_url(b):
         raise InputError("compare: one side is a URL and the other is not; give two of a kind")
+    workbook.make_data()
     names = tuple(item.name for item in facts.scenario.takes(facts.target))
     comparison = Comparison(
         comparison_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-compare-{secrets.token_hex(3)}",

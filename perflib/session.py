@@ -33,6 +33,7 @@ from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.memory import Allocations, memory_of
 from perflib.model import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Secret, Target
 from perflib.model.openapi import target_of
+from perflib.model.target import base_url_of
 from perflib.regression import Check
 from perflib.regression import check as judge_runs
 from perflib.stats.percentile import percentile
@@ -237,7 +238,7 @@ def discover(base_url: str) -> Target:
     Raises:
         InputError: where there is no such document.
     """
-    url = base_url.rstrip("/") + "/openapi.json"
+    url = base_url_of(base_url, "discover") + "/openapi.json"
     try:
         answer = httpx.get(url, timeout=10)
         document = answer.raise_for_status().json()

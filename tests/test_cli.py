@@ -86,6 +86,7 @@ def test_the_verdict_table_is_printed_with_every_endpoint_of_the_brief(data: Pat
         (["run", "light_load", "--colour", "red"], "unrecognized arguments"),
         (["report", "nope"], "nope"),
         (["discover", "http://127.0.0.1:9"], "no OpenAPI document there"),
+        (["discover", "http://anna:secret@127.0.0.1:9"], "discover: not a base URL; write http://host:port"),
         (["baseline", "record"], "name scenarios"),
         (["baseline", "record", "--from", "no-such-run"], "no such run"),
         ([], "COMMAND"),

@@ -45,6 +45,14 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def base_url_of(url: str, where: str) -> str:
+    """The base URL that a user gave at `where`. Raises InputError, without the URL, which may hold a password."""
+    try:
+        return _check_base_url(url)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
 def _check_metrics_url(url: str) -> str:
     if not _is_url(url):
         raise ValueError("not the URL of metrics; write http://host:port/metrics, without a password")
