@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP JUPYTER_PATH
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_BUILD_CONSTRAINT PIP_DRY_RUN
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check lab baseline demo bench lock clean
+.PHONY: help setup report test check lab baseline demo bench fuzz death lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,12 @@ demo: setup ## serve the sample dashboard (ARGS="--port 9000": elsewhere)
 
 bench: setup ## measure the generator against wrk, oha, k6 and others (ARGS=--quick: 3 minutes, not 30)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)
+
+fuzz: setup ## the fuzz tests for 10 minutes (ARGS="--seconds 60": for one)
+	$(BIN)/python -m tests.long.fuzz $(ARGS)
+
+death: setup ## kill 200 runs at random moments, count what is lost (ARGS="--trials 20": fewer)
+	$(BIN)/python -m tests.long.death $(ARGS)
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }

@@ -15,7 +15,21 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-TARGETS = ["setup", "report", "test", "check", "lab", "baseline", "demo", "bench", "lock", "clean", "help"]
+TARGETS = [
+    "setup",
+    "report",
+    "test",
+    "check",
+    "lab",
+    "baseline",
+    "demo",
+    "bench",
+    "fuzz",
+    "death",
+    "lock",
+    "clean",
+    "help",
+]
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]

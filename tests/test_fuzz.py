@@ -29,7 +29,7 @@ from tests.synthetic import make_run
 from tests.test_store import FACTS, recorded
 from tests.test_wire import WHOLE, body_of
 
-CASES = settings(max_examples=120, deadline=None, database=None)
+CASES = settings(deadline=None, database=None)  # how many: as the profile says, 100 or those of tests.long.fuzz
 EXPECT = Expect(status=200, content_type="application/json", keys=("data",), forbid={"status": "error"})
 TARGET = {
     "target": {"name": "t", "base_url": "http://127.0.0.1:1", "token_env": "T", "metrics_url": "http://h/metrics"},
@@ -200,16 +200,24 @@ def check_run(name: str, change: Any) -> None:
 FILES = st.sampled_from(["requests.parquet", "requests.0.spool", "run.json"])
 
 
-@settings(CASES, max_examples=60)
+@CASES
 @given(FILES, st.floats(0, 1, exclude_max=True))
 def test_a_torn_file_of_a_run_is_read_or_refused(name: str, cut: float) -> None:
     check_run(name, lambda data: data[: int(len(data) * cut)])
 
 
-@settings(CASES, max_examples=120)
+@CASES
 @given(FILES, EDITS)
 def test_a_mutated_file_of_a_run_is_never_a_wrong_figure(name: str, edits: Any) -> None:
     check_run(name, lambda data: mutated(data, edits))
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "127.\u11000.0.1", "a..b", "xn--0.b"])
+def test_a_host_that_no_look_up_takes_is_refused(tmp_path: Path, host: str) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(f'[target]\nname = "t"\nbase_url = "http://{host}"\n[[endpoint]]\npath = "/a"\n')
+    with pytest.raises(InputError, match="base_url"):
+        encode(load_target(path), Endpoint(path="/a"), None)
 
 
 SECRET = "hunter2-5f3c"

@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from perflib.baseline import baseline_of
-from perflib.model import InputError, Run
+from perflib.model import Facts, InputError, Run
 from perflib.store import runs
 from perflib.store.baselines import load_baselines, store_baseline
+from perflib.store.index import history
 from perflib.store.runs import RunFolder, list_runs, load_run
 from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool, requests_spool
 from perflib.store.workbook import Workbook
 from tests.benchmarks.scale import make_up
+from tests.servers import answer, answering
 from tests.synthetic import make_run, make_target
 
 CONTRACT_COLUMNS = [
@@ -47,8 +52,8 @@ def append(spool: Spool, number: int, *, item: int = 0, page: int = -1, error: i
     spool.append(start, start, start + 500, start + 1000, 77, 0, 3, item, page, 200, error, flags)
 
 
-def recorded(tmp_path: Path, rows: int) -> RunFolder:
-    folder = RunFolder.create(tmp_path, FACTS)
+def recorded(tmp_path: Path, rows: int, facts: Facts = FACTS) -> RunFolder:
+    folder = RunFolder.create(tmp_path, facts)
     with Spool(requests_spool(folder.path)) as spool:
         for number in range(rows):
             append(spool, number, flags=WARMUP if number < 10 else 0)
@@ -271,3 +276,56 @@ def test_a_data_folder_that_cannot_be_written_is_told_in_one_line_naming_it(tmp_
     (tmp_path / "data").touch()
     with pytest.raises(InputError, match=rf"{tmp_path / where}.*point PERFLIB_DATA at a folder"):
         RunFolder.create(tmp_path / where / "runs", FACTS)
+
+
+def perflib(workbook: Path, *words: str) -> subprocess.Popen[str]:
+    """A command that has begun, in a workbook of its own."""
+    (workbook / "pyproject.toml").touch()
+    (workbook / "t.toml").write_text('[target]\nname = "t"\nbase_url = "http://h"\n[[endpoint]]\npath = "/a"\n')
+    environment = {name: value for name, value in os.environ.items() if name != "PERFLIB_DATA"}
+    pipe, command = subprocess.PIPE, [sys.executable, "-m", "perflib", *words]
+    return subprocess.Popen(command, cwd=workbook, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+RUN = ("run", "light_load", "--target", "t.toml", "--warmup", "0")
+
+
+@pytest.mark.parametrize("rows", [1_000, 6_000], ids=["before a second is over", "while rows are written"])
+def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_keeps_its_rows(tmp_path: Path, rows: int) -> None:
+    with answering(answer()) as server, files_of_at_most(rows * REQUEST_ROW.itemsize):
+        running = perflib(tmp_path, *RUN, "--users", "10", "--duration", "20s", "--url", server.url)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 2, said
+    [folder] = tmp_path.glob("data/runs/*")
+    [line] = [line for line in said.splitlines() if line.startswith("perflib: ")]
+    assert str(folder) in line
+    assert "make room; what was recorded is kept" in line
+    assert "Traceback" not in said
+    kept = load_run(folder.parent, folder.name)
+    assert len(kept.requests) == rows
+    assert kept.facts.state == "interrupted"
+
+
+def test_two_commands_that_run_at_once_keep_all_that_was_served(tmp_path: Path) -> None:
+    with answering(answer()) as server:
+        both = [perflib(tmp_path, *RUN, "--users", "2", "--duration", "1s", "--url", server.url) for _ in range(2)]
+        said = [one.communicate(timeout=60)[1] for one in both]
+        served = len(server.requests)
+    assert [one.returncode in (0, 3) for one in both] == [True, True], said  # 3: the machine was too busy to judge
+    stored = [load_run(tmp_path / "data/runs", facts.run_id) for facts in list_runs(tmp_path / "data/runs")]
+    assert len(stored) == 2
+    assert sum(len(run.requests) for run in stored) == served
+    assert set(history(tmp_path / "data/runs")["run_id"]) == {run.facts.run_id for run in stored}
+    assert {run.facts.state for run in stored} == {"finished"}
+
+
+def test_two_commands_that_record_baselines_at_once_lose_none(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        target = FACTS.target.model_copy(update={"name": name})
+        facts = FACTS.model_copy(update={"run_id": name, "target": target})
+        recorded(tmp_path / "data/runs", 2_000, facts).seal(facts)
+    both = [perflib(tmp_path, "baseline", "record", "--from", name) for name in ("first", "second")]
+    said = [one.communicate(timeout=60) for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    entries = load_baselines(tmp_path / "performance_baselines.json").baselines
+    assert {entry.target for entry in entries} == {"first", "second"}

@@ -91,7 +91,7 @@ def encode(
         headers.update(endpoint.headers_in(environment))
     except UnicodeEncodeError:
         raise InputError(f"{endpoint.name}: a header is not plain ASCII; mend it in the target file") from None
-    url, params = httpx.URL(target.base_url + endpoint.path), endpoint.params_in(environment)
+    url, params = _url(target.base_url, endpoint.path), endpoint.params_in(environment)
     request = httpx.Request(
         endpoint.method,
         url.copy_merge_params(params) if params else url,
@@ -106,25 +106,33 @@ def encode(
     return WireRequest(b"\r\n".join([*lines, b"", request.read()]), endpoint.method in IDEMPOTENT)
 
 
+def _url(base_url: str, path: str = "") -> httpx.URL:
+    """What httpx makes of it, which refuses some that look like a host's: http://999.1.1.1, say."""
+    try:
+        url = httpx.URL(base_url + path)
+        url.host.encode()  # only this decodes a name in punycode, which may be none
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InputError(f"base_url {base_url}: {error}; mend it or use --url") from None
+    return url
+
+
 async def resolve(base_url: str) -> Address:
     """Look the target's host up, once a run.
 
     Raises:
         InputError: where it has no address.
     """
-    url = httpx.URL(base_url)
-    secure = url.scheme == "https"
+    url = _url(base_url)
+    host, secure = url.raw_host.decode(), url.scheme == "https"
     port = url.port or (443 if secure else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise InputError(
-            f"base_url {base_url}: host {url.host!r} has no address ({error}); mend it or use --url"
-        ) from None
+        raise InputError(f"base_url {base_url}: host {host!r} has no address ({error}); mend it or use --url") from None
     return Address(
         hosts=tuple(dict.fromkeys(str(entry[4][0]) for entry in found)),
         port=port,
-        server_name=url.host if secure else None,
+        server_name=host if secure else None,
         tls=httpx.create_ssl_context() if secure else None,
     )
 

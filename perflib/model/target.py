@@ -30,10 +30,13 @@ def _as_table(name: str) -> AliasChoices:
 
 
 def _is_url(url: str) -> bool:
-    """Whether this is a server's URL without a user or password. What urlsplit says against it may quote them."""
+    """Whether this is a server's URL without a user or password. What urlsplit says against it may quote them.
+
+    A look-up takes a host in its IDNA form, which some have not: "a..b", say.
+    """
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        fits = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna")) and parts.port != 0
     except ValueError:
         return False
     return fits and "@" not in parts.netloc and url.isprintable() and " " not in url and len(url) <= _LONGEST_URL

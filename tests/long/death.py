@@ -16,13 +16,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 import psutil
 
 from tests.servers import answer, answering
 
 KINDS = ("generator", "orchestrator", "both")
+LONG_KINDS = (*KINDS, "kernel")
 _TARGET = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n[[endpoint]]\npath = "/a"\n'
 _RUN = ("run", "light_load", "--target", "t.toml", "--duration", "3s", "--warmup", "0", "--users", "3", "--json")
+_CELL = """\
+import perflib
+perflib.run("light_load", perflib.Options(target="t.toml", url="URL", duration=3, warmup=0, users=3))
+"""
 _READ = """\
 import json, sys
 from pathlib import Path
@@ -65,7 +71,7 @@ def trial(kind: str, seed: int) -> Trial:
         Path(folder, "t.toml").write_text(_TARGET)
         environment = {name: value for name, value in os.environ.items() if name != "PERFLIB_DATA"}
         run = subprocess.Popen(
-            [sys.executable, "-m", "perflib", *_RUN, "--url", server.url],
+            _command(kind, Path(folder), server.url),
             cwd=folder,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -88,12 +94,23 @@ def trial(kind: str, seed: int) -> Trial:
     return Trial(kind, killed_s - answered_s[0], state, len(before_s), recorded, lost_s, len(alive), files)
 
 
+def _command(kind: str, folder: Path, url: str) -> list[str]:
+    """What starts the run: the command line, or a notebook's cell."""
+    if kind != "kernel":
+        return [sys.executable, "-m", "perflib", *_RUN, "--url", url]
+    cell = nbformat.v4.new_code_cell(_CELL.replace("URL", url))
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "n.ipynb")
+    return [sys.executable, "-m", "papermill", "n.ipynb", "done.ipynb", "--kernel", "python3"]
+
+
 def _kill(kind: str, run: psutil.Process) -> list[psutil.Process]:
     """Kill -9 what `kind` says; the run's whole family, as it was."""
     children = run.children(recursive=True)
     workers = [child for child in children if "perflib.load.worker" in child.cmdline()]
-    assert workers, "no generator to kill"
-    for one in {"generator": workers, "orchestrator": [run], "both": [run, *workers]}[kind]:
+    kernels = [child for child in children if "ipykernel_launcher" in child.cmdline()]
+    doomed = {"generator": workers, "orchestrator": [run], "both": [run, *workers], "kernel": kernels}[kind]
+    assert doomed, f"no {kind} to kill"
+    for one in doomed:
         with suppress(psutil.NoSuchProcess):
             one.send_signal(signal.SIGKILL)
     return children
@@ -103,23 +120,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=900, help="begin no further trial after so long")
+    parser.add_argument("--seconds", type=float, default=1800, help="begin no further trial after so long")
     arguments = parser.parse_args()
     done: dict[str, list[Trial]] = defaultdict(list)
     until_s = time.monotonic() + arguments.seconds
-    for number in range(arguments.trials):
-        if time.monotonic() > until_s:
-            break
-        kind = KINDS[number % len(KINDS)]
-        done[kind].append(trial(kind, arguments.seed + number))
-    say = sys.stdout.write
-    say(f"{'killed':14}{'trials':>7}{'interrupted':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n")
+    try:
+        for number in range(arguments.trials):
+            if time.monotonic() > until_s:
+                break
+            kind = LONG_KINDS[number % len(LONG_KINDS)]
+            done[kind].append(trial(kind, arguments.seed + number))
+    finally:
+        sys.stdout.write(_table(done))
+
+
+def _table(done: dict[str, list[Trial]]) -> str:
+    lines = [f"{'killed':14}{'trials':>7}{'interrupted':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n"]
     for kind, some in done.items():
         interrupted = sum(one.state == "interrupted" for one in some)
         lost = sum(max(0, one.served - one.recorded) for one in some)
         most_s, alive = max(one.seconds_lost for one in some), sum(one.alive for one in some)
         served = sum(one.served for one in some)
-        say(f"{kind:14}{len(some):7}{interrupted:12}{served:8}{lost:7}{most_s:12.2f}{alive:6}\n")
+        lines.append(f"{kind:14}{len(some):7}{interrupted:12}{served:8}{lost:7}{most_s:12.2f}{alive:6}\n")
+    return "".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The fuzz tests for longer, by atheris, guided by coverage. `python -m tests.long.fuzz --seconds 600`.
 
-Without atheris (it is no dependency: `pip install atheris`), the tests of tests/test_fuzz.py with many examples.
+Without atheris (it is no dependency: `pip install atheris`), the properties of tests/test_fuzz.py with many examples.
 """
 
 from __future__ import annotations
@@ -12,34 +12,43 @@ from typing import Any
 
 from hypothesis import settings
 
-from tests import test_fuzz as fuzz
+_BATCH = 100
 
-_BATCH = 2000
+
+def _properties() -> dict[str, Any]:
+    """The properties of tests/test_fuzz.py by name. What decorates them takes the profile of this moment."""
+    from tests import test_fuzz
+
+    return {name: test for name, test in vars(test_fuzz).items() if hasattr(test, "hypothesis")}
 
 
 def _by_hypothesis(seconds: float) -> None:
     """Every property in turn, `_BATCH` new examples at a time."""
-    named: dict[str, Any] = {name: test for name, test in vars(fuzz).items() if name.startswith("test_")}
-    properties = {name: test for name, test in named.items() if hasattr(test, "hypothesis")}
-    until_s, batches = time.monotonic() + seconds, 0
+    settings.register_profile("long", max_examples=_BATCH, derandomize=False)
+    settings.load_profile("long")
+    properties = _properties()
+    examples = dict.fromkeys(properties, 0)
+    until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
-        for test in properties.values():
-            settings(fuzz.CASES, max_examples=_BATCH)(test)()
-        batches += 1
-    sys.stdout.write(f"{len(properties)} properties, up to {batches * _BATCH:,} examples each: nothing broke\n")
+        name = min(examples, key=examples.__getitem__)
+        properties[name]()
+        examples[name] += _BATCH
+    sys.stdout.write("".join(f"{count:9,} examples  {name}\n" for name, count in examples.items()))
+    sys.stdout.write("nothing broke\n")
 
 
 def _by_atheris(seconds: float) -> None:
     """Ends this process by itself, with status 0 where nothing broke."""
     import atheris
 
-    def one(data: bytes) -> None:
-        cut = data[0] if data else 0
-        fuzz.outcome([data[1:cut], data[max(1, cut) :]])
-        fuzz.check_target(data)
+    with atheris.instrument_imports(include=["perflib"]):
+        properties = list(_properties().values())
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds:.0f}", "-max_len=400"], one)
+    def one(data: bytes) -> None:
+        if data:
+            properties[data[0] % len(properties)].hypothesis.fuzz_one_input(data[1:])
+
+    atheris.Setup([sys.argv[0], f"-max_total_time={seconds:.0f}", "-max_len=4000", "-len_control=0"], one)
     atheris.Fuzz()
 
 
