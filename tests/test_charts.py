@@ -14,6 +14,7 @@ from synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows
 from perflib import charts
 from perflib.charts.binning import windowed
 from perflib.charts.look import log_ms_axis
+from perflib.memory import Allocations, Frame, Site
 from perflib.model import ERROR_KINDS, Run
 from perflib.spike import degradation, recovery
 from perflib.stats.percentile import required_count
@@ -400,8 +401,21 @@ def test_an_axis_too_short_for_round_ticks_gets_plotly_s_own() -> None:
     assert log_ms_axis([9.0, 120.0])["tickvals"]
 
 
+def test_a_small_axis_with_one_power_of_ten_on_it_has_the_ticks_between() -> None:
+    assert {200.0, 500.0, 1000.0} <= set(log_ms_axis([190.0, 2000.0], few=True)["tickvals"])
+    assert set(log_ms_axis([0.9, 2000.0], few=True)["tickvals"]) >= {1.0, 10.0, 100.0, 1000.0}
+    assert 500.0 not in log_ms_axis([0.9, 2000.0], few=True)["tickvals"]
+
+
 def test_target_labels_stand_inside_the_plot(run: Run) -> None:
     figure = charts.percentiles(run)
     labelled = [trace for trace in figure.data if trace.meta == "target" and any(trace.text or ())]
     assert sorted({trace.y[0] for trace in labelled}) == sorted({i.target_ms for i in DASHBOARD.items if i.target_ms})
     assert all(trace.textposition == "middle left" and trace.text[0] for trace in labelled)
+
+
+def test_every_level_of_a_deep_flame_graph_is_high_enough_to_read_its_place() -> None:
+    stack = tuple(Frame("call", "app.py", line) for line in range(30))
+    figure = charts.allocations(Allocations(1, 10.0, 5000, (Site(5000, 1, stack),)))
+    assert figure.layout.height >= 30 * 20
+    assert "call (app.py:29)" in figure.data[0].text

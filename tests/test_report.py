@@ -25,7 +25,7 @@ from perflib.model import SCENARIOS, Endpoint, Environment, Facts, InputError, O
 from perflib.model.run import MemorySource
 from perflib.model.scenario import Closed
 from perflib.report import NotebookFailed, Outcome, ReportFailed, execute, write_index, write_page, write_report
-from perflib.report.compare import with_runs_before, write_comparison
+from perflib.report.compare import compare_with_before
 from perflib.report.validation import Line, validation
 from perflib.summary import summarize
 
@@ -483,25 +483,32 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
         store(runs, a_day(day, slower, state))
     new = a_day(4, 4.0)
     outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
-    assert with_runs_before(outcomes, tmp_path / "none", Baselines()) == ()
-    pairs = with_runs_before(outcomes, runs, Baselines())
-    assert [pair.a.facts.run_id for pair in pairs] == ["day-2"]
-    write_comparison(folder, pairs)
-    write_index(folder, outcomes, "today", before=pairs)
+    assert compare_with_before(folder, outcomes, tmp_path / "none", Baselines()).pairs == ()
+    compared = compare_with_before(folder, outcomes, runs, Baselines())
+    assert [pair.a.facts.run_id for pair in compared.pairs] == [name_of(2)]
+    write_index(folder, outcomes, "today", compared=compared)
     with opened(browser, folder / "index.html") as seen:
         seen.page.click("text=Compare with the runs before")
         seen.page.wait_for_selector("html[data-drawn]", state="attached")
         text = seen.page.inner_text("main")
-        assert "A: day-2 · B: day-4" in text
+        assert f"A: {name_of(2)} · B: {name_of(4)}" in text
         assert "2.00" in text
         assert all(seen.marks_by_chart())
+        chart, names = (seen.page.locator(part).bounding_box() for part in (".chart", ".gtitle-subtitle"))
+        assert chart is not None
+        assert names is not None
+        assert names["x"] + names["width"] <= chart["x"] + chart["width"], "both runs' names can be read"
         assert not seen.errors + seen.requests
 
 
 def a_day(day: int, slower: float, state: str = "finished") -> Run:
     run = make_run(make_target(NASTY), slowdown=lambda at_s: slower + 0 * at_s, state=state)
-    told = {"run_id": f"day-{day}", "started_at": f"2026-01-0{day}T00:00:00+00:00"}
+    told = {"run_id": name_of(day), "started_at": f"2026-01-0{day}T00:00:00+00:00"}
     return Run(run.facts.model_copy(update=told), run.requests, run.memory)
+
+
+def name_of(day: int) -> str:
+    return f"2026-01-0{day}T00-00-00-000000Z-light_load-0a1b2c3d"
 
 
 def store(runs: Path, run: Run) -> None:
@@ -517,6 +524,22 @@ def test_without_an_earlier_run_the_index_says_so_and_links_to_no_comparison(tmp
         told = (tmp_path / page).read_text()
         assert "Nothing to compare with" in told
         assert "compare.html" not in told
+
+
+def test_a_comparison_that_fails_keeps_no_report_from_its_index(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ArithmeticError(f"{NASTY}\nsecond line")
+
+    monkeypatch.setattr("perflib.report.compare.with_runs_before", fails)
+    write_notebook(book)
+    folder = report(["light_load"])
+    index, summary = ((folder / name).read_text() for name in ("index.html", "summary.md"))
+    told = "The comparison with the runs before failed: ArithmeticError: "
+    assert told in index
+    assert told in summary
+    assert not [tag for tag in ("<b>bold", "<img src=x") if tag in index + summary]
+    assert "compare.html" not in index
+    assert (book / "data/reports/latest").resolve() == folder
 
 
 def test_the_summary_has_names_as_text(tmp_path: Path) -> None:

@@ -185,8 +185,8 @@ def test_response_time_stands_beside_service_time_and_is_the_judged_one() -> Non
 def test_degradation_is_told_against_the_fewest_users() -> None:
     shown = text(tables.degradation(make_spike(5.0)))
     assert "5 1," not in shown
-    assert re.search(r" 5 [\d,]+ 0 [\d.]+ [\d.]+ 1 × 6–10 ", shown)
-    assert re.search(r" 81–100 [\d,]+ 0 [\d.]+ [\d,.]+ \d\d(\.\d)? × ", shown)
+    assert re.search(r" 5 [\d,]+ 0 [\d.]+ [\d.]+ 1\.00 × 6–10 ", shown)
+    assert re.search(r" 81–100 [\d,]+ 0 [\d.]+ [\d,.]+ \d+\.\d\d × ", shown)
     assert "insufficient" in text(tables.degradation(make_spike(5.0, per_s=3)))
     assert text(tables.degradation(make_run()))
 

@@ -24,6 +24,7 @@ HEAT = ("#E3EEF5", "#7FB7DA", "#0072B2", "#00263D")
 """From few to many."""
 GLASS = "rgba(255, 255, 255, 0.8)"
 _HEADING_PX = 28
+_LINE_PX = 17
 
 _AXIS = {
     "gridcolor": GRID,
@@ -174,15 +175,13 @@ def log_ms_axis(values: Iterable[float], few: bool = False) -> dict[str, Any]:
     kept = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 100.0]
     lowest, highest = math.log10(min(kept)), math.log10(max(kept))
     pad = 0.06 * max(highest - lowest, 0.5)
-    steps = (1, 2, 5) if highest - lowest < (1 if few else 4) else (1,)
-    ticks = [step * 10.0**power for power in range(math.floor(lowest) - 1, math.ceil(highest) + 1) for step in steps]
     axis: dict[str, Any] = {"type": "log", "range": [lowest - pad, highest + pad]}
-    if sum(lowest - pad <= math.log10(tick) <= highest + pad for tick in ticks) < 2:
-        return axis | {"tickmode": "auto", "nticks": 5}
-    return axis | {
-        "tickvals": ticks,
-        "ticktext": [f"{tick:,.10g}" for tick in ticks],
-    }
+    powers = range(math.floor(lowest) - 1, math.ceil(highest) + 1)
+    for steps in ((1, 2, 5),) if highest - lowest < (1 if few else 4) else ((1,), (1, 2, 5)):
+        ticks = [step * 10.0**power for power in powers for step in steps]
+        if sum(lowest - pad <= math.log10(tick) <= highest + pad for tick in ticks) >= 2:
+            return axis | {"tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
+    return axis | {"tickmode": "auto", "nticks": 5}
 
 
 def shade(figure: go.Figure, stretches: list[tuple[float, float]], **where: int) -> None:
@@ -201,10 +200,12 @@ def shade(figure: go.Figure, stretches: list[tuple[float, float]], **where: int)
 def figure_of(title: str, *runs: Run, alt: str, figure: go.Figure | None = None) -> go.Figure:
     figure = figure or go.Figure()
     names = ", ".join(item.name for item in items_of(runs[0])) if runs else ""
+    more_px = _LINE_PX * max(len(runs) - 1, 0)
     figure.update_layout(
         template=TEMPLATE,
-        title={"text": title, "subtitle": {"text": " · ".join(label_of(_about(run)) for run in runs)}},
-        height=480,
+        title={"text": title, "subtitle": {"text": " ·<br>".join(label_of(_about(run)) for run in runs)}},
+        margin={"t": TEMPLATE.layout.margin.t + more_px},
+        height=480 + more_px,
         meta={"alt": f"{alt} for {names}; {' and '.join(_about(run) for run in runs)}." if runs else alt},
     )
     return figure

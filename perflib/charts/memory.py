@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MB = 1e6
 _LEAST_SHARE = 0.005
 """A bar of the flame graph that is narrower cannot be seen."""
+_BAR_PX, _BAR_TEXT_PX = 22, 12
 _SAMPLES = 2000
 _RSS, _USS, _FIT = COLOURS[0], COLOURS[5], COLOURS[1]
 
@@ -147,23 +148,36 @@ def allocations(found: Allocations) -> go.Figure:
     """
     title = "Held allocations"
     if found.why_not or not found.sites:
-        return empty_figure(title, found.why_not or "Nothing was held.")
-    held: dict[tuple[str, ...], int] = {}
-    for site in found.sites:
-        path = tuple(f"{frame.function} ({frame.file}:{frame.line})" for frame in reversed(site.stack))
-        for depth in range(len(path) + 1):
-            held[path[:depth]] = held.get(path[:depth], 0) + site.held_bytes
+        return empty_figure(title, f"Not measured: {found.why_not}." if found.why_not else "Nothing was held.")
+    held = _held_by_path(found)
     kept = {path: size for path, size in held.items() if size >= _LEAST_SHARE * held[()]}
     figure = figure_of(title, alt="Flame graph of held allocations by place in the source")
     figure.add_icicle(
         ids=["\n".join(("all", *path)) for path in kept],
         labels=[label_of(path[-1].split(" (")[0]) if path else "all" for path in kept],
+        text=[label_of(path[-1]) if path else "all" for path in kept],
+        textinfo="text",
         parents=["\n".join(("all", *path[:-1])) if path else "" for path in kept],
         values=[size / 1e3 for size in kept.values()],
-        customdata=[label_of(path[-1]) if path else "all" for path in kept],
         branchvalues="total",
         tiling={"orientation": "v"},
         root={"color": GRID},
-        hovertemplate="%{customdata}<br>%{value:,.0f} kB held<extra></extra>",
+        leaf={"opacity": 1},
+        textfont={"size": _BAR_TEXT_PX},
+        pathbar={"visible": False},
+        hovertemplate="%{text}<br>%{value:,.0f} kB held<extra></extra>",
     )
+    height = 80 + _BAR_PX * (1 + max(map(len, kept)))
+    figure.update_layout(height=height, margin={"l": 0, "r": 0, "t": 56, "b": 24})
+    figure.update_layout(uniformtext={"minsize": _BAR_TEXT_PX, "mode": "hide"})
     return figure
+
+
+def _held_by_path(found: Allocations) -> dict[tuple[str, ...], int]:
+    """The bytes held beneath each path of callers, outermost first."""
+    held: dict[tuple[str, ...], int] = {}
+    for site in found.sites:
+        path = tuple(f"{frame.function} ({frame.file}:{frame.line})" for frame in reversed(site.stack))
+        for depth in range(len(path) + 1):
+            held[path[:depth]] = held.get(path[:depth], 0) + site.held_bytes
+    return held

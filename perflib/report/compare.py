@@ -47,6 +47,28 @@ class Before:
         return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The comparable pairs; without one, why there is none, as a sentence."""
+
+    pairs: tuple[Before, ...] = ()
+    why_none: str = (
+        "Nothing to compare with: no sound earlier run of the same scenario, target, load and machine is stored here."
+    )
+
+
+def compare_with_before(folder: Path, outcomes: Sequence[Outcome], runs: Path, baselines: Baselines) -> Compared:
+    """Write `compare.html`, where there is a pair. Whatever fails here is told: no report goes without its index."""
+    try:
+        pairs = with_runs_before(outcomes, runs, baselines)
+        if pairs:
+            write_comparison(folder, pairs)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        return Compared(why_none=f"The comparison with the runs before failed: {reason}")
+    return Compared(pairs)
+
+
 def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselines) -> tuple[Before, ...]:
     """The comparable pairs; sound runs only, and none for a scenario that ran here for the first time."""
     found = []

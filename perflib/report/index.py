@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from perflib import tables
 from perflib.baseline import Baselines
 from perflib.regression import check
-from perflib.report.compare import PAGE
+from perflib.report.compare import PAGE, Compared
 from perflib.report.page import document
 from perflib.report.validation import Line, validation
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from perflib.model import Facts, Run
-    from perflib.report.compare import Before
     from perflib.report.outcome import Outcome
 
 _TITLE = "Performance report"
-_FIRST = "Nothing to compare with: no sound earlier run of the same scenario, target, load and machine is stored here."
+_FIRST = Compared()
 _MARKS = {"met": "✓", "not met": "✗"}
 
 
@@ -33,7 +32,7 @@ def write_index(
     *,
     brief: str = "",
     notes: Sequence[str] = (),
-    before: Sequence[Before] = (),
+    compared: Compared = _FIRST,
 ) -> None:
     """Write `index.html` and `summary.md`: the brief's Validation, the set's verdict, each scenario.
 
@@ -41,7 +40,7 @@ def write_index(
         baselines: the stored ones; None: there are none.
         brief: the brief that the report is filed under.
         notes: what a reader should know of the report itself, a sentence each.
-        before: what `compare.html` shows: these runs and the ones before them.
+        compared: these runs with the ones before them, as `compare.html` shows them.
     """
     known, verdict = baselines or Baselines(), set_verdict(outcomes)
     title = f"{_TITLE}, brief {brief}" if brief else _TITLE
@@ -49,28 +48,28 @@ def write_index(
     sections = "".join(_section(outcome, known) for outcome in outcomes)
     body = (
         f'<main class="wide"><h1>{escape(title)}</h1>{_checklist(lines)}<p class="verdict">{escape(verdict)}</p>'
-        f'<div class="runs">{sections}</div>{_compared(before)}'
+        f'<div class="runs">{sections}</div>{_compared(compared)}'
         f"<footer><p>{escape(' '.join(ends))} The tables as Markdown: "
         f'<a href="summary.md">summary.md</a>.</p></footer></main>'
     )
     (folder / "index.html").write_text(document(title, body), encoding="utf-8")
     told = [_markdown(outcome, known) for outcome in outcomes]
     parts = [f"# {title}", "\n".join(_task(line) for line in lines), tables.escape_markdown(verdict), *told]
-    parts += [*_compared_in_markdown(before), tables.escape_markdown(" ".join(ends))]
+    parts += [*_compared_in_markdown(compared), tables.escape_markdown(" ".join(ends))]
     (folder / "summary.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _compared(before: Sequence[Before]) -> str:
-    if not before:
-        return f"<h2>Compare</h2><p>{_FIRST}</p>"
-    items = "".join(f"<li>{escape(pair.told)}</li>" for pair in before)
+def _compared(compared: Compared) -> str:
+    if not compared.pairs:
+        return f"<h2>Compare</h2><p>{escape(compared.why_none)}</p>"
+    items = "".join(f"<li>{escape(pair.told)}</li>" for pair in compared.pairs)
     return f'<h2><a href="{PAGE}">Compare with the runs before</a></h2><ul>{items}</ul>'
 
 
-def _compared_in_markdown(before: Sequence[Before]) -> list[str]:
-    if not before:
-        return ["## Compare", _FIRST]
-    items = "\n".join(f"- {tables.escape_markdown(pair.told)}" for pair in before)
+def _compared_in_markdown(compared: Compared) -> list[str]:
+    if not compared.pairs:
+        return ["## Compare", tables.escape_markdown(compared.why_none)]
+    items = "\n".join(f"- {tables.escape_markdown(pair.told)}" for pair in compared.pairs)
     return [f"## [Compare with the runs before]({PAGE})", items]
 
 

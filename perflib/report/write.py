@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from perflib.model import SCENARIOS, InputError, Options
 from perflib.model.target import BaseUrl
-from perflib.report.compare import with_runs_before, write_comparison
+from perflib.report.compare import compare_with_before
 from perflib.report.engine import NotebookFailed
 from perflib.report.index import write_index
 from perflib.report.notebook import check_parameters, execute, parameter_names
@@ -77,11 +77,9 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
         without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
     finally:
         notes = [without_pictures] if without_pictures else []
-        before = with_runs_before(outcomes, workbook.runs, baselines)
-        if before:
-            write_comparison(folder, before)
+        compared = compare_with_before(folder, outcomes, workbook.runs, baselines)
         made = f"{made_at:%Y-%m-%d %H:%M} UTC"
-        write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, before=before)
+        write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
         if out is None and len(outcomes) == len(jobs):
             for shelf in {folder.parent, workbook.reports}:
                 _point_latest_at(folder, shelf)

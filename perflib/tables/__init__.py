@@ -173,7 +173,7 @@ def degradation(run: Run) -> GT:
                 f"{band.errors:,}",
                 ms(band.p50_ms),
                 ms(band.p95_ms),
-                NOTHING if usual is None or band.p95_ms is None else f"{band.p95_ms / usual:.3g} ×",
+                NOTHING if usual is None or band.p95_ms is None else f"{band.p95_ms / usual:.2f} ×",
             )
             for band in bands
         ],
@@ -201,7 +201,7 @@ def memory(run: Run, memory: Memory) -> GT:
     columns = ["What", "Verdict", "Growth", "At least", "At most", "Smallest to be seen"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)
     a_request = memory.bytes_per_request
-    per_request = "" if a_request is None else f" {a_request:,.3g} bytes a request."
+    per_request = "" if a_request is None or a_request < 1 else f" {a_request:,.0f} bytes a request."
     table = GT(frame, id="memory").tab_spanner("Each end at 99 %", columns=["At least", "At most"])
     table = table.tab_source_note(
         f"Samples once a second: {run.facts.memory.told}.{per_request} Growth is what warm-up, saturation and single "
@@ -354,11 +354,12 @@ def _dressed(table: GT, frame: pd.DataFrame, numbers: list[str]) -> GT:
         "not judged": style.text(color=_GREY, style="italic"),
         MET: style.text(color=_GREEN),
         MISSED: style.text(color=_RED, weight="bold"),
+        "REGRESSION": style.text(color=_RED, weight="bold"),
     }
     table = table.cols_align("left").cols_align("right", columns=numbers)
     for column in frame.columns.drop("group", errors="ignore"):
         for text, look in looks.items():
-            places = [int(place) for place in (frame[column] == text).to_numpy().nonzero()[0]]
+            places = [row for row, cell in enumerate(frame[column]) if cell == text or str(cell).endswith(f" {text}")]
             if places:
                 table = table.tab_style(look, loc.body(columns=[column], rows=places))
     return table.tab_options(
