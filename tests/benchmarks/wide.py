@@ -13,10 +13,9 @@ import os
 import secrets
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -28,34 +27,25 @@ from perflib.load.sampler import ProcessTree, Reading
 from perflib.stats.growth import MEMORY, OPEN_FILES, growth
 from tests.benchmarks.peers import markdown
 
+if TYPE_CHECKING:
+    from perflib.load.progress import Progress
+
 WORKER = "perflib.load.worker"
 
 
 @dataclass
 class Watch:
-    """Samples the workers that this process starts, once a second, from a thread."""
+    """Samples the worker that this process started, whenever the run tells of itself: once a second."""
 
     at_s: list[float] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Watch:
-        self._thread = threading.Thread(target=self._sample)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        begun_s = monotonic()
-        while not self.ended.wait(1):
-            worker = next(filter(_is_worker, psutil.Process().children()), None)
-            reading = worker and ProcessTree(worker.pid).read()
-            if reading and reading.rss_bytes:  # none left: it is about to end
-                self.at_s.append(monotonic() - begun_s)
-                self.readings.append(reading)
+    def __call__(self, progress: Progress) -> None:
+        worker = next(filter(_is_worker, psutil.Process().children()), None)
+        reading = worker and ProcessTree(worker.pid).read()
+        if reading and progress.elapsed_s <= progress.planned_s:  # afterwards it hangs up
+            self.at_s.append(progress.elapsed_s)
+            self.readings.append(reading)
 
 
 def _is_worker(process: psutil.Process) -> bool:
@@ -74,7 +64,7 @@ def row(name: str, at_s: list[float], levels: list[float], unit: float, judged: 
 
 def table(watch: Watch, warmup_s: float) -> str:
     """What the generator held, as Markdown. Connections open during warm-up: growth is judged after it."""
-    kept = [place for place, at_s in enumerate(watch.at_s) if at_s >= watch.at_s[0] + warmup_s]
+    kept = [place for place, at_s in enumerate(watch.at_s) if at_s >= warmup_s]
     at_s, rows = np.array([watch.at_s[place] for place in kept]), []
     for name, tolerance, unit in (("rss_bytes", MEMORY, 1e6), ("open_files", OPEN_FILES, 1.0)):
         levels = [float(getattr(watch.readings[place], name)) for place in kept]
@@ -93,12 +83,13 @@ def main() -> int:
     parser.add_argument("--duration", default="60s")
     parser.add_argument("--think-time", default="0s")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, Watch() as watch:
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"PERFLIB_DATA": scratch, "PERF_API_TOKEN": secrets.token_urlsafe(24)}
         options = perflib.Options.parse(
             {"users": given.users, "duration": given.duration, "think_time": given.think_time}, "command line"
         )
-        run = perflib.run(given.scenario, options)
+        run = perflib.run(given.scenario, options, report=watch)
     facts, found = run.facts, perflib.memory_of(run)
     lost = int((run.requests["error"].notna() & (run.requests["kind"] == "request")).sum())
     print(f"\n{facts.scenario.title}; {facts.state}, {'valid' if facts.valid else '; '.join(facts.invalid_reasons)}.")
