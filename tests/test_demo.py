@@ -461,6 +461,18 @@ def test_it_ends_cleanly_when_told_to(path: Path, number: signal.Signals, status
     assert (server.process.returncode, out, err) == (status, "", "")
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.03, 0.1, 0.3])
+def test_sigterm_ends_it_cleanly_however_early_it_comes(tmp_path: Path, after_s: float) -> None:
+    command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(tmp_path / "d.sqlite")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert "serving on" in started.stdout.readline()
+        time.sleep(after_s)
+        started.terminate()
+        assert started.communicate(timeout=30)[1] == ""
+        assert started.returncode == 0
+
+
 def test_the_dashboard_of_a_dead_starter_ends_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(tmp_path / "d.sqlite")]
     pipe = subprocess.PIPE
