@@ -27,44 +27,45 @@ perflib.InputError: …/no-such-run/run.json: no such run; `perflib history` lis
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
-    from perflib import charts, tables
-    from perflib.comparison import compare_stored, shifts, verdicts
-    from perflib.history import changes
-    from perflib.interleaved import compare
-    from perflib.live import attach
-    from perflib.memory import memory_of
-    from perflib.model import InputError, Options, Run
-    from perflib.regression import baseline_ms
-    from perflib.session import check, leak_sites, load_run, run, run_async, runs, stored_baselines
-    from perflib.summary import summarize
+    __version__: str
+    from perflib.figures.summary import summarize
+    from perflib.session.by_turns import compare
+    from perflib.session.drive import check, leak_sites, load_run, run, run_async, runs, stored_baselines
+    from perflib.spec import InputError, Options, Run
+    from perflib.text import tables
+    from perflib.verdict.changes import changes
+    from perflib.verdict.check import baseline_ms
+    from perflib.verdict.compare import compare_stored, shifts, verdicts
+    from perflib.verdict.leak import memory_of
+    from perflib.workbook import charts
+    from perflib.workbook.live import attach
 
 _HOMES = {
-    "InputError": "perflib.model",
-    "attach": "perflib.live",
-    "baseline_ms": "perflib.regression",
-    "changes": "perflib.history",
-    "check": "perflib.session",
-    "compare": "perflib.interleaved",
-    "compare_stored": "perflib.comparison",
-    "stored_baselines": "perflib.session",
-    "shifts": "perflib.comparison",
-    "verdicts": "perflib.comparison",
-    "Options": "perflib.model",
-    "Run": "perflib.model",
-    "leak_sites": "perflib.session",
-    "load_run": "perflib.session",
-    "memory_of": "perflib.memory",
-    "run": "perflib.session",
-    "run_async": "perflib.session",
-    "runs": "perflib.session",
-    "summarize": "perflib.summary",
+    "InputError": "perflib.spec",
+    "attach": "perflib.workbook.live",
+    "baseline_ms": "perflib.verdict.check",
+    "changes": "perflib.verdict.changes",
+    "check": "perflib.session.drive",
+    "compare": "perflib.session.by_turns",
+    "compare_stored": "perflib.verdict.compare",
+    "stored_baselines": "perflib.session.drive",
+    "shifts": "perflib.verdict.compare",
+    "verdicts": "perflib.verdict.compare",
+    "Options": "perflib.spec",
+    "Run": "perflib.spec",
+    "leak_sites": "perflib.session.drive",
+    "load_run": "perflib.session.drive",
+    "memory_of": "perflib.verdict.leak",
+    "run": "perflib.session.drive",
+    "run_async": "perflib.session.drive",
+    "runs": "perflib.session.drive",
+    "summarize": "perflib.figures.summary",
 }
-_MODULES = ("charts", "tables")
+_MODULES = {"charts": "perflib.workbook.charts", "tables": "perflib.text.tables"}
 
 __all__ = [
     "InputError",
@@ -93,8 +94,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import on first use, so that the generator's process starts fast and stays small."""
+    if name == "__version__":
+        return version("perflib")
     if name in _MODULES:
-        return import_module(f"perflib.{name}")
+        return import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'perflib' has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """`python -m perflib`."""
 
-from perflib.cli import entry
+from perflib.cli.app import entry
 
 entry()

@@ -22,10 +22,10 @@ from pathlib import Path
 import pandas as pd
 import uvloop
 
-from perflib.model import Closed, Endpoint, Expect
-from perflib.summary import Accounting, summarize
+from perflib.figures.summary import Accounting, summarize
+from perflib.spec import Closed, Endpoint, Expect
+from tests.load.test_worker import Driven, facts_of
 from tests.servers import Action, Do, Turn, answer, chunked
-from tests.test_worker import Driven, facts_of
 
 USERS = 20
 DURATION_S = 1.2

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perflib.model import ERROR_KINDS, SCENARIOS, Environment, Facts, Page, Ramp, Run, Target
-from perflib.model.run import Generator, Part
-from perflib.model.scenario import Stage
-from perflib.spike import users_at
+from perflib.figures.spike import users_at
+from perflib.spec import ERROR_KINDS, SCENARIOS, Environment, Facts, Page, Ramp, Run, Target
+from perflib.spec.run import Generator, Part
+from perflib.spec.scenario import Stage
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = Target.from_document(tomllib.loads((ROOT / "data/targets/dashboard.toml").read_text()), "dashboard.toml")

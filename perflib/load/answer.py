@@ -13,8 +13,8 @@ from perflib.load.wire import MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
     from perflib.load.wire import Exchange
-    from perflib.model import Endpoint
-    from perflib.model.target import Scalar
+    from perflib.spec import Endpoint
+    from perflib.spec.target import Scalar
 
 _PARSE_EVERY_NS = 1_000_000_000
 _EDGE_BYTES = 4096

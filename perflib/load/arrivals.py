@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perflib.model.scenario import Closed, Stage, level_at
+from perflib.spec.scenario import Closed, Stage, level_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from perflib.model import Open, Ramp
+    from perflib.spec import Open, Ramp
 
 
 @dataclass(frozen=True)

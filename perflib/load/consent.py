@@ -7,13 +7,13 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from perflib.model import InputError, Open
-from perflib.model.scenario import load_in_words
+from perflib.spec import InputError, Open
+from perflib.spec.scenario import load_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perflib.model import Scenario, Target
+    from perflib.spec import Scenario, Target
 
 MAX_REQUESTS = 1_000_000
 """Sent to another host at most, unless `max_requests` says otherwise."""

@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Any
 from perflib.load.arrivals import Share
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Order, Outcome
-from perflib.model import Facts, InputError
-from perflib.model.run import Generator, Part
+from perflib.spec import Facts, InputError
+from perflib.spec.run import Generator, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

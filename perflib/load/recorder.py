@@ -9,12 +9,12 @@ import numpy as np
 
 from perflib.load.answer import Judge, Sampler
 from perflib.load.wire import Exchange
-from perflib.model import ERROR_KINDS
+from perflib.spec import ERROR_KINDS
 from perflib.stats.histogram import LogHistogram
 from perflib.store.spool import COLD, RETRIED, WARMUP
 
 if TYPE_CHECKING:
-    from perflib.model import Target
+    from perflib.spec import Target
     from perflib.store.spool import Spool
 
 _WINDOW = 2000
@@ -39,7 +39,7 @@ class Outage:
 
 
 @dataclass
-class Stretch:
+class Phase:
     """The part under way. `at_work`: its virtual users at work, or its connections in use."""
 
     items: tuple[int, ...]
@@ -75,7 +75,7 @@ class Recorder:
         self._judges = [Judge(endpoint, self.sampler) for endpoint in target.endpoints]
         self._spool = spool
         self.origin_ns = 0
-        self.stretch = Stretch((), 0, 0)
+        self.phase = Phase((), 0, 0)
         self.recorded = self.errors = self.retries = self.sent = 0
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
         self._times_ms: list[float] = []
@@ -85,7 +85,7 @@ class Recorder:
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
         self.sent += 1 + exchange.retried
-        self.stretch.outage.add(failed=exchange.error is not None)
+        self.phase.outage.add(failed=exchange.error is not None)
         self.keep(exchange, index, page, user, intended_ns)
 
     def dropped(self, index: int, intended_ns: int) -> None:
@@ -99,7 +99,7 @@ class Recorder:
             intended_ns = start_ns
         elif start_ns >= 0:
             self.schedule_lag_ms.add((start_ns - intended_ns) / 1e6)
-        flags = (WARMUP if intended_ns < self.stretch.measured_from_ns else 0) | (COLD if exchange.cold else 0)
+        flags = (WARMUP if intended_ns < self.phase.measured_from_ns else 0) | (COLD if exchange.cold else 0)
         if exchange.retried:
             flags |= RETRIED
             self.retries += 1
@@ -124,7 +124,7 @@ class Recorder:
         if exchange.error is not None:
             self.errors += 1
             return
-        self.stretch.successes += succeeded_in_time
+        self.phase.successes += succeeded_in_time
         if len(self._times_ms) < _WINDOW:
             self._times_ms.append((exchange.end_ns - exchange.start_ns) / 1e6)
 

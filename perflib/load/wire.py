@@ -11,27 +11,27 @@ import os
 import socket
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import httpx
 
-from perflib import __version__
-from perflib.model import InputError
-from perflib.model.target import IDEMPOTENT
+from perflib.spec import InputError
+from perflib.spec.target import IDEMPOTENT
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from perflib.model import Endpoint, Target
+    from perflib.spec import Endpoint, Target
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
 MAX_BESIDE_BODY_BYTES = 2**20
 """Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
-_HEADERS = {"User-Agent": f"perflib/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_HEADERS = {"User-Agent": f"perflib/{version('perflib')}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
 @dataclass(frozen=True)

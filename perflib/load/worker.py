@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
+from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
-from perflib.load.lane import Lanes
 from perflib.load.mix import walk
-from perflib.load.offer import Offer
+from perflib.load.open import OpenLoad
 from perflib.load.progress import Beat
-from perflib.load.recorder import Recorder, Stretch
-from perflib.load.users import PAGE_CONNECTIONS, User, Users
+from perflib.load.recorder import Phase, Recorder
+from perflib.load.slot import Slots
 from perflib.load.wire import encode, resolve
-from perflib.model import Facts, InputError, Page
-from perflib.model.run import Generator, Part
-from perflib.model.scenario import Closed, Open, Ramp
+from perflib.spec import Facts, InputError, Page
+from perflib.spec.run import Generator, Part
+from perflib.spec.scenario import Closed, Open, Ramp
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ class Worker:
         self._index = {item.name: index for index, item in enumerate(self._items)}
         self._requests = [encode(target, endpoint, token) for endpoint in target.endpoints]
         self._recorder = Recorder(target, spool)
-        self._lanes: Lanes
+        self._slots: Slots
         self._stop = asyncio.Event()
         self._cut = ""
         self._budget = math.inf
-        self._load: Offer | Users | None = None
+        self._load: OpenLoad | ClosedLoad | None = None
 
     async def drive(self, report: Callable[[Beat], None], origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
@@ -83,7 +83,7 @@ class Worker:
         require_consent(target, self._scenario, address.hosts)
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
-        self._lanes = Lanes(address, self._scenario.timeout_s, self._requests, self._recorder)
+        self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = _cpu_s()
         watch = asyncio.create_task(self._watch(report))
@@ -126,9 +126,9 @@ class Worker:
     async def _drive_part(self, items: tuple[int, ...], begin_ns: int) -> Part:
         measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
         until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
-        self._recorder.stretch = Stretch(items, measured_from_ns, until_ns)
+        self._recorder.phase = Phase(items, measured_from_ns, until_ns)
         workload = self._scenario.workload
-        await self._drain(self._offer(workload) if isinstance(workload, Open) else self._users(workload))
+        await self._drain(self._open_load(workload) if isinstance(workload, Open) else self._closed_load(workload))
         ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
         return Part(
             items=tuple(self._items[index].name for index in items),
@@ -136,7 +136,7 @@ class Worker:
             measured_to_ns=ended_ns - self._recorder.origin_ns,
         )
 
-    async def _drain(self, load: Offer | Users) -> None:
+    async def _drain(self, load: OpenLoad | ClosedLoad) -> None:
         """Run a part's load to its end, and wait for what it has under way."""
         self._load = load
         stopping = asyncio.create_task(self._give_up_when_stopped(load))
@@ -144,27 +144,27 @@ class Worker:
             await load.run()
         finally:
             stopping.cancel()
-            self._lanes.close()
+            self._slots.close()
 
-    async def _give_up_when_stopped(self, load: Offer | Users) -> None:
+    async def _give_up_when_stopped(self, load: OpenLoad | ClosedLoad) -> None:
         await self._stop.wait()
         load.stop()
         await asyncio.sleep(_STOP_GRACE_S)
-        self._lanes.abandon()
+        self._slots.abandon()
 
-    def _offer(self, workload: Open) -> Offer:
+    def _open_load(self, workload: Open) -> OpenLoad:
         scenario, share = self._scenario, self._share
         starts_s = intended_starts_s(workload, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
-        intended_ns = (self._recorder.stretch.measured_from_ns + starts_s * 1e9).astype(np.int64)
+        intended_ns = (self._recorder.phase.measured_from_ns + starts_s * 1e9).astype(np.int64)
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
-        return Offer(mine_ns, steps, share, limit, self._lanes, self._recorder)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots, self._recorder)
 
-    def _users(self, workload: Closed | Ramp) -> Users:
-        scenario, from_ns = self._scenario, self._recorder.stretch.measured_from_ns
+    def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
+        scenario, from_ns = self._scenario, self._recorder.phase.measured_from_ns
         pages = self._pages()
-        return Users(
+        return ClosedLoad(
             [
                 User(
                     span.user,
@@ -173,7 +173,7 @@ class Worker:
                     self._walk(span.user),
                     pages,
                     scenario,
-                    self._lanes,
+                    self._slots,
                     self._recorder,
                 )
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
@@ -183,14 +183,14 @@ class Worker:
 
     def _pages(self) -> dict[int, tuple[int, ...]]:
         """The endpoints that each page of the part loads, all by index."""
-        asked = ((index, self._items[index]) for index in self._recorder.stretch.items)
+        asked = ((index, self._items[index]) for index in self._recorder.phase.items)
         return {
             index: tuple(self._index[load] for load in item.loads) for index, item in asked if isinstance(item, Page)
         }
 
     def _walk(self, user: int) -> Iterator[int]:
         """The items that a user asks for, one after the other."""
-        indices = self._recorder.stretch.items
+        indices = self._recorder.phase.items
         steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
         return map(indices.__getitem__, steps)
 
@@ -213,7 +213,7 @@ class Worker:
             recorder.loop_lag_ms.add(max(0, now_ns - due_ns) / 1e6)
             tick += 1
             if tick % _TICKS_AN_EXPIRY == 0:
-                self._lanes.expire(now_ns)
+                self._slots.expire(now_ns)
             if recorder.sent >= self._budget:
                 self._end("the budget of requests was used up (--max-requests)")
             if now_ns - second_ns >= 1_000_000_000:
@@ -227,7 +227,7 @@ class Worker:
 
     def _end_if_hopeless(self) -> None:
         """After five seconds of nothing but errors: end the run, or only the part where each endpoint has its own."""
-        outage = self._recorder.stretch.outage
+        outage = self._recorder.phase.outage
         outage.end_second()
         if outage.seconds < _HOPELESS_S or self._facts.target.keep_going or self._load is None:
             return
@@ -247,13 +247,13 @@ class Worker:
 
     def _beat(self, now_ns: int, rate_per_s: float) -> Beat:
         recorder = self._recorder
-        names = [self._items[index].name for index in recorder.stretch.items]
+        names = [self._items[index].name for index in recorder.phase.items]
         per_part_s = self._scenario.warmup_s + self._scenario.duration_s
         return Beat(
             elapsed_s=(now_ns - recorder.origin_ns) / 1e9,
             planned_s=per_part_s * len(self._plan()),
             doing=names[0] if len(names) == 1 else f"{len(names)} endpoints and pages",
-            users=recorder.stretch.at_work,
+            users=recorder.phase.at_work,
             requests=recorder.recorded,
             errors=recorder.errors,
             rate_per_s=rate_per_s,

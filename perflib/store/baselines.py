@@ -6,8 +6,8 @@ import fcntl
 import json
 from typing import TYPE_CHECKING
 
-from perflib.baseline import SCHEMA_VERSION, Baseline, Baselines
-from perflib.model import InputError
+from perflib.spec import InputError
+from perflib.spec.baselines import SCHEMA_VERSION, Baseline, Baselines
 from perflib.store.runs import write_atomically
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from perflib.model import InputError, Open, Ramp
+from perflib.figures.summary import series_of, summarize
+from perflib.spec import InputError, Open, Ramp
 from perflib.stats.bootstrap import intervals
 from perflib.store.runs import FACTS, TABLE, RunFolder, load_run
-from perflib.summary import series_of, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from perflib.model import Environment, Facts, Run, Scenario
-    from perflib.summary import EndpointSummary
+    from perflib.figures.summary import EndpointSummary
+    from perflib.spec import Environment, Facts, Run, Scenario
 
 INDEX = "index.parquet"
 _VERSION = b"2"

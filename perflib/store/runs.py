@@ -15,8 +15,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perflib.model import ERROR_KINDS, Facts, InputError, Run
-from perflib.model.run import Part
+from perflib.spec import ERROR_KINDS, Facts, InputError, Run
+from perflib.spec.run import Part
 from perflib.store.spool import COLD, GENERATOR_ROW, MEMORY_ROW, REQUEST_ROW, RETRIED, WARMUP, memory_spool, read_spool
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from perflib.model import Target
+    from perflib.spec import Target
 
 TABLE, HEALTH_TABLE, MEMORY_TABLE = "requests.parquet", "generator.parquet", "memory.parquet"
 FACTS, OWNER = "run.json", "owner"

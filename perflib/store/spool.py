@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from perflib.model import InputError
+from perflib.spec import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,8 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
-from perflib.load.sampler import EVERY_S, ProcessTree
 from perflib.stats.growth import MEMORY, Growth, growth
+from perflib.watch.sampler import EVERY_S, ProcessTree
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Dashboard:
 
     def judged(self, seconds: float, folder: Path) -> Judged:
         database = Path(tempfile.mkdtemp(dir=folder)) / "dashboard.sqlite"
-        command = [sys.executable, "-m", "perflib.demo", "--port", "0", "--database", str(database), *self.switches]
+        command = [sys.executable, "-m", "perflib.sample", "--port", "0", "--database", str(database), *self.switches]
         with running(command, seconds) as server:
             assert server.stdout is not None
             url = server.stdout.readline().split("serving on ")[1].strip()

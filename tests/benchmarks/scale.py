@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from perflib import charts
-from perflib.model.run import Part
+from perflib.figures.summary import summarize
+from perflib.spec.run import Part
 from perflib.store.runs import TABLE, RunFolder
 from perflib.store.spool import REQUEST_ROW, requests_spool
-from perflib.summary import summarize
+from perflib.workbook import charts
 from tests.benchmarks.peers import markdown
 from tests.synthetic import make_run
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from perflib.model import Run
+    from perflib.spec import Run
 
 REQUESTS_PER_S = 5000
 CHUNK_ROWS = 500_000

@@ -23,8 +23,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
-from perflib.load.sampler import ProcessTree, Reading
 from perflib.stats.growth import MEMORY, OPEN_FILES, growth
+from perflib.watch.sampler import ProcessTree, Reading
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:

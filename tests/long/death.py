@@ -33,7 +33,7 @@ _READ = """\
 import json, sys
 from pathlib import Path
 from perflib.store.runs import list_runs, load_run
-from perflib.summary import summarize
+from perflib.figures.summary import summarize
 [facts] = list_runs(Path(sys.argv[1]))
 run = load_run(Path(sys.argv[1]), facts.run_id)
 print(json.dumps([run.facts.state, len(run.requests), summarize(run).endpoints[0].requests]))

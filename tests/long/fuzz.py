@@ -1,6 +1,9 @@
-"""The fuzz tests for longer, by atheris, guided by coverage. `python -m tests.long.fuzz --seconds 600`.
+"""The fuzz tests for longer, by atheris, guided by coverage.
 
-Without atheris (it is no dependency: `pip install atheris`), the properties of tests/test_fuzz.py with many examples.
+`python -m tests.long.fuzz --seconds 600`.
+
+Without atheris (it is no dependency: `pip install atheris`), the properties of
+tests/session/test_fuzz.py with many examples.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ _BATCH = 100
 
 
 def _properties() -> dict[str, Any]:
-    """The properties of tests/test_fuzz.py by name. What decorates them takes the profile of this moment."""
+    """The properties of tests/session/test_fuzz.py by name. What decorates them takes the profile of this moment."""
     from tests import test_fuzz
 
     return {name: test for name, test in vars(test_fuzz).items() if hasattr(test, "hypothesis")}

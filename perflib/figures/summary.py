@@ -1,0 +1,316 @@
+"""Summary: a run's figures by endpoint and page. Pure."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from perflib.show.html import figure_ms, html_table
+from perflib.stats.bootstrap import Series
+from perflib.stats.percentile import percentile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from perflib.spec import Endpoint, Page, Run
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+    Moments = NDArray[np.int64]
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Requests on the wire after warm-up: scheduled = completed + failed + dropped + in_flight."""
+
+    scheduled: int
+    completed: int
+    failed: int
+    dropped: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Cold:
+    """Cold answers, reported apart from the percentiles. None where there were none (or too few for p50)."""
+
+    requests: int
+    p50_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True)
+class EndpointSummary:
+    """One endpoint's requests outside pages, or one page's loads.
+
+    `p*_ms` are of warm successes; `judged_p95_ms` counts a failure as infinitely slow, and is what `meets_target`
+    compares. None: the sample cannot support the figure.
+    """
+
+    endpoint: str
+    kind: str
+    requests: int
+    errors: int
+    errors_by_kind: dict[str, int]
+    rate_per_s: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    service_p50_ms: float | None
+    service_p95_ms: float | None
+    judged_p50_ms: float | None
+    judged_p95_ms: float | None
+    target_ms: float | None
+    meets_target: bool | None
+    first_ms: float | None
+    """The very first answer of the run, warm-up included: what a first visitor waits."""
+    cold: Cold
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a run."""
+
+    run_id: str
+    duration_s: float
+    throughput_per_s: float
+    requests: Accounting
+    server_errors: int
+    """Answers with a 5xx status."""
+    endpoints: tuple[EndpointSummary, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row an endpoint or page, columns as in `EndpointSummary`."""
+        return pd.DataFrame([asdict(row) for row in self.endpoints]).set_index("endpoint")
+
+    def __repr__(self) -> str:
+        counts = self.requests
+        lost = counts.scheduled - counts.completed
+        told = f"{counts.scheduled:,} requests in {self.duration_s:,.0f} s, {lost:,} not completed"
+        missed = [row.endpoint for row in self.endpoints if row.meets_target is False]
+        return f"<Summary of {self.run_id}: {told}; targets missed: {', '.join(missed) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        head = ["Endpoint", "Requests", "Errors", "p50, ms", "p95, ms", "p99, ms", "Max, ms", "Target, ms", "Met"]
+        return html_table(f"Summary of {self.run_id}", head, [_cells(row) for row in self.endpoints])
+
+
+def _cells(row: EndpointSummary) -> list[str]:
+    met = "insufficient" if row.meets_target is None else "met" if row.meets_target else "missed"
+    return [
+        row.endpoint,
+        f"{row.requests:,}",
+        f"{row.errors:,}",
+        *(figure_ms(value_ms) for value_ms in (row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms)),
+        "" if row.target_ms is None else f"< {row.target_ms:g}",
+        "" if row.target_ms is None else met,
+    ]
+
+
+@dataclass(frozen=True)
+class ItemRows:
+    """One endpoint's requests outside pages, or one page's loads, warm-up included. Arrays of shape (rows,)."""
+
+    intended_ns: Moments
+    start_ns: Moments
+    end_ns: Moments
+    error: pd.Categorical
+    warmup: Flags
+    cold: Flags
+
+    @property
+    def good(self) -> Flags:
+        """The successes."""
+        return np.asarray(self.error.isna())
+
+    @property
+    def warm(self) -> Flags:
+        """After warm-up, cold answers left out: what percentiles are of."""
+        return ~(self.warmup | self.cold)
+
+    @property
+    def response_ms(self) -> Floats:
+        """From the intended start; NaN if never answered."""
+        return np.where(self.end_ns >= 0, (self.end_ns - self.intended_ns) / _NS_PER_MS, np.nan)
+
+    @property
+    def service_ms(self) -> Floats:
+        """From the actual start; NaN if never answered."""
+        answered = (self.end_ns >= 0) & (self.start_ns >= 0)
+        return np.where(answered, (self.end_ns - self.start_ns) / _NS_PER_MS, np.nan)
+
+    @cached_property
+    def warm_ms(self) -> Floats:
+        """Response times of warm successes, ascending. Shape (warm successes,)."""
+        return np.sort(self.response_ms[self.warm & self.good])
+
+    @property
+    def judged_ms(self) -> Floats:
+        """The same, and every warm failed or dropped request as infinitely slow. Shape (warm,)."""
+        failures = int((self.warm & ~self.good).sum())
+        return np.append(self.warm_ms, np.full(failures, math.inf))
+
+
+_KEPT: dict[int, dict[str, ItemRows]] = {}
+"""By the identity of a run's table, and name; a table is not hashable."""
+
+
+def item_rows(run: Run, name: str) -> ItemRows:
+    """The rows of an endpoint or page, in the order of the run's table; none where it has none.
+
+    Figures and charts share them: they are kept as long as that table, whose values must not change meanwhile.
+    """
+    table = run.requests
+    if id(table) not in _KEPT:
+        _KEPT[id(table)] = {}
+        weakref.finalize(table, _KEPT.pop, id(table))
+    kept = _KEPT[id(table)]
+    if name not in kept:
+        kept[name] = _rows_of(table, name)
+    return kept[name]
+
+
+def series_of(run: Run, name: str) -> Series | None:
+    """An endpoint's or page's judged times after warm-up: warm, failures infinite; None where it was not driven."""
+    part = next((part for part in run.facts.parts if name in part.items), None)
+    if part is None:
+        return None
+    rows = item_rows(run, name)
+    at_s = (rows.intended_ns - part.measured_from_ns) / 1e9
+    judged_ms = np.where(rows.good, rows.response_ms, math.inf)
+    return Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s)
+
+
+def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
+    own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
+    return ItemRows(
+        intended_ns=table["intended_ns"].to_numpy()[own],
+        start_ns=table["start_ns"].to_numpy()[own],
+        end_ns=table["end_ns"].to_numpy()[own],
+        error=pd.Categorical(table["error"].array[own]),
+        warmup=table["warmup"].to_numpy()[own],
+        cold=table["cold"].to_numpy()[own],
+    )
+
+
+def measured(run: Run) -> pd.DataFrame:
+    """The rows after warm-up, with `response_ms` (from the intended start) and `service_ms`; NaN if never answered."""
+    rows = run.requests[~run.requests["warmup"]]
+    answered = rows["end_ns"] >= 0
+    return rows.assign(
+        response_ms=((rows["end_ns"] - rows["intended_ns"]) / _NS_PER_MS).where(answered),
+        service_ms=((rows["end_ns"] - rows["start_ns"]) / _NS_PER_MS).where(answered & (rows["start_ns"] >= 0)),
+    )
+
+
+def summarize(run: Run) -> Summary:
+    """All figures of a run.
+
+    >>> import perflib
+    >>> perflib.summarize(perflib.load_run("sample-28-release-1.4"))
+    <Summary of sample-28-release-1.4: 508 requests in 6 s, 0 not completed; targets missed: none>
+    """
+    wire = (run.requests["kind"] == "request") & ~run.requests["warmup"]
+    requests = _account(run.requests.loc[wire, "error"])
+    duration_s = run.facts.duration_s
+    return Summary(
+        run_id=run.facts.run_id,
+        duration_s=duration_s,
+        throughput_per_s=requests.completed / duration_s if duration_s else 0.0,
+        requests=requests,
+        server_errors=int((wire & (run.requests["status"] >= 500)).sum()),
+        endpoints=tuple(_summarize_item(run, item) for item in run.facts.scenario.takes(run.facts.target)),
+    )
+
+
+def _account(error: pd.Series[str]) -> Accounting:
+    errors = error.value_counts()
+    dropped, in_flight = int(errors.get("dropped", 0)), int(errors.get("in_flight", 0))
+    return Accounting(
+        scheduled=len(error),
+        completed=int(error.isna().sum()),
+        failed=int(errors.sum()) - dropped - in_flight,
+        dropped=dropped,
+        in_flight=in_flight,
+    )
+
+
+def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
+    rows = item_rows(run, item.name)
+    good, measured, response_ms = rows.good, ~rows.warmup, rows.response_ms
+    failures = pd.Series(rows.error[measured & ~good]).value_counts()
+    count, duration_s = int(measured.sum()), _duration_s(run, item.name)
+    response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
+    judged = percentile(rows.judged_ms, 0.95)
+    return EndpointSummary(
+        endpoint=item.name,
+        kind="page" if item in run.facts.target.pages else "request",
+        requests=count,
+        errors=int(failures.sum()),
+        errors_by_kind={str(kind): int(number) for kind, number in failures.items() if number},
+        rate_per_s=count / duration_s if duration_s else 0.0,
+        p50_ms=percentile(response, 0.50),
+        p95_ms=percentile(response, 0.95),
+        p99_ms=percentile(response, 0.99),
+        max_ms=_largest(response),
+        service_p50_ms=percentile(service, 0.50),
+        service_p95_ms=percentile(service, 0.95),
+        judged_p50_ms=percentile(rows.judged_ms, 0.50),
+        judged_p95_ms=judged,
+        target_ms=item.target_ms,
+        meets_target=None if item.target_ms is None or judged is None else judged < item.target_ms,
+        first_ms=_first_ms(rows.start_ns[good], response_ms[good]),
+        cold=_cold(response_ms[measured & rows.cold & good]),
+    )
+
+
+def judged_ms(rows: pd.DataFrame) -> Floats:
+    """Response times with every failed or dropped request as infinitely slow: failing never makes a figure better."""
+    return rows["response_ms"].where(rows["error"].isna(), math.inf).to_numpy(dtype=np.float64)
+
+
+def _cold(answers_ms: Floats) -> Cold:
+    return Cold(len(answers_ms), percentile(answers_ms, 0.50), _largest(answers_ms))
+
+
+def _first_ms(start_ns: Moments, response_ms: Floats) -> float | None:
+    return float(response_ms[start_ns.argmin()]) if len(start_ns) else None
+
+
+def _largest(values: Floats) -> float | None:
+    return float(values.max()) if len(values) else None
+
+
+def _duration_s(run: Run, name: str) -> float:
+    return sum(part.duration_s for part in run.facts.parts if name in part.items)
+
+
+def as_json(run: Run, summary: Summary) -> dict[str, Any]:
+    """The object that `perflib run --json` prints, without its memory."""
+    facts = run.facts
+    return {
+        "run_id": facts.run_id,
+        "scenario": facts.scenario.name,
+        "profile": facts.profile,
+        "valid": facts.valid,
+        "invalid_reasons": list(facts.invalid_reasons),
+        "interrupted": facts.interrupted,
+        "workload": facts.scenario.workload.model_dump(mode="json"),
+        "duration_s": summary.duration_s,
+        "throughput_per_s": summary.throughput_per_s,
+        "requests": asdict(summary.requests),
+        "generator": facts.generator.as_json(),
+        "endpoints": [
+            {key: None if value == math.inf else value for key, value in asdict(row).items()}
+            for row in summary.endpoints
+        ],
+    }

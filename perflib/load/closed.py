@@ -1,0 +1,189 @@
+"""Closed workloads: virtual users, each sending its next request when its last one is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from perflib.load.wire import Exchange
+from perflib.spec.scenario import Closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from perflib.load.recorder import Recorder
+    from perflib.load.slot import Slot, Slots
+    from perflib.spec import Scenario
+
+PAGE_CONNECTIONS = 6
+_PAUSE_AFTER_CONNECT_ERROR_NS = 100_000_000
+
+
+class ClosedLoad:
+    """The virtual users of a part."""
+
+    def __init__(self, users: Sequence[User]) -> None:
+        self._users = users
+
+    async def run(self) -> None:
+        """Until all users have left, and what they had under way is answered."""
+        for user in self._users:
+            user.begin()
+        try:
+            await asyncio.gather(*(user.left for user in self._users))
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        for user in self._users:
+            user.stop()
+
+
+class User:
+    """One virtual user at work from `begin_ns` until `until_ns`, or until it is stopped. `left` is done at its end.
+
+    Asks for `steps`, the indices of endpoints and pages; `pages` tells the endpoints that a page loads.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        begin_ns: int,
+        until_ns: int,
+        steps: Iterator[int],
+        pages: Mapping[int, Sequence[int]],
+        scenario: Scenario,
+        slots: Slots,
+        recorder: Recorder,
+    ) -> None:
+        self._number, self._begin_ns, self._until_ns = number, begin_ns, until_ns
+        self._steps, self._pages = steps, pages
+        workload = scenario.workload
+        self._think_time_ns = int(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
+        self._enough = scenario.enough_successes
+        self._open, self._recorder, self._phase = slots.open, recorder, recorder.phase
+        self._loop = asyncio.get_running_loop()
+        self._slots: list[Slot] = []
+        self._page: _PageLoad | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self.left: asyncio.Future[None] = self._loop.create_future()
+
+    def begin(self) -> None:
+        """Come when it is time."""
+        self._rest_until(self._begin_ns, self._come)
+
+    def stop(self) -> None:
+        """Send nothing more: leave when what is under way is answered."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._leave()
+
+    def answered(self, slot: Slot, exchange: Exchange) -> None:
+        page = self._page
+        if page is not None:
+            page.answered(slot, exchange)
+            if page.under_way:
+                return
+            exchange, self._page = page.whole(), None
+            self._recorder.keep(exchange, page.index, -1, self._number, None)
+        if exchange.error == "connect":
+            self._rest_until(perf_counter_ns() + _PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
+        elif self._think_time_ns:
+            self._think()
+        else:
+            self._next()
+
+    def broke(self, problem: Exception) -> None:
+        if not self.left.done():
+            self.left.set_exception(problem)
+
+    def _come(self) -> None:
+        self._slots = [self._open(self, self._number) for _ in range(PAGE_CONNECTIONS if self._pages else 1)]
+        self._phase.at_work += 1
+        self._next()
+
+    def _next(self) -> None:
+        if self._stopped or perf_counter_ns() >= self._until_ns or self._has_enough():
+            self._leave()
+            return
+        index = next(self._steps)
+        loads = self._pages.get(index)
+        if loads is None:
+            self._slots[0].ask(index)
+        else:
+            self._page = _PageLoad(index, loads, self._slots)
+
+    def _has_enough(self) -> bool:
+        return self._enough is not None and self._phase.successes >= self._enough
+
+    def _think(self) -> None:
+        thought_ns = perf_counter_ns() + self._think_time_ns
+        if thought_ns < self._until_ns:
+            self._rest_until(thought_ns, self._next)
+        else:
+            self._rest_until(self._until_ns, self._leave)
+
+    def _leave(self) -> None:
+        if self._slots:
+            self._phase.at_work -= 1
+        for slot in self._slots:
+            slot.close()
+        if not self.left.done():
+            self.left.set_result(None)
+
+    def _rest_until(self, at_ns: int, then: Callable[[], None]) -> None:
+        self._timer = None
+        left_s = (at_ns - perf_counter_ns()) / 1e9
+        try:
+            if self._stopped:
+                self._leave()
+            elif left_s <= 0:
+                then()
+            else:  # a timer may come a little early
+                self._timer = self._loop.call_later(left_s, self._rest_until, at_ns, then)
+        except Exception as problem:  # what a callback raises, an event loop would only print
+            self.broke(problem)
+
+
+class _PageLoad:
+    """A page on its way: its parts in parallel, one a slot; it is there when its last part is."""
+
+    def __init__(self, index: int, loads: Sequence[int], slots: Sequence[Slot]) -> None:
+        self.index = index
+        self.under_way = 0
+        self._started_ns = perf_counter_ns()
+        self._waiting = iter(loads)
+        self._parts: list[Exchange] = []
+        for slot in slots:
+            self._ask_next(slot)
+
+    def answered(self, slot: Slot, exchange: Exchange) -> None:
+        self.under_way -= 1
+        self._parts.append(exchange)
+        self._ask_next(slot)
+
+    def whole(self) -> Exchange:
+        """The page as one exchange; it fails if a part fails."""
+        parts = self._parts
+        bad = next((part for part in parts if part.error is not None), None)
+        return Exchange(
+            start_ns=self._started_ns,
+            first_byte_ns=min((part.first_byte_ns for part in parts if part.first_byte_ns >= 0), default=-1),
+            end_ns=-1 if any(part.end_ns < 0 for part in parts) else max(part.end_ns for part in parts),
+            connect_ns=max(part.connect_ns for part in parts),
+            status=(bad or parts[0]).status,
+            error=bad.error if bad else None,
+            cold=any(part.cold for part in parts),
+            received=sum(part.received for part in parts),
+        )
+
+    def _ask_next(self, slot: Slot) -> None:
+        load = next(self._waiting, None)
+        if load is not None:
+            self.under_way += 1
+            slot.ask(load, page=self.index)

@@ -1,0 +1,90 @@
+"""Open workloads: arrivals that wait for no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from perflib.load.pacer import Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from perflib.load.arrivals import Share
+    from perflib.load.recorder import Recorder
+    from perflib.load.slot import Slot, Slots
+    from perflib.load.wire import Exchange
+
+
+class OpenLoad:
+    """The arrivals of a part: each takes an idle slot, or a new one; beyond `limit` slots it is dropped."""
+
+    def __init__(
+        self,
+        intended_ns: Sequence[int],
+        steps: Iterator[int],
+        share: Share,
+        limit: int,
+        slots: Slots,
+        recorder: Recorder,
+    ) -> None:
+        self._steps, self._share, self._limit = steps, share, limit
+        self._slots, self._recorder, self._phase = slots, recorder, recorder.phase
+        self._idle: list[Slot] = []
+        self._opened = 0
+        self._pacer = Pacer(intended_ns, self._arrive)
+        self._stopped = asyncio.Event()
+        self._all_offered = False
+        self._all_answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Until the time of the part is over and all that arrived is answered."""
+        try:
+            await self._pacer.run()
+            while (left_ns := self._phase.until_ns - perf_counter_ns()) > 0 and not self._stopped.is_set():
+                with contextlib.suppress(TimeoutError):  # a timer may come a little early
+                    await asyncio.wait_for(self._stopped.wait(), left_ns / 1e9)
+            self._all_offered = True
+            self._end_if_answered()
+            await self._all_answered
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stopped.set()
+        self._pacer.stop()
+
+    def answered(self, slot: Slot, exchange: Exchange) -> None:
+        self._idle.append(slot)
+        self._phase.at_work -= 1
+        self._end_if_answered()
+
+    def broke(self, problem: Exception) -> None:
+        self.stop()
+        if not self._all_answered.done():
+            self._all_answered.set_exception(problem)
+
+    def _arrive(self, due_ns: int) -> None:
+        index = next(self._steps)
+        try:
+            if not self._idle and self._opened >= self._limit:
+                self._recorder.dropped(index, due_ns)
+                return
+            self._phase.at_work += 1
+            self._free_slot().ask(index, intended_ns=due_ns)
+        except Exception as problem:  # what a callback raises, an event loop would only print
+            self.broke(problem)
+
+    def _free_slot(self) -> Slot:
+        if self._idle:
+            return self._idle.pop()
+        number = self._opened * self._share.of + self._share.index
+        self._opened += 1
+        return self._slots.open(self, number)
+
+    def _end_if_answered(self) -> None:
+        if self._all_offered and not self._phase.at_work and not self._all_answered.done():
+            self._all_answered.set_result(None)

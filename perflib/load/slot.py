@@ -1,0 +1,81 @@
+"""Slots: connections, and what is under way on each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from perflib.load.wire import Address, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perflib.load.recorder import Recorder
+    from perflib.load.wire import Exchange, WireRequest
+
+
+class Owner(Protocol):
+    """Who drives slots."""
+
+    def answered(self, slot: Slot, exchange: Exchange) -> None:
+        """A request is over, and recorded: its slot is free."""
+
+    def broke(self, problem: Exception) -> None:
+        """The instrument failed: a full disk, say. Nothing more comes from this slot."""
+
+
+class Slot:
+    """Sends one request at a time, and has what became of it recorded before its owner hears of it."""
+
+    def __init__(
+        self, owner: Owner, user: int, connection: Connection, requests: Sequence[WireRequest], recorder: Recorder
+    ) -> None:
+        self._connection, self._owner, self._user = connection, owner, user
+        self._requests, self._recorder = requests, recorder
+        self._index = self._page = -1
+        self._intended_ns: int | None = None
+
+    def ask(self, index: int, page: int = -1, intended_ns: int | None = None) -> None:
+        """Send the request of an endpoint, perhaps as a part of a page. `intended_ns` None: it is due now."""
+        self._index, self._page, self._intended_ns = index, page, intended_ns
+        self._connection.send(self._requests[index], self._answered)
+
+    def _answered(self, exchange: Exchange) -> None:
+        try:
+            self._recorder.answered(exchange, self._index, self._page, self._user, self._intended_ns)
+            exchange.body.clear()  # or each of thousands of connections holds its last answer
+            self._owner.answered(self, exchange)
+        except Exception as problem:  # what a callback raises, an event loop would only print
+            self._owner.broke(problem)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Slots:
+    """Opens the slots of a run, and can end what is under way on all of them."""
+
+    def __init__(self, address: Address, timeout_s: float, requests: Sequence[WireRequest], recorder: Recorder) -> None:
+        self._address, self._timeout_s = address, timeout_s
+        self._requests, self._recorder = requests, recorder
+        self._connections: list[Connection] = []
+
+    def open(self, owner: Owner, user: int) -> Slot:
+        """A slot of its own; it connects when it is first asked."""
+        self._connections.append(Connection(self._address, self._timeout_s))
+        return Slot(owner, user, self._connections[-1], self._requests, self._recorder)
+
+    def expire(self, now_ns: int) -> None:
+        """Give up what took too long."""
+        for connection in self._connections.copy():
+            connection.expire(now_ns)
+
+    def abandon(self) -> None:
+        """Give up all that is under way, because the run is over."""
+        for connection in self._connections.copy():
+            connection.abandon()
+
+    def close(self) -> None:
+        """Hang up everywhere; what is under way is forgotten."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()

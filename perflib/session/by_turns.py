@@ -1,0 +1,280 @@
+"""Two live systems measured by turns: short blocks of A and B in random order, restart after restart.
+
+Whatever the machine does, it does to both; what the two sides of a restart do not share (memory layout, caches, luck)
+is the noise that the verdict is made with.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from perflib.figures.summary import summarize
+from perflib.load.consent import check_consent
+from perflib.load.engine import drive_in_processes_of_their_own
+from perflib.session.drive import prepare, this_machine, token_of
+from perflib.spec import InputError, Options, Target
+from perflib.spec.scenario import is_steady
+from perflib.store.folders import Workbook
+from perflib.store.runs import RunFolder, write_atomically
+from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import IO
+
+    from perflib.spec import Facts
+
+SIDES: tuple[Side, Side] = ("a", "b")
+PAIRS = 6
+_BLOCK_WARMUP_S, _FIRST_WARMUP_S = 0.5, 3.0
+_BLOCK_S = (5.0, 30.0)
+_NEEDED = 80
+"""Requests of the rarest endpoint in a block: a p95 needs 59, and their number varies."""
+_START_S, _STOP_S = 60.0, 10.0
+
+
+def compare(
+    a: str,
+    b: str,
+    options: Options | None = None,
+    *,
+    detect: float = 0.10,
+    scenario: str = "light_load",
+    pairs: int = PAIRS,
+    block_s: float | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Measure two URLs, or two commands that are started and restarted, until the answer is clear or the plan is done.
+
+    An interrupt (Ctrl-C, the stop button) keeps what was measured, marked interrupted.
+
+    Args:
+        a, b: URLs, or commands that serve on the port they are given as ``{port}``: "uvicorn app:app --port {port}".
+        detect: the relative change that the comparison is to see with a power of 90 %.
+        scenario: whose load is used; its duration is not.
+        pairs: blocks of each side in a restart.
+        block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95.
+        say: told a line a restart.
+
+    Raises:
+        InputError: where a command does not start, or the scenario does not fit.
+    """
+    workbook, options = Workbook.find(), options or Options()
+    facts = prepare(scenario, options.model_copy(update={"url": a if _is_url(a) else ""}), workbook)
+    if facts.scenario.isolated or not is_steady(facts.scenario.workload):
+        raise InputError(f"{scenario}: its load is not steady; compare under light_load, medium_load or steady_rate")
+    if _is_url(a) != _is_url(b):
+        raise InputError("compare: one side is a URL and the other is not; give two of a kind")
+    workbook.make_data()
+    names = tuple(item.name for item in facts.scenario.takes(facts.target))
+    comparison = Comparison(
+        comparison_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-compare-{secrets.token_hex(3)}",
+        a=a,
+        b=b,
+        restarted=not _is_url(a),
+        scenario=facts.scenario,
+        endpoints=names,
+        detect=detect,
+        pairs=pairs,
+        block_s=block_s or _BLOCK_S[0],
+        seed=options.seed,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=this_machine(),
+    )
+    _check_consent(comparison, facts, say)
+    return _Turns(comparison, facts, workbook, fixed=block_s is not None, say=say).run()
+
+
+def _check_consent(comparison: Comparison, facts: Facts, say: Callable[[str], None]) -> None:
+    """Say what other hosts are about to get in all, or raise InputError where that was not allowed."""
+    most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
+    whole = facts.scenario.model_copy(update={"duration_s": most_s, "warmup_s": 0.0})
+    for side in (comparison.a, comparison.b):
+        told = check_consent(_at(facts.target, side), whole) if _is_url(side) else ""
+        if told:
+            say(told)
+
+
+def _at(target: Target, url: str) -> Target:
+    return Target.parse(target.model_dump() | {"base_url": url}, "compare")
+
+
+class _Turns:
+    """A comparison under way; what is measured is on disk after every restart."""
+
+    def __init__(
+        self, comparison: Comparison, facts: Facts, workbook: Workbook, *, fixed: bool, say: Callable[[str], None]
+    ) -> None:
+        self._comparison, self._facts, self._fixed, self._say = comparison, facts, fixed, say
+        self._path = workbook.data / "comparisons" / comparison.comparison_id / "comparison.json"
+        self._path.parent.mkdir(parents=True)
+        self._draw = random.Random(comparison.seed)
+        self._began_s = time.monotonic()
+
+    def run(self) -> Comparison:
+        planned = self._comparison.plan
+        state: Literal["finished", "interrupted"] = "finished"
+        try:
+            while len(self._comparison.restarts) < planned.restarts and not is_clear(self._comparison):
+                self._keep(restarts=(*self._comparison.restarts, self._restart()))
+                self._tell(planned.restarts)
+        except KeyboardInterrupt:
+            state = "interrupted"
+        self._keep(state=state)
+        return self._comparison
+
+    def _keep(self, **changed: object) -> None:
+        self._comparison = self._comparison.model_copy(update=changed)
+        write_atomically(self._path, self._comparison.model_dump_json(indent=1) + "\n")
+
+    def _tell(self, most: int) -> None:
+        done = len(self._comparison.restarts)
+        left_s = (time.monotonic() - self._began_s) / done * (most - done)
+        noun = "restart" if self._comparison.restarted else "group of blocks"
+        self._say(f"{noun} {done} of at most {most}; at most {left_s / 60:.0f} min more")
+
+    def _restart(self) -> Restart:
+        """Both sides afresh, warmed, then pairs of blocks in random order."""
+        told = {"a": self._comparison.a, "b": self._comparison.b}
+        blocks: list[Block] = []
+        with ExitStack() as serving:
+            urls = {side: serving.enter_context(_serving(told[side], self._facts)) for side in self._shuffled()}
+            warming_s = min(_FIRST_WARMUP_S, 2 * self._comparison.block_s)
+            warm = [self._block(side, urls, warming_s) for side in self._shuffled()]
+            if not (self._fixed or self._comparison.restarts):
+                self._keep(block_s=_long_enough(warm, len(self._comparison.endpoints)))
+            for _ in range(self._comparison.pairs):
+                blocks += [self._block(side, urls, self._comparison.block_s) for side in self._shuffled()]
+        return Restart(blocks=tuple(blocks))
+
+    def _shuffled(self) -> list[Side]:
+        return self._draw.sample(SIDES, 2)
+
+    def _block(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
+        scenario = self._facts.scenario.model_copy(
+            update={"duration_s": duration_s, "warmup_s": min(_BLOCK_WARMUP_S, duration_s / 4)}
+        )
+        target = _at(self._facts.target, urls[side])
+        seed = self._draw.randrange(2**31)
+        facts = self._facts.model_copy(update={"scenario": scenario, "target": target, "seed": seed})
+        with TemporaryDirectory() as scratch:
+            folder = RunFolder.create(Path(scratch), facts)
+            outcome = drive_in_processes_of_their_own(facts, folder.path, token_of(target), lambda _: None)
+            if outcome is not None and outcome.cut:
+                raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
+            if outcome is None or outcome.stopped:
+                raise KeyboardInterrupt
+            folder.seal(facts.model_copy(update={"state": "finished", "parts": outcome.parts}))
+            rows = summarize(folder.load()).endpoints
+        return Block(
+            side=side,
+            p50_ms={row.endpoint: row.judged_p50_ms for row in rows},
+            p95_ms={row.endpoint: row.judged_p95_ms for row in rows},
+            requests=sum(row.requests for row in rows),
+            errors=sum(row.errors for row in rows),
+        )
+
+
+def _long_enough(warm: list[Block], endpoints: int) -> float:
+    """A block in which each endpoint gets `_NEEDED` requests, as these were shared; within bounds, whole seconds."""
+    rate_per_s = min(block.requests for block in warm) / _FIRST_WARMUP_S / endpoints
+    least, most = _BLOCK_S
+    return float(min(most, max(least, math.ceil(_NEEDED / rate_per_s)))) if rate_per_s else most
+
+
+def _is_url(side: str) -> bool:
+    return side.startswith(("http://", "https://"))
+
+
+@contextmanager
+def _serving(side: str, facts: Facts) -> Iterator[str]:
+    """The base URL of a side; a command is started, on a free port, and ended afterwards with all its processes."""
+    if _is_url(side):
+        yield side
+        return
+    port = _free_port()
+    _lend_token(facts.target)
+    with TemporaryFile("w+") as said:
+        try:
+            command = shlex.split(side.replace("{port}", str(port)))
+            server = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{side!r}: cannot be started ({error}); give a URL, a stored run, or a command") from None
+        try:
+            _wait_until_up(_Started(side, server, said, facts.target.secrets), port)
+            yield f"http://127.0.0.1:{port}{urlsplit(facts.target.base_url).path}"
+        finally:
+            _end(server)
+
+
+def _lend_token(target: Target) -> None:
+    """A token that both the command and the load generator find in their environment, where none is set."""
+    if target.token_env and not os.environ.get(target.token_env):
+        os.environ[target.token_env] = secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A command that was started; `secrets` are the variables whose values are shown in no message of ours."""
+
+    command: str
+    process: subprocess.Popen[bytes]
+    said: IO[str]
+    secrets: tuple[str, ...]
+
+    def last_line(self) -> str:
+        self.said.seek(0)
+        last = (self.said.read().strip().splitlines() or ["it said nothing"])[-1]
+        for value in filter(None, map(os.environ.get, self.secrets)):
+            last = last.replace(value, "***")
+        return last
+
+
+def _wait_until_up(started: _Started, port: int) -> None:
+    until_s, process = time.monotonic() + _START_S, started.process
+    while time.monotonic() < until_s:
+        if process.poll() is not None:
+            told = f"ended with status {process.returncode} before it listened: {started.last_line()}"
+            raise InputError(f"{started.command!r}: {told}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    mend = "" if "{port}" in started.command else "; let it listen on {port}"
+    raise InputError(f"{started.command!r}: does not listen on 127.0.0.1:{port} after {_START_S:.0f} s{mend}")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ask the command's process group to end; make it, if it does not."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, how)
+            server.wait(timeout=_STOP_S)
+        except ProcessLookupError:
+            server.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

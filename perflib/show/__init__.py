@@ -1,0 +1,1 @@
+"""How a table is written. Knows nothing of runs."""

@@ -1,0 +1,39 @@
+"""What is measured, how, and what a measurement leaves: frozen, validated, without effects."""
+
+from perflib.spec.options import Options
+from perflib.spec.run import (
+    ERROR_KINDS,
+    Environment,
+    Facts,
+    Run,
+    State,
+)
+from perflib.spec.scenario import SCENARIOS, Closed, Open, Profile, Ramp, Scenario, Stage, Workload
+from perflib.spec.target import Cold, Endpoint, Expect, Page, Secret, Target
+from perflib.spec.values import InputError, Spec, parse_duration_s
+
+__all__ = [
+    "ERROR_KINDS",
+    "SCENARIOS",
+    "Closed",
+    "Cold",
+    "Endpoint",
+    "Environment",
+    "Expect",
+    "Facts",
+    "InputError",
+    "Open",
+    "Options",
+    "Page",
+    "Profile",
+    "Ramp",
+    "Run",
+    "Scenario",
+    "Secret",
+    "Spec",
+    "Stage",
+    "State",
+    "Target",
+    "Workload",
+    "parse_duration_s",
+]

@@ -1,0 +1,20 @@
+"""The exit status of a command, the same for all of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What a command tells its caller. Of several, a finding counts before what could not be judged."""
+
+    OK = 0
+    FOUND = 1
+    """A regression, a missed limit, a leak, failed requests."""
+    WRONG_USE = 2
+    """Bad input, told in one line."""
+    NOT_JUDGED = 3
+    """An invalid run, or no clear answer."""
+    FAULT = 70
+    """A fault of perflib's own, never of the target."""
+    INTERRUPTED = 130

@@ -1,0 +1,197 @@
+"""The run: what a measurement leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from perflib.show.html import html_facts
+from perflib.spec.scenario import Profile, Scenario, load_in_words
+from perflib.spec.target import Target
+from perflib.spec.values import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
+"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered."""
+
+MAX_CPU_SHARE = 0.9
+MAX_LAG_MS = 25.0
+"""A generator beyond these bounds makes its run invalid."""
+
+State = Literal["running", "finished", "interrupted"]
+
+
+class Environment(Spec):
+    """The machine and the software that measured."""
+
+    os: str
+    arch: str
+    cpu: str
+    cores: int
+    ram_bytes: int
+    python: str
+    versions: dict[str, str]
+
+
+class Part(Spec):
+    """A stretch of a run that drives its own part of the target; most runs have one."""
+
+    items: tuple[str, ...]
+    measured_from_ns: int
+    """End of this part's warm-up, from the run's start."""
+    measured_to_ns: int
+
+    @property
+    def duration_s(self) -> float:
+        return (self.measured_to_ns - self.measured_from_ns) / 1e9
+
+
+class MemorySource(Spec):
+    """Where the memory samples of a run come from; `told`: how it was found, or why there are none."""
+
+    kind: Literal["process", "prometheus", "none"] = "none"
+    pid: int | None = None
+    told: str = "it was not looked for"
+
+
+class Generator(Spec):
+    """What the load generator knows of itself, over the whole run."""
+
+    cpu_s: float = 0.0
+    """Of all workers."""
+    wall_s: float = 0.0
+    busiest_share: float = 0.0
+    """Of a core, that the busiest worker used."""
+    requests: int = 0
+    loop_lag_p99_ms: float | None = None
+    """How late the event loop ran a timer: what the instrument may have added to a latency."""
+    schedule_lag_p99_ms: float | None = None
+    """How late requests of an open workload went out. None for a closed one."""
+    floor_p50_ms: float | None = None
+    """The instrument floor: what this machine measures of a built-in server that does nothing."""
+    floor_p99_ms: float | None = None
+    retries: int = 0
+    """Safe retries of requests that met a connection the server had just closed."""
+    bodies_checked: int = 0
+    bodies_parsed: int = 0
+    """Of `bodies_checked`: those read by a full JSON parser, the others by a search of their bytes."""
+
+    def invalid_reasons(self) -> tuple[str, ...]:
+        """Why a run of this generator measured itself rather than the target; empty for a valid one."""
+        share = self.busiest_share
+        lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
+        late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
+        saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
+        return tuple(f"the load generator was overloaded: {reason}" for reason in saturated + late)
+
+    @classmethod
+    def of_all(cls, workers: Sequence[Generator]) -> Generator:
+        """The workers of a run as one: work adds up, a lag is that of the worst."""
+
+        def worst(lags: list[float | None]) -> float | None:
+            return max((lag for lag in lags if lag is not None), default=None)
+
+        return cls(
+            cpu_s=sum(one.cpu_s for one in workers),
+            wall_s=max(one.wall_s for one in workers),
+            busiest_share=max(one.busiest_share for one in workers),
+            requests=sum(one.requests for one in workers),
+            loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
+            schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
+            retries=sum(one.retries for one in workers),
+            bodies_checked=sum(one.bodies_checked for one in workers),
+            bodies_parsed=sum(one.bodies_parsed for one in workers),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The generator block of `perflib run --json`."""
+        return {
+            "cpu_s_per_request": self.cpu_s / self.requests if self.requests else None,
+            "cpu_share": self.cpu_s / self.wall_s if self.wall_s else None,
+            "loop_lag_p99_ms": self.loop_lag_p99_ms,
+            "schedule_lag_p99_ms": self.schedule_lag_p99_ms,
+            "floor_p50_ms": self.floor_p50_ms,
+            "floor_p99_ms": self.floor_p99_ms,
+            "retries": self.retries,
+            "bodies_checked": self.bodies_checked,
+            "bodies_parsed": self.bodies_parsed,
+        }
+
+
+class Facts(Spec):
+    """One page of facts about a run: its run.json."""
+
+    run_id: str
+    state: State = "running"
+    scenario: Scenario
+    profile: Profile
+    target: Target
+    sample_target: bool = False
+    """True where the workbook started its own sample dashboard."""
+    seed: int
+    workers: int = 1
+    """Processes that drove the load."""
+    started_at: str
+    finished_at: str | None = None
+    environment: Environment
+    git_commit: str | None = None
+    brief: str = ""
+    note: str = ""
+    parts: tuple[Part, ...] = ()
+    generator: Generator = Generator()
+    memory: MemorySource = MemorySource()
+    invalid_reasons: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        return not self.invalid_reasons
+
+    @property
+    def interrupted(self) -> bool:
+        return self.state == "interrupted"
+
+    @property
+    def duration_s(self) -> float:
+        """Measured time, warm-up excluded."""
+        return sum(part.duration_s for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run.
+
+    `requests` has one row a request and one a page load, columns as in `perflib.store.runs.REQUESTS`;
+    times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row a sample of the
+    target's processes, columns as in `perflib.store.spool.MEMORY_ROW`; None where they could not be sampled.
+
+    >>> import perflib
+    >>> perflib.load_run("sample-28-release-1.4")
+    <Run sample-28-release-1.4: 512 rows in 6 s>
+    """
+
+    facts: Facts
+    requests: pd.DataFrame
+    memory: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        state = "" if self.facts.state == "finished" else f", {self.facts.state}"
+        return f"<Run {self.facts.run_id}: {len(self.requests):,} rows in {self.facts.duration_s:.0f} s{state}>"
+
+    def _repr_html_(self) -> str:
+        facts = self.facts
+        state = facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}"
+        shown = {
+            "Scenario": f"{facts.scenario.name} ({facts.profile} profile): {load_in_words(facts.scenario.workload)}",
+            "Target": f"{facts.target.name} at {facts.target.base_url}",
+            "Measured": f"{facts.duration_s:,.0f} s, {len(self.requests):,} rows with warm-up",
+            "Started": facts.started_at,
+            "State": state,
+            "Memory": f"{len(self.memory):,} samples" if self.memory is not None else "not sampled",
+            "Brief": facts.brief,
+            "Note": facts.note,
+        }
+        return html_facts(f"Run {facts.run_id}", shown)

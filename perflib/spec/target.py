@@ -1,0 +1,288 @@
+"""The target: the system under test, its endpoints and its pages, as a target file describes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
+
+from perflib.show.html import html_table
+from perflib.spec.scenario import Stages
+from perflib.spec.values import Duration, InputError, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
+_TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
+_LONGEST_URL = 8000
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+Scalar = str | bool | int | float
+
+
+def _as_table(name: str) -> AliasChoices:
+    """The field is also read by its table's name in a target file, which is then the name in what is refused."""
+    return AliasChoices(name, _TABLES[name])
+
+
+def _is_url(url: str) -> bool:
+    """Whether this is a server's URL without a user or password. What urlsplit says against it may quote them.
+
+    A look-up takes a host in its IDNA form, which some have not: "a..b", say.
+    """
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:
+        return False
+    return fits and "@" not in parts.netloc and url.isprintable() and " " not in url and len(url) <= _LONGEST_URL
+
+
+def _check_base_url(url: str) -> str:
+    if not _is_url(url) or "?" in url or "#" in url:
+        raise ValueError("not a base URL; write http://host:port or https://host/path, without a password")
+    return url.rstrip("/")
+
+
+def base_url_of(url: str, where: str) -> str:
+    """The base URL that a user gave at `where`. Raises InputError, without the URL, which may hold a password."""
+    try:
+        return _check_base_url(url)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _check_metrics_url(url: str) -> str:
+    if not _is_url(url):
+        raise ValueError("not the URL of metrics; write http://host:port/metrics, without a password")
+    return url
+
+
+def _check_path(path: str) -> str:
+    if not path.startswith("/") or not path.isprintable() or any(c.isspace() for c in path):
+        raise ValueError('a path starts with "/" and holds no spaces')
+    if len(path) > _LONGEST_URL:
+        raise ValueError(f"a path holds at most {_LONGEST_URL:,} characters")
+    return path
+
+
+def _check_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("not the name of an environment variable; write PERF_API_TOKEN, never the secret itself")
+    return name
+
+
+def _check_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("not the name of a header; write it as X-Api-Key")
+    return name
+
+
+def _check_host(host: str) -> str:
+    if not host or any(c.isspace() or c in "/*@[]" for c in host) or host.count(":") == 1:
+        raise ValueError("not a host; write its name or address alone, such as staging.example")
+    return host.lower()
+
+
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+Host = Annotated[str, AfterValidator(_check_host)]
+Variable = Annotated[str, AfterValidator(_check_variable)]
+Header = Annotated[str, AfterValidator(_check_header)]
+
+
+class Secret(Spec):
+    """A value named by its environment variable, ``{ env = "API_KEY" }``: only a worker reads it, nothing stores it."""
+
+    env: Variable
+
+    def value_in(self, environment: Mapping[str, str]) -> str:
+        """The value. Raises InputError, without it, where there is none or no request can hold it."""
+        value = environment.get(self.env)
+        if not value:
+            raise InputError(f"the variable {self.env} is not set; export it first")
+        if not (value.isascii() and value.isprintable()):
+            raise InputError(f"the variable {self.env} holds what no header can: only printable ASCII fits; mend it")
+        return value
+
+
+class Expect(Spec):
+    """What an answer must be to count as a success. Without it: any 2xx, any content."""
+
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    content_type: str | None = None
+    keys: tuple[str, ...] = ()
+    """Keys that the JSON object of the body must have at its top level."""
+    forbid: dict[str, Scalar] = Field(default_factory=dict)
+    """Top-level values that make a 200 a failure, such as ``{"status": "error"}``."""
+
+
+class Cold(Spec):
+    """How a cold answer shows: this header has this value (both compared without regard to case)."""
+
+    header: str
+    equals: str
+
+
+class Endpoint(Spec):
+    """One request of the target.
+
+    >>> Endpoint(path="/clients", target_ms=200).name
+    'GET /clients'
+    """
+
+    path: Annotated[str, AfterValidator(_check_path)]
+    name: str = ""
+    method: Method = "GET"
+    params: dict[str, Scalar | Secret] = Field(default_factory=dict)
+    headers: dict[Header, str | Secret] = Field(default_factory=dict)
+    """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
+    body: str | dict[str, JsonValue] | None = None
+    """Text sent as it is, or a table sent as JSON."""
+    weight: PositiveInt = 1
+    target_ms: PositiveFloat | None = None
+    hot: bool = False
+    cold: Cold | None = None
+    expect: Expect = Expect()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("name") and "path" in data:
+            return data | {"name": f"{data.get('method', 'GET')} {data['path']}"}
+        return data
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables that its secrets are read from."""
+        values = (*self.params.values(), *self.headers.values())
+        return tuple(value.env for value in values if isinstance(value, Secret))
+
+    def params_in(self, environment: Mapping[str, str]) -> dict[str, Scalar]:
+        """The query parameters to be sent, secrets among them. Raises InputError for a variable that is not set."""
+        return {name: self._revealed(value, environment) for name, value in self.params.items()}
+
+    def headers_in(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The headers to be sent, secrets among them. Raises InputError for a variable that is not set."""
+        return {name: str(self._revealed(value, environment)) for name, value in self.headers.items()}
+
+    def _revealed(self, value: Scalar | Secret, environment: Mapping[str, str]) -> Scalar:
+        if not isinstance(value, Secret):
+            return value
+        try:
+            return value.value_in(environment)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+
+
+class Page(Spec):
+    """Endpoints fetched in parallel, as a browser would; its time is the last answer's."""
+
+    name: Annotated[str, Field(min_length=1)]
+    loads: Annotated[tuple[str, ...], Field(min_length=1)]
+    weight: PositiveInt = 1
+    target_ms: PositiveFloat | None = None
+    hot: bool = False
+
+
+class Overrides(Spec):
+    """A ``[scenario.NAME]`` table: this target's numbers for a scenario. Options given by the caller win.
+
+    `duration` is the brief profile's; the quick profile keeps its own.
+    """
+
+    users: PositiveInt | None = None
+    rate: PositiveFloat | None = None
+    arrivals: Literal["poisson", "constant"] | None = None
+    max_connections: PositiveInt | None = None
+    think_time: Annotated[Duration, Field(ge=0)] | None = None
+    stages: Stages = ()
+    duration: Annotated[Duration, Field(gt=0)] | None = None
+    warmup: Annotated[Duration, Field(ge=0)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+
+
+class Target(Spec):
+    """The system under test, and what it may be sent. Holds the name of its token's variable, never the token."""
+
+    name: Annotated[str, Field(min_length=1)]
+    base_url: BaseUrl
+    token_env: Variable | None = None
+    allow_hosts: tuple[Host, ...] = ()
+    """Hosts besides this machine that may get load; only ever those named, without wildcards."""
+    allow_plain_token: bool = False
+    """Whether a token or another secret may go to another host over http, where all on the way can read it."""
+    max_requests: PositiveInt | None = None
+    """Sent in a run at most. None: 1,000,000 to another host, any number to this machine."""
+    keep_going: bool = False
+    """Whether a run goes on after five seconds of nothing but errors."""
+    metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
+    """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
+    pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
+    scenarios: Annotated[dict[str, Overrides], Field(default_factory=dict, validation_alias=_as_table("scenario"))]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [item.name for item in self.items]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two entries are named {twice!r}; give one of them another name")
+        known = {endpoint.name for endpoint in self.endpoints}
+        for page in self.pages:
+            unknown = next((load for load in page.loads if load not in known), None)
+            if unknown:
+                raise ValueError(
+                    f"page {page.name!r} loads {unknown!r}, which is no endpoint here; add it or mend the name"
+                )
+        return self
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], where: str) -> Target:
+        """A target from a parsed target file (``[target]``, ``[[endpoint]]``, ``[[page]]``).
+
+        Raises:
+            InputError: naming `where`, the key and the mend.
+        """
+        head = document.get("target")
+        if not isinstance(head, dict):
+            raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
+        unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
+        if unknown:
+            raise InputError(
+                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
+            )
+        return cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
+
+    def to_document(self) -> dict[str, Any]:
+        """The inverse of `from_document`, defaults left out."""
+        whole = self.model_dump(mode="json", exclude_defaults=True)
+        tables = {key: whole.pop(field) for key, field in _TABLES.items() if field in whole}
+        return {"target": whole} | tables
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables that its token and its endpoints' secrets are read from."""
+        named = (self.token_env, *(name for endpoint in self.endpoints for name in endpoint.secrets))
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    @property
+    def items(self) -> tuple[Endpoint | Page, ...]:
+        """Endpoints, then pages: all that a scenario may drive, in the file's order."""
+        return *self.endpoints, *self.pages
+
+    def __repr__(self) -> str:
+        return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
+
+    def _repr_html_(self) -> str:
+        endpoints = [[one.name, one.method, one.path, _bound(one)] for one in self.endpoints]
+        pages = [[page.name, "page", ", ".join(page.loads), _bound(page)] for page in self.pages]
+        head = ["Name", "Method", "Path", "Target, ms"]
+        return html_table(f"Target {self.name} at {self.base_url}", head, [*endpoints, *pages])
+
+
+def _bound(item: Endpoint | Page) -> str:
+    return "" if item.target_ms is None else f"{item.target_ms:,g}"

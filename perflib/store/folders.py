@@ -1,0 +1,83 @@
+"""The workbook: where runs, reports, target files and baselines live."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from perflib.spec import InputError, Target
+
+_MARKS = ("performance_baselines.json", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """The folders of a workbook."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Workbook:
+        """The nearest folder upward with performance_baselines.json or pyproject.toml; else `start` itself."""
+        here = (start or Path.cwd()).resolve()
+        found = (folder for folder in (here, *here.parents) if any((folder / mark).exists() for mark in _MARKS))
+        return cls(next(found, here))
+
+    @property
+    def data(self) -> Path:
+        """Runs and reports live here: `$PERFLIB_DATA`, or data/."""
+        elsewhere = os.environ.get("PERFLIB_DATA")
+        return Path(elsewhere).resolve() if elsewhere else self.root / "data"
+
+    def make_data(self) -> None:
+        """Make the data folder. Raises InputError where that cannot be."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.data}: {error.strerror}; point PERFLIB_DATA at a folder that can be written"
+            ) from None
+
+    @property
+    def runs(self) -> Path:
+        return self.data / "runs"
+
+    @property
+    def reports(self) -> Path:
+        return self.data / "reports"
+
+    @property
+    def notebooks(self) -> Path:
+        return self.root / "notebooks"
+
+    @property
+    def baselines(self) -> Path:
+        return self.root / "performance_baselines.json"
+
+    @property
+    def default_target(self) -> Path:
+        return self.root / "data" / "targets" / "dashboard.toml"
+
+
+def load_target(path: Path) -> Target:
+    """Read a target file.
+
+    Raises:
+        InputError: naming the file, the key and the mend.
+    """
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as TOML ({error}); mend that place") from None
+    return Target.from_document(document, str(path))
+
+
+def target_as_toml(target: Target) -> str:
+    """The text of a target file."""
+    return tomli_w.dumps(target.to_document())

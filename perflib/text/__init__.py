@@ -1,0 +1,1 @@
+"""Verdicts as sentences, figures as words and tables. Pure."""

@@ -1,0 +1,1 @@
+"""Verdicts: figures of runs in, what they mean out. Pure."""

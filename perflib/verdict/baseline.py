@@ -1,0 +1,96 @@
+"""Baselines: what a scenario's figures were on this machine, made of several runs. Pure."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from perflib.figures.summary import summarize
+from perflib.spec import InputError, Run
+from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun, machine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perflib.figures.summary import EndpointSummary
+
+
+def unfit(run: Run) -> tuple[str, ...]:
+    """Why a run is neither judged nor made a baseline of; empty for a sound one."""
+    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",), "finished": ()}
+    empty = ("no request was measured",) if run.requests["warmup"].all() else ()
+    return (*run.facts.invalid_reasons, *state[run.facts.state], *empty)
+
+
+def alike(one: Run, other: Run) -> bool:
+    """Whether two runs are looks at the same thing: target but for its address, scenario, workload and machine."""
+    here, there = one.facts, other.facts
+    moved = there.target.model_copy(update={"base_url": here.target.base_url})
+    machines = machine_of(here.environment), machine_of(there.environment)
+    return (here.target, here.scenario, machines[0]) == (moved, there.scenario, machines[1])
+
+
+def baseline_of(runs: Sequence[Run]) -> Baseline:
+    """The baseline that these runs of one scenario make.
+
+    Raises:
+        InputError: naming the run that does not fit: invalid, interrupted, with errors, given twice, or of another
+            target, workload or machine.
+    """
+    for place, run in enumerate(runs):
+        _check(run, runs[:place])
+    last = runs[-1].facts
+    summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
+    return Baseline(
+        target=last.target.name,
+        scenario=last.scenario.name,
+        workload=last.scenario.workload,
+        duration_s=last.scenario.duration_s,
+        environment=machine_of(last.environment),
+        recorded_at=last.finished_at or last.started_at,
+        git_commit=last.git_commit,
+        versions=last.environment.versions,
+        runs=tuple(run.facts.run_id for run in runs),
+        endpoints={name: _endpoint_baseline([each[name] for each in summaries]) for name in summaries[0]},
+    )
+
+
+def _check(run: Run, earlier: Sequence[Run]) -> None:
+    failed = int(run.requests.loc[~run.requests["warmup"], "error"].notna().sum())
+    refusals = [*unfit(run)]
+    if failed:
+        refusals.append(f"it has {failed:,} failed requests")
+    if run.facts.run_id in [one.facts.run_id for one in earlier]:
+        refusals.append("it is given twice")
+    if earlier and not alike(run, earlier[0]):
+        first = earlier[0].facts.run_id
+        refusals.append(f"it is not of the same target, scenario, workload and machine as {first}")
+    if refusals:
+        raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
+
+
+def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
+    p95_ms, target_ms = _median([row.p95_ms for row in rows]), rows[-1].target_ms
+    return EndpointBaseline(
+        p50_ms=_median([row.p50_ms for row in rows]),
+        p95_ms=p95_ms,
+        p99_ms=_median([row.p99_ms for row in rows]),
+        max_ms=max((_rounded(row.max_ms) for row in rows if row.max_ms is not None), default=None),
+        target_ms=target_ms,
+        meets_target=None if p95_ms is None or target_ms is None else p95_ms < target_ms,
+        requests=sum(row.requests for row in rows),
+        errors=sum(row.errors for row in rows),
+        per_run=PerRun(
+            p50_ms=tuple(None if row.p50_ms is None else _rounded(row.p50_ms) for row in rows),
+            p95_ms=tuple(None if row.p95_ms is None else _rounded(row.p95_ms) for row in rows),
+        ),
+    )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _rounded(median(known)) if known else None
+
+
+def _rounded(value_ms: float) -> float:
+    return round(value_ms, 3)

@@ -1,0 +1,422 @@
+"""Regression: the verdict on fresh runs against their baseline. Pure.
+
+Three questions, in this order: are targets met and errors rare (asked of any run), did p95 double (the brief's rule),
+and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family a scenario).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from perflib.figures.summary import summarize
+from perflib.show.html import figure_ms, html_table
+from perflib.spec import InputError, Open
+from perflib.spec.baselines import machine_of
+from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
+from perflib.verdict.baseline import alike, unfit
+from perflib.verdict.leak import memory_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from perflib.figures.summary import EndpointSummary, Summary
+    from perflib.spec import Run, Spec
+    from perflib.spec.baselines import Baseline, Baselines
+    from perflib.stats.band import Judgement
+
+Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE", "NO_BASELINE"]
+
+BACKSTOP = 2.0
+"""The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
+FAMILY = (
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than {STANDARD.threshold:.0%}. Where nothing "
+    f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
+    "percentiles), as far as its baseline's runs vary as a new run does."
+)
+_SOUND, _FOUND, _INVALID = 0, 1, 3
+_HEAD = ("Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why")
+
+
+@dataclass(frozen=True)
+class EndpointVerdict:
+    """One endpoint or page.
+
+    `p*_ms` are medians over the runs, each failure counted as infinitely slow; None: too few requests. `figures` are
+    p50 and p95 against the baseline; none where there is none.
+    """
+
+    scenario: str
+    endpoint: str
+    verdict: Verdict
+    reason: str
+    figures: tuple[Change | Insufficient, ...]
+    p50_ms: float | None
+    p95_ms: float | None
+    baseline_p95_ms: float | None
+    target_ms: float | None
+    requests: int
+    errors: int
+
+    @property
+    def error_share(self) -> float:
+        return self.errors / max(self.requests, 1)
+
+    @property
+    def p95_at_least_ms(self) -> float | None:
+        """p95, or p50 where a slow server answered too few requests for it: p95 is no smaller."""
+        return self.p50_ms if self.p95_ms is None else self.p95_ms
+
+    @property
+    def meets_target(self) -> bool | None:
+        if self.target_ms is None or self.p95_at_least_ms is None:
+            return None
+        missed = self.p95_at_least_ms >= self.target_ms
+        return False if missed else None if self.p95_ms is None else True
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict} of {self.endpoint}: {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.verdict} of {self.endpoint}", _HEAD, [_cells(self)])
+
+    def change_of(self, figure: str) -> Change | None:
+        """What became of "p50" or "p95", where that can be judged."""
+        return next((one for one in self.figures if isinstance(one, Change) and one.figure == figure), None)
+
+    @property
+    def telling(self) -> Change | None:
+        """The figure that the reason names, else p95."""
+        named = [self.change_of(figure) for figure in ("p50", "p95") if self.reason.startswith(figure)]
+        return next((one for one in (*named, self.change_of("p95"), self.change_of("p50")) if one), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Its object in what `perflib check --format json` prints."""
+        told = self.telling
+        return {
+            "scenario": self.scenario,
+            "endpoint": self.endpoint,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            **(dict.fromkeys(("figure", "ratio", "interval", "mde")) if told is None else _change_as_json(told)),
+            "figures": [_change_as_json(one) for one in self.figures if isinstance(one, Change)],
+            "p95_ms": _finite(self.p95_ms),
+            "baseline_p95_ms": self.baseline_p95_ms,
+            "target_ms": self.target_ms,
+            "meets_target": self.meets_target,
+            "requests": self.requests,
+            "errors": self.errors,
+            "error_share": self.error_share,
+        }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Why a check is not sound; `about` is an endpoint, a page or a run."""
+
+    scenario: str
+    about: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict on runs, of one scenario or several.
+
+    `findings` say why `exit_status` is not 0, `notes` what a reader should know besides. `baselines` has the moment
+    each scenario's baseline was recorded, None where there is none that fits.
+    """
+
+    runs: tuple[str, ...]
+    baselines: dict[str, str | None]
+    endpoints: tuple[EndpointVerdict, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    exit_status: int
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The findings, a line each."""
+        several = len(self.baselines) > 1
+        return tuple(f"{one.scenario + ', ' if several else ''}{one.about}: {one.reason}" for one in self.findings)
+
+    @property
+    def mdes(self) -> tuple[float, ...]:
+        """The smallest detectable changes of p95, of the endpoints that can be compared with a baseline."""
+        found = [row.change_of("p95") for row in self.endpoints]
+        return tuple(one.mde for one in found if one is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
+        return {
+            "exit": self.exit_status,
+            "mde": _finite(max(self.mdes, default=None)),
+            "family": FAMILY,
+            "runs": list(self.runs),
+            "baseline": next((at for at in self.baselines.values() if at), None),
+            "baselines": self.baselines,
+            "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "endpoints": [row.as_json() for row in self.endpoints],
+        }
+
+    def __repr__(self) -> str:
+        said = "; ".join(self.reasons) or "nothing found"
+        return f"<Check of {', '.join(self.runs)}: exit {self.exit_status}, {said}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Check of {', '.join(self.runs)}", _HEAD, [_cells(row) for row in self.endpoints])
+
+
+def _cells(row: EndpointVerdict) -> list[str]:
+    bounds = ("" if value_ms is None else f"{value_ms:,g}" for value_ms in (row.baseline_p95_ms, row.target_ms))
+    p95 = "failed too often" if row.p95_ms == math.inf else figure_ms(row.p95_ms)
+    return [row.scenario, row.endpoint, row.verdict, p95, *bounds, row.reason]
+
+
+def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -> Check:
+    """Judge runs. Several of one scenario are judged together, as several looks at the same thing.
+
+    Args:
+        most_errors: the share of failed requests above which an endpoint fails.
+
+    Raises:
+        InputError: for no run, or runs of one scenario that are not looks at the same thing.
+    """
+    if not runs:
+        raise InputError("check: there is no run to judge; name a scenario or a stored run")
+    groups: dict[str, list[Run]] = {}
+    for run in {run.facts.run_id: run for run in runs}.values():
+        groups.setdefault(run.facts.scenario.name, []).append(run)
+    parts = [_check(some, baselines, most_errors) for some in groups.values()]
+    rows = tuple(row for part in parts for row in part.endpoints)
+    statuses = [part.exit_status for part in parts]
+    return Check(
+        runs=tuple(run for part in parts for run in part.runs),
+        baselines={name: at for part in parts for name, at in part.baselines.items()},
+        endpoints=rows,
+        findings=tuple(finding for part in parts for finding in part.findings),
+        notes=(*(note for part in parts for note in part.notes), *_causes([some[0] for some in groups.values()], rows)),
+        exit_status=next((status for status in (_FOUND, _INVALID) if status in statuses), _SOUND),
+    )
+
+
+def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
+    """The check of the runs of one scenario. Those unfit to be judged are told and left out."""
+    name, sound = runs[0].facts.scenario.name, [run for run in runs if not unfit(run)]
+    unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
+    ids = tuple(run.facts.run_id for run in runs)
+    if not sound:
+        return Check(ids, {name: None}, (), tuple(unsound), (), _INVALID)
+    _refuse_others(sound)
+    found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
+    rows = _judged(name, summaries, found)
+    findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
+    findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
+    return Check(
+        runs=ids,
+        baselines={name: found.baseline.recorded_at if found.baseline else None},
+        endpoints=rows,
+        findings=(*findings, *unsound),
+        notes=tuple(f"{name}: {note}" for note in _notes(sound, rows, found)),
+        exit_status=_FOUND if findings else _INVALID if unsound else _SOUND,
+    )
+
+
+def _refuse_others(runs: Sequence[Run]) -> None:
+    for run in runs:
+        if not alike(run, runs[0]):
+            other, name = runs[0].facts.run_id, runs[0].facts.scenario.name
+            raise InputError(
+                f"run {run.facts.run_id}: of another target, workload or machine than {other}, though both are "
+                f"{name}; check them apart"
+            )
+
+
+@dataclass(frozen=True)
+class Match:
+    """The baseline that fits a run, or why there is none."""
+
+    baseline: Baseline | None
+    why_not: str = ""
+
+
+def match(run: Run, baselines: Baselines) -> Match:
+    """The baseline with the run's target, scenario, workload, duration, machine and endpoints."""
+    target, scenario = run.facts.target.name, run.facts.scenario.name
+    near = [one for one in baselines.baselines if (one.target, one.scenario) == (target, scenario)]
+    if not near:
+        record = f"`perflib baseline record {scenario}`"
+        return Match(None, f"no baseline of target {target!r} for this scenario; {record} makes one")
+    closest = min(near, key=lambda one: len(_differences(run, one)))
+    differs = _differences(run, closest)
+    if differs:
+        return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
+    return Match(closest)
+
+
+def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p95_ms") -> dict[str, float]:
+    """The values by endpoint of the baseline that fits the last of these runs; empty where none does.
+
+    Args:
+        percentile: "p50_ms", "p95_ms" or "p99_ms".
+
+    >>> import perflib
+    >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
+    {}
+    """
+    found = match(runs[-1], baselines).baseline if runs else None
+    rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
+    return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
+
+
+def _differences(run: Run, baseline: Baseline) -> list[str]:
+    """What keeps a baseline of the same target and scenario from being compared with a run, in words."""
+    scenario, workload = run.facts.scenario, baseline.workload
+    said = _changed("", machine_of(run.facts.environment), baseline.environment)
+    if scenario.workload.kind != workload.kind:
+        said.append(f"workload is {scenario.workload.kind}, was {workload.kind}")
+    else:
+        said += _changed("workload ", scenario.workload, workload)
+    if scenario.duration_s != baseline.duration_s:
+        said.append(f"duration is {scenario.duration_s:g} s, was {baseline.duration_s:g} s")
+    driven = {item.name for item in scenario.takes(run.facts.target)}
+    if not scenario.isolated and driven != set(baseline.endpoints):
+        said.append(f"other endpoints are driven: {', '.join(sorted(driven ^ set(baseline.endpoints)))}")
+    return said
+
+
+def _changed(what: str, here: Spec, there: Spec) -> list[str]:
+    now, was = here.model_dump(mode="json"), there.model_dump(mode="json")
+    keys = [key for key in now | was if now.get(key) != was.get(key)]
+    return [f"{what}{key} is {_in_words(now.get(key))}, was {_in_words(was.get(key))}" for key in keys]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{stage['start']:g}-{stage['end']:g}:{stage['duration_s']:g}s" for stage in value)
+    return "none" if value is None else str(value)
+
+
+def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
+    """A row an endpoint, in the target's order."""
+    looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
+    judgements = {} if found.baseline is None else {one.endpoint: one for one in judge(_samples(looks, found.baseline))}
+    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())
+
+
+def _samples(looks: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline) -> list[Sample]:
+    return [
+        Sample(name, figure, _numbers(before), _numbers(after))
+        for name, some in looks.items()
+        if (entry := baseline.endpoints.get(name)) is not None
+        for figure, before, after in (
+            ("p50", entry.per_run.p50_ms, [row.judged_p50_ms for row in some]),
+            ("p95", entry.per_run.p95_ms, [row.judged_p95_ms for row in some]),
+        )
+    ]
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([math.nan if value is None else value for value in values])
+
+
+def _verdict(
+    scenario: str, some: tuple[EndpointSummary, ...], found: Match, judgement: Judgement | None
+) -> EndpointVerdict:
+    name, baseline = some[0].endpoint, found.baseline
+    entry = None if baseline is None else baseline.endpoints.get(name)
+    return EndpointVerdict(
+        scenario=scenario,
+        endpoint=name,
+        verdict="NO_BASELINE" if judgement is None else judgement.verdict,
+        reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
+        figures=() if judgement is None else judgement.figures,
+        p50_ms=_median(row.judged_p50_ms for row in some),
+        p95_ms=_median(row.judged_p95_ms for row in some),
+        baseline_p95_ms=None if entry is None else entry.p95_ms,
+        target_ms=some[0].target_ms,
+        requests=sum(row.requests for row in some),
+        errors=sum(row.errors for row in some),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _reason(judgement: Judgement) -> str:
+    """Why; a figure that counts as infinite is told in words."""
+    infinite = [one.figure for one in judgement.figures if isinstance(one, Change) and one.ratio == math.inf]
+    told = next((figure for figure in infinite if judgement.reason.startswith(figure)), None)
+    return f"{told} is infinite: more requests failed than it allows" if told else judgement.reason
+
+
+def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
+    """Why an endpoint fails a check."""
+    said, p95_ms = [], row.p95_at_least_ms
+    if row.error_share > most_errors:
+        allowed = f"at most {100 * most_errors:g} % may" if most_errors else "none may"
+        said.append(f"{row.errors:,} of {row.requests:,} requests failed, {allowed}")
+    if p95_ms is not None:
+        shown = "p95" if row.p95_ms is not None else "p50, and so p95,"
+        shown += " (failed too often)" if p95_ms == math.inf else f" {p95_ms:,.2f} ms"
+        if row.meets_target is False:
+            said.append(f"{shown} misses its target of {row.target_ms:,g} ms")
+        if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
+            said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
+    if row.verdict == "REGRESSION":
+        said.append(row.reason)
+    return said
+
+
+def _run_findings(run: Run, summary: Summary) -> list[Finding]:
+    """What fails a check of a run as a whole."""
+    scenario = run.facts.scenario
+    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == "LEAK"]
+    said = [f"the target leaks {name}" for name in leaking]
+    if scenario.forbid_5xx and summary.server_errors:
+        said.append(f"{summary.server_errors:,} answers with a 5xx, none is allowed")
+    return [Finding(scenario.name, run.facts.run_id, reason) for reason in said]
+
+
+def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -> list[str]:
+    own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
+    few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
+    said = [found.why_not] if found.why_not else []
+    said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
+    return [*said, *([f"too few requests to judge the target of {', '.join(few)}"] if few else [])]
+
+
+def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:
+    """What a slower endpoint in a closed mix says of its cause: nothing, unless others were looked at apart."""
+    scenarios = {run.facts.scenario.name: run.facts.scenario for run in first_runs}
+    apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
+    slower = [row for row in rows if row.verdict == "REGRESSION"]
+    causes = sorted({row.endpoint for row in slower if row.scenario in apart})
+    told = "`perflib check baseline` measures each alone and names the cause"
+    if apart:
+        told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
+    return [
+        f"{name}: endpoints under one closed load slow or relieve each other; {told}"
+        for name in dict.fromkeys(row.scenario for row in slower if row.scenario not in apart)
+        if sum(row.scenario == name for row in rows) > 1
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _change_as_json(change: Change) -> dict[str, Any]:
+    return {
+        "figure": change.figure,
+        "ratio": _finite(change.ratio),
+        "interval": [_finite(change.interval.low), _finite(change.interval.high)],
+        "mde": _finite(change.mde),
+    }

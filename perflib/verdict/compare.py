@@ -1,0 +1,335 @@
+"""Comparison: A against B, as two stored runs or as restarts of both measured by turns. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict
+from scipy import special
+
+from perflib.figures.summary import series_of
+from perflib.show.html import html_table
+from perflib.spec import Environment, Scenario, Spec
+from perflib.stats.band import holm
+from perflib.stats.bootstrap import DECILES, Series, Shift, shift
+from perflib.stats.interval import Interval
+from perflib.stats.moderated import moderated_variance
+from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
+from perflib.stats.percentile import percentile
+from perflib.verdict.check import match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from perflib.spec import Run
+    from perflib.spec.baselines import Baselines, EndpointBaseline
+
+    Floats = NDArray[np.float64]
+
+_HEAD = ("Endpoint", "Figure", "Verdict", "Why")
+Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
+Side = Literal["a", "b"]
+
+FIGURES = {"p50": 0.50, "p95": 0.95}
+ALPHA = 0.01
+"""The chance of any REGRESSION (and, apart, of any IMPROVED) in a comparison of equals."""
+NOISE_SD = 0.05
+"""How much a restart's log ratio is expected to vary, before any was measured: what the plan is made with."""
+THRESHOLD = 0.05
+QUANTILES = (*DECILES, 0.95, 0.99)
+
+
+class Block(Spec):
+    """Requests of one side within one short block: percentiles in ms by endpoint; None: too few; failures infinite."""
+
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
+
+    side: Side
+    p50_ms: dict[str, float | None]
+    p95_ms: dict[str, float | None]
+    requests: int
+    errors: int
+
+
+class Restart(Spec):
+    """One restart of both sides: their blocks by turns, in the order measured."""
+
+    blocks: tuple[Block, ...]
+
+
+class Comparison(Spec):
+    """Both sides measured by turns; what comparison.json holds."""
+
+    comparison_id: str
+    a: str
+    b: str
+    restarted: bool
+    """False: two URLs, which cannot be restarted; each "restart" is then only a group of blocks."""
+    scenario: Scenario
+    endpoints: tuple[str, ...]
+    detect: float
+    pairs: int
+    """Pairs of blocks in a restart."""
+    block_s: float
+    seed: int
+    started_at: str
+    environment: Environment
+    state: Literal["running", "finished", "interrupted"] = "running"
+    restarts: tuple[Restart, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """When to look, and for how much: alpha is shared by all endpoints and both figures (Bonferroni)."""
+        return plan(self.detect, NOISE_SD, alpha=ALPHA / (len(self.endpoints) * len(FIGURES)))
+
+    def __repr__(self) -> str:
+        done = f"{len(self.restarts)} of at most {self.plan.restarts}"
+        return f"<Comparison {self.comparison_id}: {self.b} against {self.a}, {done} restarts, {self.state}>"
+
+    def _repr_html_(self) -> str:
+        rows = [one.cells for one in verdicts(self)]
+        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", _HEAD, rows)
+
+
+@dataclass(frozen=True)
+class FigureVerdict:
+    """A figure of an endpoint, B over A; `verdict` None while it is not clear and more restarts are planned."""
+
+    endpoint: str
+    figure: str
+    verdict: Verdict | None
+    ratio: float | None
+    interval: Interval | None
+    mde: float | None
+    reason: str
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Its row of a table."""
+        return self.endpoint, self.figure, self.verdict or "not clear yet", self.reason
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict or 'Not clear yet'}, {self.figure} of {self.endpoint}: {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.figure} of {self.endpoint}, B over A", _HEAD, [self.cells])
+
+
+def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:
+    """log(B / A) by restart, shape (restarts,); NaN where a block had too few requests for the figure."""
+    return np.array([_log_ratio(restart, endpoint, figure) for restart in comparison.restarts])
+
+
+def _log_ratio(restart: Restart, endpoint: str, figure: str) -> float:
+    values = {
+        side: np.array([_value(block, endpoint, figure) for block in restart.blocks if block.side == side])
+        for side in ("a", "b")
+    }
+    if np.isnan(values["a"]).any() or np.isnan(values["b"]).any():
+        return math.nan
+    return restart_log_ratio(values["a"], values["b"])
+
+
+def _value(block: Block, endpoint: str, figure: str) -> float:
+    value = (block.p50_ms if figure == "p50" else block.p95_ms).get(endpoint)
+    return math.nan if value is None else value
+
+
+def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
+    """Every figure as its first decisive look found it, else as the last look did.
+
+    >>> import perflib
+    >>> found = perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
+    >>> perflib.verdicts(found)  # doctest: +SKIP
+    """
+    return tuple(_verdict(comparison, endpoint, figure) for endpoint in comparison.endpoints for figure in FIGURES)
+
+
+def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdict:
+    ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
+    if np.isnan(ratios).any():
+        return FigureVerdict(endpoint, figure, "INCONCLUSIVE", None, None, None, f"too few requests for {figure}")
+    decision: Decision | None = None
+    for look in planned.looks:
+        if len(ratios) >= look.restarts and (decision is None or decision.verdict is None):
+            decision = decide(ratios[: look.restarts], planned)
+    if decision is None:
+        reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
+        return FigureVerdict(endpoint, figure, None, None, None, None, reason)
+    change = decision.change
+    told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
+    told += "" if decision.verdict in ("REGRESSION", "IMPROVED") else f"; sees {decision.mde:+.0%}"
+    return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
+
+
+def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
+    """The object that `perflib compare --format json` prints."""
+    rows = [asdict(one) | {"interval": one.interval and [one.interval.low, one.interval.high]} for one in figures]
+    return {"exit": exit_status(figures), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
+
+
+def notes(comparison: Comparison | None) -> tuple[str, ...]:
+    """What a reader should know of how it was measured."""
+    if comparison is None:
+        return ("nothing was measured",)
+    done, most = len(comparison.restarts), comparison.plan.restarts
+    errors = {side: sum(b.errors for r in comparison.restarts for b in r.blocks if b.side == side) for side in "ab"}
+    told = [
+        f"{done} of at most {most} {'restarts' if comparison.restarted else 'groups of blocks'}, "
+        f"{comparison.pairs} blocks of {comparison.block_s:g} s a side in each, by turns in random order",
+        f"planned to see {comparison.detect:+.0%} nine times in ten; a false REGRESSION in {ALPHA:.0%} of comparisons",
+    ]
+    if not comparison.restarted:
+        told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
+    if comparison.state == "interrupted":
+        told.append("interrupted: what is not clear yet was not measured to its end")
+    told += [
+        f"{count:,} requests to {side.upper()} failed; they count as infinitely slow"
+        for side, count in errors.items()
+        if count
+    ]
+    return tuple(told)
+
+
+def is_clear(comparison: Comparison) -> bool:
+    """Whether every figure has its verdict: nothing more is to be measured."""
+    return all(one.verdict is not None for one in verdicts(comparison))
+
+
+def by_endpoint(figures: Sequence[FigureVerdict]) -> dict[str, Verdict]:
+    """An endpoint's verdict: REGRESSION if any figure regressed, then IMPROVED; SAME only if all are."""
+    order: tuple[Verdict, ...] = ("REGRESSION", "IMPROVED", "INCONCLUSIVE", "SAME")
+    found: dict[str, list[Verdict]] = {}
+    for one in figures:
+        found.setdefault(one.endpoint, []).append(one.verdict or "INCONCLUSIVE")
+    return {endpoint: min(some, key=order.index) for endpoint, some in found.items()}
+
+
+def exit_status(figures: Sequence[FigureVerdict]) -> int:
+    """1 for a regression, 3 where something stayed inconclusive, else 0."""
+    found = by_endpoint(figures).values()
+    return 1 if "REGRESSION" in found else 3 if "INCONCLUSIVE" in found or not found else 0
+
+
+@dataclass(frozen=True)
+class EndpointShift:
+    """How two stored runs differ at one endpoint, quantile by quantile, and the verdict as far as there is one."""
+
+    endpoint: str
+    shifts: tuple[Shift, ...]
+
+
+def shifts(a: Run, b: Run, drift_sd: float = 0.0) -> tuple[EndpointShift, ...]:
+    """B over A of every endpoint and page that both drove; see `stats.bootstrap.shift`.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> [one.endpoint for one in perflib.shifts(a, b)]
+    ['GET /health', 'GET /snapshot', 'GET /clients', 'GET /signals']
+    """
+    of_a, of_b = _series(a), _series(b)
+    return tuple(
+        EndpointShift(name, shift(series, of_b[name], QUANTILES, drift_sd=drift_sd))
+        for name, series in of_a.items()
+        if name in of_b
+    )
+
+
+def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict, ...]:
+    """The verdicts on two stored runs, by the run-to-run noise that A's baseline knows; without one, INCONCLUSIVE.
+
+    A t-test of log(B / A) with twice the variance of a run's log, moderated over endpoints (`moderated_variance`), at
+    Holm's levels over all endpoints and both figures.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
+    {'INCONCLUSIVE'}
+    """
+    of_a, of_b = _series(a), _series(b)
+    names = [name for name in of_a if name in of_b]
+    found = match(a, baselines)
+    pairs = [(name, figure) for name in names for figure in FIGURES]
+    ratios = {(name, figure): _ratio(of_a[name], of_b[name], FIGURES[figure]) for name, figure in pairs}
+    noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
+    able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]
+    if not able:
+        why = found.why_not or "its baseline has too few runs"
+        reason = f"one run a side cannot tell a change from the machine's mood; {why}"
+        return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
+    return _tested(pairs, ratios, noise, able)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Standard error of log(B / A) of two single runs, and its degrees of freedom."""
+
+    se: float
+    df: float
+
+
+def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> dict[tuple[str, str], _Noise]:
+    known: dict[tuple[str, str], _Noise] = {}
+    for figure in FIGURES:
+        rows = {name: getattr(endpoints[name].per_run, f"{figure}_ms") for name in names if name in endpoints}
+        full = {name: values for name, values in rows.items() if len(values) > 1 and all(values)}
+        if full:
+            variance = moderated_variance(np.log(np.array(list(full.values()), dtype=np.float64)))
+            for place, name in enumerate(full):
+                se = math.sqrt(2 * float(variance.variance[place]))
+                known[name, figure] = _Noise(se, float(variance.df[place]))
+    return known
+
+
+def _tested(
+    pairs: Sequence[tuple[str, str]],
+    ratios: dict[tuple[str, str], float],
+    noise: dict[tuple[str, str], _Noise],
+    able: Sequence[tuple[str, str]],
+) -> tuple[FigureVerdict, ...]:
+    t = np.array([ratios[pair] / noise[pair].se for pair in able])
+    df = np.array([noise[pair].df for pair in able])
+    slower, faster = (dict(zip(able, holm(special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
+    found = []
+    for pair in pairs:
+        if pair not in noise or not math.isfinite(ratios[pair]):
+            found.append(_unknown(pair, ratios[pair], "too few requests, or no baseline of it"))
+            continue
+        known, ratio = noise[pair], math.exp(ratios[pair])
+        wide = float(special.stdtrit(known.df, 0.975)) * known.se
+        interval = Interval(math.exp(ratios[pair] - wide), math.exp(ratios[pair] + wide))
+        mde = math.expm1(float(special.stdtrit(known.df, 1 - ALPHA / len(able)) + special.ndtri(0.9)) * known.se)
+        verdict: Verdict = "INCONCLUSIVE"
+        if slower[pair] <= ALPHA and ratio > 1 + THRESHOLD:
+            verdict = "REGRESSION"
+        elif faster[pair] <= ALPHA and ratio < 1 / (1 + THRESHOLD):
+            verdict = "IMPROVED"
+        elif interval.low > 1 / 1.25 and interval.high < 1.25:
+            verdict = "SAME"
+        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); sees {mde:+.0%}"
+        found.append(FigureVerdict(*pair, verdict, ratio, interval, mde, told))
+    return tuple(found)
+
+
+def _unknown(pair: tuple[str, str], log_ratio: float, reason: str) -> FigureVerdict:
+    ratio = math.exp(log_ratio) if math.isfinite(log_ratio) else None
+    return FigureVerdict(*pair, "INCONCLUSIVE", ratio, None, None, reason)
+
+
+def _ratio(a: Series, b: Series, q: float) -> float:
+    of_a, of_b = percentile(a.values, q), percentile(b.values, q)
+    if of_a is None or of_b is None or math.inf in (of_a, of_b):
+        return math.nan
+    return math.log(of_b / of_a)
+
+
+def _series(run: Run) -> dict[str, Series]:
+    """The judged times of every endpoint and page that was driven."""
+    names = [item.name for item in run.facts.scenario.takes(run.facts.target)]
+    found = {name: series_of(run, name) for name in names}
+    return {name: series for name, series in found.items() if series is not None and len(series.values)}

@@ -1,0 +1,167 @@
+"""Memory: whether the target leaks, by the samples of a run. Pure.
+
+Resident memory, open files and threads are judged alike, over the longest stretch in which the target did not restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from perflib.spec.scenario import is_steady
+from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from perflib.spec import Run
+
+Verdict = Literal["OK", "LEAK", "STEP", "INCONCLUSIVE", "NOT_SAMPLED"]
+
+_GONE_S = 3.0
+"""A target whose samples end so long before the run was gone by then."""
+_WORST_FIRST: tuple[Verdict, ...] = ("LEAK", "STEP", "INCONCLUSIVE", "OK")
+_CHANGING = "The load changed, and what a target holds may follow its load."
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What became of the target's memory, open files and threads; None: not told by its source.
+
+    `from_s` and `to_s` bound the stretch that was judged, seconds from the run's start; `restarts_s` are the moments at
+    which another process was found in the target's place, `gone_s` when it was last seen, where it was gone at the end.
+    """
+
+    verdict: Verdict
+    rss: Growth | None = None
+    open_files: Growth | None = None
+    threads: Growth | None = None
+    bytes_per_request: float | None = None
+    from_s: float = 0.0
+    to_s: float = 0.0
+    restarts_s: tuple[float, ...] = ()
+    gone_s: float | None = None
+
+    @property
+    def series(self) -> dict[str, Growth]:
+        """What was judged, by name."""
+        named = {"memory": self.rss, "open files": self.open_files, "threads": self.threads}
+        return {name: found for name, found in named.items() if found is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """The memory block of `perflib run --json`."""
+        return _figures(self.rss, "bytes") | {
+            "verdict": self.verdict,
+            "bytes_per_request": self.bytes_per_request,
+            "restarts_s": list(self.restarts_s),
+            "gone_s": self.gone_s,
+            "open_files": None if self.open_files is None else _figures(self.open_files, "files"),
+            "threads": None if self.threads is None else _figures(self.threads, "threads"),
+        }
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place in the source."""
+
+    function: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """What one place allocated and still holds; `stack` is innermost first."""
+
+    held_bytes: int
+    allocations: int
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True)
+class Allocations:
+    """What a process allocated within `seconds` and still held at their end, the largest site first.
+
+    `why_not` says why nothing could be told; it is empty where something was.
+    """
+
+    pid: int | None = None
+    seconds: float = 0.0
+    held_bytes: int = 0
+    sites: tuple[Site, ...] = ()
+    why_not: str = ""
+
+
+def memory_of(run: Run) -> Memory:
+    """The verdict on a run's memory: the worst of memory, open files and threads.
+
+    >>> import perflib
+    >>> perflib.memory_of(perflib.load_run("sample-28-release-1.4")).verdict  # six seconds are too few
+    'INCONCLUSIVE'
+    """
+    if run.memory is None or run.memory.empty:
+        return Memory("NOT_SAMPLED")
+    samples = run.memory
+    another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
+    restarts_ns = samples.loc[another, "t_ns"]
+    stretch = max((some for _, some in samples.groupby(another.cumsum())), key=lambda some: _lasts_ns(some["t_ns"]))
+    found = {
+        "rss": _judge(run, stretch, "rss_bytes", MEMORY),
+        "open_files": _judge(run, stretch, "open_files", OPEN_FILES),
+        "threads": _judge(run, stretch, "threads", THREADS),
+    }
+    verdicts = [one.verdict for one in found.values() if one is not None]
+    return Memory(
+        verdict=min(verdicts, key=_WORST_FIRST.index),
+        **found,
+        bytes_per_request=_per_request(run, stretch, found["rss"]),
+        from_s=float(stretch["t_ns"].iloc[0] / 1e9),
+        to_s=float(stretch["t_ns"].iloc[-1] / 1e9),
+        restarts_s=tuple(float(at_ns / 1e9) for at_ns in restarts_ns),
+        gone_s=_gone_s(run),
+    )
+
+
+def _judge(run: Run, stretch: pd.DataFrame, column: str, tolerance: Tolerance) -> Growth | None:
+    told, scenario = stretch[stretch[column] >= 0], run.facts.scenario
+    if told.empty:
+        return None
+    found = growth((told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64), tolerance)
+    if found.verdict in ("LEAK", "STEP") and (scenario.isolated or not is_steady(scenario.workload)):
+        return Growth("INCONCLUSIVE", _CHANGING, fit=found.fit)
+    return found
+
+
+def _per_request(run: Run, stretch: pd.DataFrame, rss: Growth | None) -> float | None:
+    if rss is None or rss.per_h is None:
+        return None
+    sent = run.requests.loc[run.requests["kind"] == "request", "start_ns"]
+    requests = int(sent.between(stretch["t_ns"].iloc[0], stretch["t_ns"].iloc[-1]).sum())
+    return rss.per_h * _lasts_ns(stretch["t_ns"]) / 3.6e12 / requests if requests else None
+
+
+def _gone_s(run: Run) -> float | None:
+    assert run.memory is not None
+    last_s = float(run.memory["t_ns"].iloc[-1] / 1e9)
+    ends_s = max((part.measured_to_ns / 1e9 for part in run.facts.parts), default=0.0)
+    return last_s if ends_s - last_s > _GONE_S else None
+
+
+def _lasts_ns(at_ns: pd.Series[int]) -> int:
+    return int(at_ns.iloc[-1] - at_ns.iloc[0])
+
+
+def _figures(found: Growth | None, unit: str) -> dict[str, Any]:
+    if found is None:
+        return {f"growth_{unit}_per_h": None, f"interval_{unit}_per_h": None, f"smallest_{unit}_per_h": None}
+    between = found.interval_per_h
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        f"growth_{unit}_per_h": found.per_h,
+        f"interval_{unit}_per_h": None if between is None else [between.low, between.high],
+        f"smallest_{unit}_per_h": found.smallest_per_h,
+        "settle_s": found.settle_s,
+    }

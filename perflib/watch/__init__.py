@@ -1,0 +1,1 @@
+"""Watching the target's processes while a load is on it."""

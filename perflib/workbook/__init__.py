@@ -1,0 +1,1 @@
+"""What a reader sees in a notebook or a page: charts, the live panel, the report."""

@@ -1,0 +1,195 @@
+"""Views: where the progress of a run is shown. A panel in a notebook, a line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+
+from perflib.text.words import amount_of, ms
+from perflib.workbook.live.follow import memory_so_far
+from perflib.workbook.live.panel import LAST_S, card, clock, panel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from IPython.display import DisplayHandle
+
+    from perflib.load.progress import Progress
+    from perflib.spec import Run
+    from perflib.store.runs import RunFolder
+
+
+class View(AbstractContextManager["View"]):
+    """Shows a run of one folder; called with each second of it. This one shows nothing."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def __call__(self, second: Progress) -> None:
+        self.show([second])
+
+    def show(self, news: Sequence[Progress]) -> None:
+        """One or more seconds that were not shown yet, oldest first."""
+
+    def ended(self, run: Run) -> Run:
+        """The run is over, or watched no longer. Returns it."""
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the place back."""
+
+    def _memory_bytes(self) -> float | None:
+        rows = memory_so_far(self._folder)
+        return float(rows["rss_bytes"][-1]) if len(rows) else None
+
+
+class Told(View):
+    """Hands the seconds to the caller's own function."""
+
+    def __init__(self, folder: RunFolder, report: Callable[[Progress], None]) -> None:
+        super().__init__(folder)
+        self._report = report
+
+    def show(self, news: Sequence[Progress]) -> None:
+        for second in news:
+            self._report(second)
+
+
+class Lines(View):
+    """Plain lines on stderr, one every ten seconds."""
+
+    def __init__(self, folder: RunFolder, every_s: float = 10.0) -> None:
+        super().__init__(folder)
+        self._every_s = self._next_s = every_s
+
+    def show(self, news: Sequence[Progress]) -> None:
+        if news[-1].elapsed_s >= self._next_s:
+            self._next_s = (news[-1].elapsed_s // self._every_s + 1) * self._every_s
+            _say(describe(news[-1], self._memory_bytes()))
+
+    def ended(self, run: Run) -> Run:
+        _say_if_partial(run)
+        return run
+
+
+class Line(View):
+    """One line on a terminal, renewed every second; gone when the run is over."""
+
+    def __init__(self, folder: RunFolder, console: Console | None = None) -> None:
+        super().__init__(folder)
+        bar = BarColumn(bar_width=10, table_column=Column(no_wrap=True, min_width=10))
+        told = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        shown = console or Console(stderr=True)
+        self._bar = Bar(bar, told, console=shown, transient=True, auto_refresh=False)
+        self._task = self._bar.add_task("starts", total=None)
+
+    def __enter__(self) -> Line:
+        self._bar.start()
+        return self
+
+    def show(self, news: Sequence[Progress]) -> None:
+        now = news[-1]
+        told = "  ".join([*_figures(now, self._memory_bytes()), now.doing])
+        self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=told, refresh=True)
+
+    def ended(self, run: Run) -> Run:
+        self._bar.stop()
+        _say_if_partial(run)
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class Panel(View):
+    """One panel in a notebook, under one display handle."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder)
+        self._last: deque[Progress] = deque(maxlen=LAST_S)
+        self._handle: DisplayHandle | None = None
+
+    def show(self, news: Sequence[Progress]) -> None:
+        self._last.extend(news)
+        self._draw_live()
+
+    def ended(self, run: Run) -> Run:
+        self._draw(card(run), repr(run))
+        self._last.clear()
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._last:
+            self._draw_live(broken_off=True)
+
+    def _draw_live(self, broken_off: bool = False) -> None:
+        facts, memory = self._folder.read_facts(), memory_so_far(self._folder)
+        self._draw(panel(facts, self._last, memory[-LAST_S:], broken_off), describe(self._last[-1], None))
+
+    def _draw(self, as_html: str, as_text: str) -> None:
+        from IPython.display import display  # a plain script does without IPython
+
+        bundle = {"text/html": as_html, "text/plain": as_text}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def view_of(folder: RunFolder, report: Callable[[Progress], None] | None = None) -> View:
+    """The view that fits where this process speaks to its user, or the caller's own `report`."""
+    if report is not None:
+        return Told(folder, report)
+    if is_in_a_notebook():
+        return Panel(folder)
+    return Line(folder) if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines(folder)
+
+
+def is_in_a_notebook() -> bool:
+    """True in a cell that a person runs: papermill and nbconvert allow a cell no input, frontends do."""
+    ipython = sys.modules.get("IPython")
+    kernel = None if ipython is None else getattr(ipython.get_ipython(), "kernel", None)
+    return kernel is not None and bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
+
+
+def describe(progress: Progress, memory_bytes: float | None) -> str:
+    """A second of a run in one line."""
+    return " · ".join([*_figures(progress, memory_bytes), f"{progress.requests:,} requests", progress.doing])
+
+
+def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
+    """What fits a terminal of 80 columns beside a bar, and matters most."""
+    known = progress.so_far_p95_ms is not None
+    return [
+        f"{clock(progress.elapsed_s)}/{clock(progress.planned_s)}",
+        f"{progress.users:,} active",
+        f"{progress.rate_per_s:,.0f}/s",
+        *([f"p50 {ms(progress.so_far_p50_ms)} p95 {ms(progress.so_far_p95_ms)} ms"] if known else []),
+        f"{progress.errors:,} failed",
+        *([] if memory_bytes is None else [amount_of("memory")(memory_bytes)]),
+    ]
+
+
+def _say_if_partial(run: Run) -> None:
+    facts = run.facts
+    if facts.state != "finished":
+        _say(f"{facts.state} after {facts.duration_s:.1f} s; kept as {facts.run_id}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for the reader

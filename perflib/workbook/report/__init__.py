@@ -1,0 +1,12 @@
+"""The report: notebooks executed headlessly, shown as offline HTML pages. The only package that knows notebooks."""
+
+import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
+
+from perflib.workbook.report.engine import NotebookFailed
+from perflib.workbook.report.index import write_index
+from perflib.workbook.report.notebook import execute
+from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.page import write_page
+from perflib.workbook.report.write import ReportFailed, write_report
+
+__all__ = ["NotebookFailed", "Outcome", "ReportFailed", "execute", "write_index", "write_page", "write_report"]

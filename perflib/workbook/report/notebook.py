@@ -1,0 +1,69 @@
+"""Executing a notebook: parameters checked first, machine paths left out of what is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import nbformat
+import papermill
+
+from perflib.spec import InputError
+from perflib.store.folders import Workbook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def parameter_names(notebook: Path) -> list[str]:
+    """The parameters a notebook declares in its cell tagged `parameters`."""
+    return list(papermill.inspect_notebook(notebook))
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], progress: Callable[[str], None]) -> None:
+    """Execute `notebook` from the workbook's root into `output`, which is written however it ends.
+
+    Raises:
+        InputError: for a parameter that the notebook does not declare, or that holds a password.
+        NotebookFailed: where a cell did not run to its end.
+    """
+    check_parameters(notebook, parameters)
+    workbook = Workbook.find(notebook.parent)
+    try:
+        papermill.execute_notebook(
+            notebook.resolve(),
+            output.resolve(),
+            parameters,
+            engine_name="perflib",
+            cwd=workbook.root,
+            progress_bar=False,
+            progress=lambda line: progress(f"{notebook.stem}: {line}"),
+            env=os.environ | {"PERFLIB_DATA": str(workbook.data)},
+        )
+    finally:
+        if output.exists():
+            _remove_machine_paths(output)
+
+
+def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
+    """Papermill only warns of a misspelt parameter, runs the default load, and stores every value in the notebook.
+
+    Raises:
+        InputError: naming the notebook, the parameter and the known ones.
+    """
+    known = parameter_names(notebook)
+    for name, value in parameters.items():
+        if name not in known:
+            raise InputError(f"{notebook.name}: {name}: unknown parameter; it has {', '.join(known) or 'none'}")
+        if isinstance(value, str) and "://" in value and "@" in urlsplit(value).netloc:
+            raise InputError(f"{notebook.name}: {name}: holds a password, which the report would show; remove it")
+
+
+def _remove_machine_paths(output: Path) -> None:
+    notebook = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]
+    about = notebook.metadata.papermill
+    for key in ("input_path", "output_path"):
+        about[key] = Path(about[key]).name
+    nbformat.write(notebook, output)  # type: ignore[no-untyped-call]

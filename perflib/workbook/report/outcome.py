@@ -1,0 +1,47 @@
+"""What became of one scenario's notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from perflib.verdict.leak import memory_of
+
+if TYPE_CHECKING:
+    from perflib.figures.summary import Summary
+    from perflib.spec import Run
+    from perflib.verdict.leak import Memory
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scenario's notebook."""
+
+    scenario: str
+    page: str
+    """File name of its page; empty where nothing ran."""
+    run: Run | None = None
+    summary: Summary | None = None
+    failure: str = ""
+    """In one line, why the notebook did not run to its end; empty where it did."""
+    interrupted: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.run.facts.scenario.title if self.run else self.scenario.replace("_", " ").capitalize()
+
+    @property
+    def unfit(self) -> str:
+        """Why it is told, never judged; empty for a sound one."""
+        if self.failure:
+            return "its notebook failed"
+        if self.run is None:
+            return "no run was recorded"
+        if not self.run.facts.valid:
+            return "the run is invalid"
+        return "the run was interrupted" if self.run.facts.interrupted else ""
+
+    @cached_property
+    def memory(self) -> Memory | None:
+        return memory_of(self.run) if self.run else None

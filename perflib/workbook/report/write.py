@@ -1,0 +1,201 @@
+"""Writing a report: notebooks executed one after the other, their pages, the index."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from perflib.figures.summary import summarize
+from perflib.session.drive import new_run_id, sample_dashboard
+from perflib.spec import SCENARIOS, InputError, Options
+from perflib.spec.target import BaseUrl
+from perflib.store.baselines import load_baselines
+from perflib.store.folders import Workbook
+from perflib.store.runs import load_run
+from perflib.workbook.report.compare import compare_with_before
+from perflib.workbook.report.engine import NotebookFailed
+from perflib.workbook.report.index import write_index
+from perflib.workbook.report.notebook import check_parameters, execute, parameter_names
+from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.page import write_page
+from perflib.workbook.report.pictures import add_pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from perflib.spec import Run
+
+
+_FOLDER = re.compile(r"\w[\w.-]{0,99}")
+
+
+class ReportFailed(Exception):  # noqa: N818 - said of the report, once it is written
+    """At least one notebook did not run to its end; the report says which, and where."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    scenario: str
+    notebook: Path
+
+
+def write_report(scenarios: Sequence[str], options: Options, out: Path | None, progress: Callable[[str], None]) -> Path:
+    """Execute the scenarios' notebooks and write their report; returns its folder.
+
+    No scenarios: all that have a notebook. Without `out`: data/reports/<UTC time>, or data/reports/<brief>/<UTC time>
+    for a brief, which is never written again; `latest` beside it, and in data/reports, then points there, unless the
+    report was cut short.
+
+    Raises:
+        InputError: before anything is measured, for what the notebooks or the target cannot take.
+        ReportFailed: where a notebook failed, once every page is written.
+    """
+    workbook = Workbook.find()
+    options = _portable(options, workbook)
+    offered = _notebooks(workbook)
+    names = dict.fromkeys(scenarios or offered)
+    jobs = [_Job(name, _notebook(offered, name, workbook)) for name in names]
+    for job in jobs:
+        check_parameters(job.notebook, options.model_dump(exclude_defaults=True))
+    made_at, baselines = datetime.now(UTC), load_baselines(workbook.baselines)
+    folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
+    outcomes: list[Outcome] = []
+    without_pictures = ""
+    try:
+        with _target(workbook, options) as aimed:
+            for job in jobs:
+                outcomes.append(_perform(job, aimed, workbook, folder, progress))
+                if outcomes[-1].interrupted:
+                    raise KeyboardInterrupt
+        without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
+    finally:
+        notes = [without_pictures] if without_pictures else []
+        compared = compare_with_before(folder, outcomes, workbook.runs, baselines)
+        made = f"{made_at:%Y-%m-%d %H:%M} UTC"
+        write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
+        if out is None and len(outcomes) == len(jobs):
+            for shelf in {folder.parent, workbook.reports}:
+                _point_latest_at(folder, shelf)
+    failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
+    if failed:
+        raise ReportFailed(
+            f"{len(failed)} of {len(jobs)} notebooks failed: {'; '.join(failed)}; see {folder}/index.html"
+        )
+    return folder
+
+
+def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, progress: Callable[[str], None]) -> Outcome:
+    executed, page = folder / f"{job.scenario}.ipynb", folder / f"{job.scenario}.html"
+    run_id, failure, interrupted = new_run_id(job.scenario), "", False
+    try:
+        execute(job.notebook, executed, _parameters(job.notebook, options, run_id), progress)
+    except NotebookFailed as error:
+        failure = str(error)
+    except KeyboardInterrupt:
+        failure, interrupted = "interrupted", True
+    if failure:
+        progress(f"{job.notebook.stem}: {failure}")
+    write_page(executed, page, _title(job.scenario), failure)
+    run = _stored(workbook, run_id)
+    return Outcome(job.scenario, page.name, run, summarize(run) if run else None, failure, interrupted)
+
+
+def _stored(workbook: Workbook, run_id: str) -> Run | None:
+    """The run that the notebook left; None where it ended before one began."""
+    if not (workbook.runs / run_id).exists():
+        return None
+    return load_run(workbook.runs, run_id)
+
+
+def _parameters(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
+    known = parameter_names(notebook)
+    values = options.model_dump(mode="json", exclude_none=True) | {"run_id": run_id}
+    return {name: value for name, value in values.items() if name in known}
+
+
+def _title(scenario: str) -> str:
+    return scenario.replace("_", " ").capitalize()
+
+
+def _notebooks(workbook: Workbook) -> dict[str, Path]:
+    """The scenarios that have a notebook, in the notebooks' order."""
+    paths = sorted(workbook.notebooks.glob("[0-9][0-9]_*.ipynb"))
+    return {name: path for path in paths if (name := path.stem.partition("_")[2]) in SCENARIOS}
+
+
+def _notebook(offered: dict[str, Path], scenario: str, workbook: Workbook) -> Path:
+    if scenario not in offered:
+        there = ", ".join(offered) or "none"
+        raise InputError(f"{workbook.notebooks}: no notebook for scenario {scenario!r}; there are {there}")
+    return offered[scenario]
+
+
+def _portable(options: Options, workbook: Workbook) -> Options:
+    """The options as a notebook can store them: paths from the workbook's root, a URL that holds no secret."""
+    if options.url:
+        try:
+            TypeAdapter(BaseUrl).validate_python(options.url)
+        except ValidationError:
+            raise InputError("--url: not a base URL; write http://host:port, without user, password or query") from None
+    if not options.target:
+        return options
+    target = Path(options.target).resolve()
+    inside = target.is_relative_to(workbook.root)
+    return options.model_copy(update={"target": str(target.relative_to(workbook.root) if inside else target)})
+
+
+@contextmanager
+def _target(workbook: Workbook, options: Options) -> Iterator[Options]:
+    if options.target or options.url:
+        yield options
+        return
+    with sample_dashboard(workbook) as sample:
+        yield options.model_copy(update={"url": sample.url, "pid": sample.pid})
+
+
+def _shelf(workbook: Workbook, brief: str) -> Path:
+    """The folder that the reports of a brief, or of none, lie in."""
+    if brief and (brief == "latest" or not _FOLDER.fullmatch(brief)):
+        raise InputError(f"--brief {brief!r}: names the report's folder; write letters, digits, - _ . as in PS-5.1")
+    return workbook.reports / brief
+
+
+def _new_folder(reports: Path, made_at: datetime) -> Path:
+    for attempt in range(1, 100):
+        folder = reports / (f"{made_at:%Y%m%dT%H%M%SZ}" + (f"-{attempt}" if attempt > 1 else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{folder}: {error.strerror}; point PERFLIB_DATA at a folder that can be written"
+            ) from None
+        return folder
+    raise InputError(f"{reports}: too many reports were begun this second; try again")
+
+
+def _given_folder(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise InputError(
+                f"--out {out}: holds files already, and a report is never overwritten; choose a new folder"
+            )
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written") from None
+    return out.resolve()
+
+
+def _point_latest_at(folder: Path, shelf: Path) -> None:
+    beside = shelf / f".latest.{os.getpid()}"
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
+    beside.replace(shelf / "latest")

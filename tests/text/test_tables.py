@@ -1,0 +1,224 @@
+"""Tables and the verdict sentence say what the summary holds, in words a reader can trust."""
+
+import re
+from dataclasses import replace
+
+from great_tables import GT
+
+from perflib.figures.summary import summarize
+from perflib.spec import Run
+from perflib.spec.baselines import Baselines
+from perflib.text import tables
+from perflib.verdict.baseline import baseline_of
+from perflib.verdict.check import check
+from tests.synthetic import make_run, make_spike, make_target, without_rows, without_successes
+
+FAST = {"per_s": 100.0, "seconds": 10.0}
+
+
+def text(table: GT) -> str:
+    """What a reader sees: no markup, spaces between cells."""
+    page = re.sub(r"<style>.*?</style>", "", table.as_raw_html(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def sentence(run: Run) -> str:
+    return tables.verdict_sentence(run, summarize(run))
+
+
+def test_the_briefs_table_has_its_columns_and_the_pages_below_the_endpoints() -> None:
+    shown = text(tables.brief(summarize(make_run(**FAST))))
+    assert "Endpoint Requests Errors Response time, ms Met p50 p95 p99 Max Target Endpoints GET /health" in shown
+    assert shown.index("GET /cost-to-serve") < shown.index("Pages") < shown.index("Dashboard home (all data)")
+    assert "nearest-rank" in shown
+    assert "infinitely slow" in shown
+
+
+def test_against_its_baseline_a_row_says_how_many_times_and_the_verdict_in_a_word() -> None:
+    made = [make_run(seed=seed, **FAST) for seed in range(8)]
+    usual = [Run(run.facts.model_copy(update={"run_id": f"run-{at}"}), run.requests) for at, run in enumerate(made)]
+    slow = make_run(seed=9, slowdown=lambda at_s: 3 + 0 * at_s, **FAST)
+    against, summary = check([slow], Baselines(baselines=(baseline_of(usual),))), summarize(slow)
+    shown = text(tables.brief(summary, against=against))
+    assert "Met Against baseline p50" in shown
+    assert shown.count("× REGRESSION") == 7
+    assert "Against the baseline of 2026-" in shown
+    line = tables.as_markdown(summary, against=against).splitlines()[2]
+    assert re.search(r"\| (p50 )?3\.\d\d × REGRESSION \|$", line)
+
+
+def test_without_a_baseline_the_column_has_a_dash_and_the_reason_stands_below() -> None:
+    run = make_run(make_target("GET /a"), **FAST)
+    shown = text(tables.brief(summarize(run), against=check([run], Baselines())))
+    assert re.search(r"✓ met – .*Not compared with a baseline: no baseline of target", shown)
+    invalid = make_run(make_target("GET /a"), invalid_reasons=("the generator was saturated",), **FAST)
+    told = tables.as_markdown(summarize(invalid), judged=False, against=check([invalid], Baselines()))
+    assert "| not judged | – |" in told
+    assert "Not compared with a baseline: not judged: the generator was saturated." in told
+
+
+def test_every_verdict_is_a_word_and_not_only_a_colour() -> None:
+    summary = summarize(make_run(**FAST))
+    rows = [replace(summary.endpoints[0], meets_target=met) for met in (True, False, None)]
+    rows.append(replace(summary.endpoints[0], target_ms=None, meets_target=None))
+    lines = tables.as_markdown(replace(summary, endpoints=tuple(rows))).splitlines()[2:6]
+    assert [line.split(" | ")[-1].rstrip(" |") for line in lines] == ["✓ met", "✗ missed", "insufficient", "–"]
+
+
+def test_an_unsupported_percentile_is_told_and_not_guessed() -> None:
+    table = tables.brief(summarize(make_run(make_target("GET /a"), per_s=10)))
+    assert "insufficient" in text(table)
+    cell = re.search(r"<td ([^>]*)>insufficient</td>", table.as_raw_html())
+    assert cell
+    assert "#6E7781" in cell[1]
+    assert "italic" in cell[1]
+
+
+def test_an_invalid_run_is_shown_and_not_judged() -> None:
+    summary = summarize(make_run(**FAST))
+    assert "✓ met" not in text(tables.brief(summary, judged=False))
+    assert text(tables.brief(summary, judged=False)).count("not judged") == 7
+    assert tables.as_markdown(summary, judged=False).count("not judged") == 7
+
+
+def test_names_from_a_target_file_or_a_server_stay_text() -> None:
+    run = make_run(make_target("<script>alert(1)</script>", page="<img src=x>"), failures=0.1, note="<b>n</b>")
+    summary = summarize(run)
+    made = [tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.environment(run)]
+    pages = [table.as_raw_html() for table in made]
+    assert not any(tag in page for page in pages for tag in ("<script", "<img", "<b>"))
+    assert all("&lt;script&gt;" in page for page in pages[:3])
+    assert "<script" not in tables.as_markdown(summary)
+
+
+def test_the_markdown_keeps_its_columns_whatever_an_endpoint_is_called() -> None:
+    run = make_run(make_target("GET /a|b", "GET /[x](http://evil)", "GET /c\n\n# d"))
+    lines = tables.as_markdown(summarize(run)).splitlines()
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [10] * 5
+    assert r"GET /a\|b" in lines[2]
+    assert r"\[x\](http" in lines[3]
+    assert "GET /c # d" in lines[4]
+
+
+def test_the_accounting_adds_up_and_names_every_kind_of_failure() -> None:
+    run = make_run(failures=0.05, **FAST)
+    counts = summarize(run).requests
+    shown = text(tables.accounting(summarize(run)))
+    assert f"scheduled {counts.scheduled:,} 100 %" in shown
+    assert f"completed {counts.completed:,}" in shown
+    assert "Failures by endpoint" in shown
+    assert "timeout" in shown
+
+
+def test_the_cold_answers_have_their_own_table() -> None:
+    row = next(row for row in summarize(make_run(cold=0.05, **FAST)).endpoints if row.endpoint == "GET /snapshot")
+    shown = text(tables.cold(summarize(make_run(cold=0.05, **FAST))))
+    assert re.search(rf"GET /snapshot [\d.,]+ {row.cold.requests} ", shown)
+    assert "GET /health" in shown
+
+
+def test_the_environment_tells_workload_machine_and_the_generators_cost() -> None:
+    shown = text(tables.environment(make_run(brief="PS-5.1")))
+    for expected in (
+        "closed, 10 users",
+        "10 s after 1 s of warm-up",
+        "2 cores",
+        "20 µs",
+        "0.4 ms",
+        "PS-5.1",
+        "0123456",
+    ):
+        assert expected in shown
+
+
+def test_tables_of_an_empty_run_draw() -> None:
+    run = without_rows(make_run())
+    summary = summarize(run)
+    for table in (tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.environment(run)):
+        assert text(table)
+    assert sentence(run) == "No request was measured."
+
+
+def test_the_sentence_for_targets_met_names_the_slowest() -> None:
+    run = make_run(**FAST)
+    slowest = max(summarize(run).endpoints, key=lambda row: row.p95_ms or 0)
+    told = f"slowest at p95 was GET /cost-to-serve with {slowest.p95_ms:.0f} ms of 500 ms."
+    assert sentence(run) == f"All 7 targets met under 10 users: {told}"
+
+
+def test_the_sentence_for_missed_targets_names_each() -> None:
+    run = make_run(make_target("GET /a", "GET /b", target_ms=10.0), **FAST)
+    assert re.fullmatch(r"1 of 2 targets missed under 10 users: GET /b [\d.]+ ms of 10 ms\.", sentence(run))
+
+
+def test_the_sentence_tells_failures_by_kind_and_why_they_miss_a_target() -> None:
+    run = make_run(make_target("GET /a"), failures=0.2, **FAST)
+    assert "GET /a (more than 5 % failed)" in sentence(run)
+    assert re.search(r"\d+ of 1,\d+ requests failed \(\d+ \w+, \d+ \w+\)\.$", sentence(run))
+    assert sentence(without_successes(run)).endswith(" timeout).")
+
+
+def test_the_sentence_for_too_few_requests_judges_nothing() -> None:
+    run = make_run(make_target("GET /a"), per_s=2)
+    assert sentence(run) == "No target could be judged under 10 users: too few requests of GET /a."
+    assert sentence(make_run(per_s=2)).endswith("under 10 users: too few requests of every endpoint.")
+
+
+def test_the_sentence_for_a_steady_rate_says_whether_a_5xx_came() -> None:
+    clean = make_run(scenario="steady_rate", **FAST)
+    assert sentence(clean).endswith(f" No 5xx in {summarize(clean).requests.scheduled:,} requests.")
+    failing = make_run(scenario="steady_rate", failures=0.02, **FAST)
+    found = summarize(failing)
+    assert found.server_errors > 0
+    assert sentence(failing).endswith(
+        f" {found.server_errors} answers with a 5xx in {found.requests.scheduled:,} requests."
+    )
+    assert "5xx" not in sentence(make_run(failures=0.02, **FAST))
+
+
+def test_response_time_stands_beside_service_time_and_is_the_judged_one() -> None:
+    summary = summarize(make_run(make_target("GET /a"), scenario="steady_rate", lag_ms=500.0, **FAST))
+    shown = text(tables.response_and_service(summary))
+    assert "Response time (judged), ms Service time, ms" in shown
+    assert re.search(r"GET /a 50\d 50\d 2\.\d+ 3\.\d+ ", shown)
+
+
+def test_degradation_is_told_against_the_fewest_users() -> None:
+    shown = text(tables.degradation(make_spike(5.0)))
+    assert "5 1," not in shown
+    assert re.search(r" 5 [\d,]+ 0 [\d.]+ [\d.]+ 1\.00 × 6–10 ", shown)
+    assert re.search(r" 81–100 [\d,]+ 0 [\d.]+ [\d,.]+ \d+\.\d\d × ", shown)
+    assert "insufficient" in text(tables.degradation(make_spike(5.0, per_s=3)))
+    assert text(tables.degradation(make_run()))
+
+
+def test_the_sentence_on_recovery_gives_its_rule() -> None:
+    rule = r"p95 of 3 windows in a row, 0\.5 s each, within [\d.]+ ms"
+    told = tables.recovery_sentence
+    assert re.fullmatch(rf"Recovered [\d.]+ s after the load went back: {rule}\.", told(make_spike(5.0)))
+    assert re.fullmatch(rf"Recovered at once when the load went back: {rule}\.", told(make_spike(0.0)))
+    assert re.fullmatch(rf"Not recovered in the 20 s after the load went back: never {rule}\.", told(make_spike(99.0)))
+    short = make_spike(0.2, stages_s=(10.0, 5.0, 5.0, 0.6))
+    assert told(short).startswith("Recovery cannot be told: 1 window after the load went back, too few")
+    assert "before the spike" in told(make_spike(5.0, per_s=1))
+    assert "no ramp" in told(make_run())
+    assert "not judged" in told(make_spike(5.0, invalid_reasons=("the generator was saturated",)))
+
+
+def test_the_sentence_for_an_invalid_run_gives_its_reason_and_no_verdict() -> None:
+    run = make_run(invalid_reasons=("the generator was saturated",))
+    assert sentence(run) == "Invalid run, not judged: the generator was saturated."
+
+
+def test_the_sentence_for_an_interrupted_run_says_after_how_long() -> None:
+    assert sentence(make_run(seconds=4, state="interrupted")).startswith("Interrupted after 4 s: all 7 targets met")
+    assert sentence(without_rows(make_run(seconds=4, state="interrupted"))) == (
+        "Interrupted after 4 s: no request was measured."
+    )
+
+
+def test_the_sentence_without_targets_says_that_none_is_set() -> None:
+    run = make_run(make_target("GET /a", target_ms=None), **FAST)
+    assert re.fullmatch(
+        r"No target is set; measured under 10 users: slowest at p95 was GET /a with [\d.]+ ms\.", sentence(run)
+    )

@@ -1,0 +1,421 @@
+"""Charts show what the run holds, stay small, and say so where there is nothing to show."""
+
+import json
+import re
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from perflib.figures.spike import degradation, recovery
+from perflib.figures.summary import summarize
+from perflib.spec import ERROR_KINDS, Run
+from perflib.stats.percentile import required_count
+from perflib.verdict.leak import Allocations, Frame, Site
+from perflib.workbook import charts
+from perflib.workbook.charts.binning import windowed
+from perflib.workbook.charts.look import log_ms_axis
+from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
+
+ALL = [
+    charts.percentiles,
+    charts.ecdf,
+    charts.histogram,
+    charts.latency_over_time,
+    charts.throughput,
+    charts.errors,
+    charts.latency_by_active_users,
+    charts.recovery_timeline,
+    charts.rates,
+    charts.response_and_service,
+    charts.heatmap,
+]
+OF_A_SPIKE = [charts.latency_by_active_users, charts.recovery_timeline]
+NAMES = [item.name for item in DASHBOARD.items]
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run(failures=0.02, cold=0.02, per_s=100)
+
+
+def curve(figure: go.Figure, name: str) -> go.Scatter:
+    """The endpoint's line, its target mark left out."""
+    return next(trace for trace in figure.data if trace.legendgroup == name and trace.meta != "target")
+
+
+def words(figure: go.Figure) -> str:
+    return " ".join(annotation.text for annotation in figure.layout.annotations)
+
+
+def test_the_percentile_curve_reads_the_same_as_the_table(run: Run) -> None:
+    figure = charts.percentiles(run)
+    for row in summarize(run).endpoints:
+        line = curve(figure, row.endpoint)
+        for q, expected in ((50, row.p50_ms), (95, row.p95_ms), (99, row.p99_ms)):
+            assert line.y[list(line.customdata).index(q)] == expected
+
+
+def test_a_percentile_curve_stops_where_the_sample_no_longer_supports_it(run: Run) -> None:
+    for row in summarize(run).endpoints:
+        shares = curve(charts.percentiles(run), row.endpoint).customdata / 100
+        warm = row.requests - row.errors - row.cold.requests
+        assert required_count(shares[-1]) <= warm + 1
+        assert required_count(1 - (1 - shares[-1]) * 0.98) > warm
+
+
+def test_an_endpoint_with_too_few_successes_has_a_legend_entry_and_no_curve() -> None:
+    figure = charts.percentiles(make_run(make_target("GET /a"), per_s=0.4))
+    line = curve(figure, "GET /a")
+    assert line.name == "GET /a (insufficient)"
+    assert len(line.y) == 0
+
+
+def test_several_runs_share_colours_and_differ_by_dash() -> None:
+    first, second = make_run(), make_run(seed=2, run_id="the-second")
+    figure = charts.percentiles(first, second)
+    of_health = [trace for trace in figure.data if trace.legendgroup == "GET /health" and trace.meta != "target"]
+    assert len({trace.line.color for trace in of_health}) == 1
+    assert len({trace.line.dash for trace in of_health}) == 2
+    assert [trace.name.split(" · ")[1] for trace in of_health] == [first.facts.run_id, "the-second"]
+
+
+def test_failures_keep_the_cumulative_curve_below_100_percent(run: Run) -> None:
+    for row in summarize(run).endpoints:
+        end = curve(charts.ecdf(run), row.endpoint).y[-1]
+        warm = row.requests - row.cold.requests
+        assert end == pytest.approx(100 * (warm - row.errors) / warm)
+    assert curve(charts.ecdf(make_run()), "GET /health").y[-1] == 100
+
+
+def test_the_bars_of_a_histogram_sum_to_the_warm_successes(run: Run) -> None:
+    bars = [trace for trace in charts.histogram(run).data if trace.type == "bar"]
+    expected = [row.requests - row.errors - row.cold.requests for row in summarize(run).endpoints]
+    assert [int(sum(trace.y)) for trace in bars] == expected
+
+
+def test_every_target_is_drawn_where_the_target_file_puts_it(run: Run) -> None:
+    bounds = sorted(item.target_ms for item in DASHBOARD.items if item.target_ms)
+    drawn = [trace for trace in charts.percentiles(run).data if trace.meta == "target"]
+    assert sorted(trace.y[0] for trace in drawn) == bounds
+    for trace in drawn:
+        assert 10 <= trace.x[0] < trace.x[1] <= 100.001
+    assert sorted(t.x[0] for t in charts.ecdf(run).data if t.meta == "target") == bounds
+
+
+def test_a_window_shows_the_exact_p95_of_its_successes() -> None:
+    run = make_run(make_target("GET /a"), per_s=200, warmup_s=0.0)
+    rows = run.requests
+    inside = rows[rows["intended_ns"].between(3_000_000_000, 3_999_999_999)]
+    expected = np.quantile((inside["end_ns"] - inside["intended_ns"]) / 1e6, 0.95, method="inverted_cdf")
+    figure = charts.latency_over_time(run)
+    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
+    assert dict(zip(p95.x, p95.y, strict=True))[3.5] == pytest.approx(expected)
+
+
+def test_windows_are_those_of_a_slow_count_empty_ones_included() -> None:
+    rng = np.random.default_rng(5)
+    at_s = np.concatenate([rng.uniform(0, 20, 500), rng.uniform(60, 70, 40), [30.0]])  # 30.0 begins a window
+    times = pd.DataFrame({"at_s": at_s, "ms": rng.lognormal(size=len(at_s))})
+    slow = [times["ms"][(at_s >= begin) & (at_s < begin + 10)] for begin in range(0, 70, 10)]
+    found = windowed(times, 10)
+    assert found["at_s"].tolist() == [5, 15, 25, 35, 45, 55, 65]
+    assert found["successes"].tolist() == [len(ms) for ms in slow]
+    for column, q, least in (("p50_ms", 0.5, 5), ("p95_ms", 0.95, 59)):
+        some = [np.quantile(ms, q, method="inverted_cdf") if len(ms) >= least else np.nan for ms in slow]
+        np.testing.assert_array_equal(found[column], some)
+    assert windowed(times.iloc[:0], 10).empty
+
+
+def test_windows_grow_until_a_p95_is_supported() -> None:
+    figure = charts.latency_over_time(make_run(make_target("GET /a"), per_s=40, seconds=20))
+    assert "GET /a · 2-s windows" in words(figure)
+    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
+    assert np.isfinite(p95.y[1:-1]).all()
+
+
+def test_warm_up_is_shaded_in_every_panel_and_named_once(run: Run) -> None:
+    figure = charts.latency_over_time(run)
+    assert len([shape for shape in figure.layout.shapes if (shape.x0, shape.x1) == (0, 1)]) == len(NAMES)
+    assert words(figure).count("warm-up") == 1
+    for chart in (charts.throughput, charts.errors):
+        assert [(shape.x0, shape.x1) for shape in chart(run).layout.shapes] == [(0, 1)]
+
+
+def test_cold_answers_stand_out_where_the_target_can_tell_them(run: Run) -> None:
+    figure = charts.latency_over_time(run)
+    cold = {trace.yaxis: len(trace.x) for trace in figure.data if trace.meta == "cold"}
+    own = run.requests[run.requests["page"].isna() & run.requests["cold"] & run.requests["error"].isna()]
+    counts = own["endpoint"].value_counts()
+    assert list(cold.values()) == [counts[name] for name in NAMES]
+    assert counts["GET /snapshot"] > 0
+
+
+def test_every_completed_request_is_in_the_throughput(run: Run) -> None:
+    figure = charts.throughput(run)
+    layers = [trace for trace in figure.data if trace.stackgroup]
+    wire = run.requests[(run.requests["kind"] == "request") & run.requests["error"].isna()]
+    assert sum(int(trace.customdata.sum()) for trace in layers) == len(wire)
+    mean = next(trace for trace in figure.data if trace.name == "mean after warm-up")
+    assert mean.y[0] == pytest.approx(summarize(run).throughput_per_s)
+
+
+def test_every_failure_is_in_the_chart_of_failures_by_its_kind(run: Run) -> None:
+    wire = run.requests[run.requests["kind"] == "request"]
+    drawn = {trace.name: int(sum(trace.y)) for trace in charts.errors(run).data}
+    assert drawn == {kind: n for kind in ERROR_KINDS if (n := int((wire["error"] == kind).sum()))}
+
+
+def test_a_run_without_failures_says_so() -> None:
+    run = make_run()
+    assert f"None of {(run.requests['kind'] == 'request').sum():,} requests failed" in words(charts.errors(run))
+
+
+@pytest.mark.parametrize("chart", ALL)
+@pytest.mark.parametrize("empty", [without_rows, without_successes])
+def test_a_run_with_nothing_to_show_draws_a_figure_all_the_same(
+    chart: Callable[[Run], go.Figure], empty: Callable[[Run], Run]
+) -> None:
+    figure = chart(empty(make_run(per_s=5)))
+    assert figure.layout.meta["alt"]
+    assert words(figure) or any(trace.name for trace in figure.data)
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_a_run_of_a_single_endpoint_and_an_isolated_run_draw(chart: Callable[[Run], go.Figure]) -> None:
+    for run in (make_run(endpoints=("GET /clients",)), make_run(scenario="baseline", per_s=20, seconds=4)):
+        assert json.loads(chart(run).to_json())["data"] or words(chart(run))
+
+
+def test_an_isolated_run_counts_time_from_each_endpoints_own_start() -> None:
+    figure = charts.latency_over_time(make_run(scenario="baseline", per_s=100, seconds=8))
+    starts = [trace.x[0] for trace in figure.data if trace.hovertemplate and "p50" in trace.hovertemplate]
+    assert starts == [0.5] * len(NAMES)
+    assert figure.layout.xaxis.range[1] < 10
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_a_figure_stays_small_however_many_rows_its_run_has(chart: Callable[[Run], go.Figure]) -> None:
+    run = make_run(make_target("GET /a", "GET /b"), seconds=1000, per_s=300, failures=0.01)
+    assert len(run.requests) > 500_000
+    figure = chart(run)
+    assert all(len(trace.x) <= charts.POINTS for trace in figure.data)
+    assert len(figure.to_json()) < 60_000
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_every_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(
+    chart: Callable[[Run], go.Figure], run: Run
+) -> None:
+    figure = chart(make_spike(5.0) if chart in OF_A_SPIKE else run)
+    assert figure.layout.title.text
+    assert "run 2026-01-01T00-00-00-" in figure.layout.title.subtitle.text
+    assert figure.layout.meta["alt"].endswith(".")
+    titles = [axis.title.text for axis in figure.select_yaxes()]
+    titles += [axis.title.text for axis in figure.select_xaxes() if axis.showticklabels is not False]
+    units = ("ms", "%", "seconds", "a second", "window", "Requests", "Percentile", "users", "Seconds")
+    assert all(any(unit in title for unit in units) for title in titles)
+
+
+def test_an_endpoint_keeps_its_colour_over_all_charts(run: Run) -> None:
+    colours = {name: curve(charts.percentiles(run), name).line.color for name in NAMES}
+    assert len(set(colours.values())) == len(NAMES)
+    assert {name: curve(charts.ecdf(run), name).line.color for name in NAMES} == colours
+    bars = [trace.marker.color for trace in charts.histogram(run).data if trace.type == "bar"]
+    assert bars == list(colours.values())
+    layers = [trace for trace in charts.throughput(run).data if trace.stackgroup]
+    assert {trace.name: trace.line.color for trace in layers}.items() <= colours.items()
+    alone = charts.percentiles(make_run(endpoints=("GET /signals",)))
+    assert curve(alone, "GET /signals").line.color == colours["GET /signals"]
+
+
+def test_a_name_cannot_smuggle_markup_into_a_chart() -> None:
+    run = make_run(make_target("<b>GET</b> /a"))
+    assert curve(charts.percentiles(run), "<b>GET</b> /a").name == "&lt;b&gt;GET&lt;/b&gt; /a"
+    assert "<b>" not in words(charts.histogram(run))
+
+
+def test_an_invalid_run_is_marked_in_every_chart() -> None:
+    run = make_run(invalid_reasons=("the generator was saturated",))
+    assert all("invalid" in chart(run).layout.title.subtitle.text for chart in ALL)
+
+
+@pytest.mark.parametrize("chart", OF_A_SPIKE)
+def test_a_spike_is_drawn_small(chart: Callable[[Run], go.Figure]) -> None:
+    figure = chart(make_spike(5.0, stages_s=(300.0, 10.0, 300.0, 400.0), per_s=20, failures=0.01))
+    assert all(len(trace.x) <= charts.POINTS for trace in figure.data)
+    assert len(figure.to_json()) < 60_000
+
+
+@pytest.mark.parametrize("chart", OF_A_SPIKE)
+def test_a_run_without_a_ramp_has_no_spike_to_draw(chart: Callable[[Run], go.Figure], run: Run) -> None:
+    assert words(chart(run)) == "The load of this run has no ramp."
+
+
+def test_the_curve_over_active_users_reads_the_same_as_the_table() -> None:
+    run = make_spike(5.0)
+    p95 = next(trace for trace in charts.latency_by_active_users(run).data if trace.name == "p95")
+    assert list(p95.x) == ["5", "6–10", "11–20", "21–40", "41–60", "61–80", "81–100"]
+    assert list(p95.y) == [band.p95_ms for band in degradation(run)]
+
+
+def test_a_band_with_too_few_requests_says_so() -> None:
+    figure = charts.latency_by_active_users(make_spike(5.0, per_s=3))
+    assert "p95 insufficient" in words(figure)
+
+
+def test_the_timeline_marks_the_band_and_the_moment_of_recovery() -> None:
+    run = make_spike(5.0)
+    found, figure = recovery(run), charts.recovery_timeline(run)
+    band = next(trace for trace in figure.data if trace.meta == "band")
+    assert (min(band.y), max(band.y)) == found.band_ms
+    assert found.after_s is not None
+    assert [shape.x0 for shape in figure.layout.shapes] == [20.0 + found.after_s]
+    assert f"recovered after {found.after_s:.3g} s" in words(figure)
+    never = charts.recovery_timeline(make_spike(99.0))
+    assert not never.layout.shapes
+    assert "recovered" not in words(never)
+
+
+def test_active_users_jump_where_the_ramp_jumps() -> None:
+    users = next(trace for trace in charts.recovery_timeline(make_spike(5.0)).data if trace.name == "active users")
+    at = dict(zip(users.x, users.y, strict=True))
+    assert (at[0], at[10.0], at[15.0], at[20.0], at[40.0]) == (5, 5, 100, 5, 5)
+    assert max(at) == 40.0
+
+
+def test_every_request_is_due_sent_and_completed_or_dropped() -> None:
+    run = make_run(scenario="steady_rate", dropped=0.05, failures=0.02)
+    rows = run.requests
+    figure = charts.rates(run)
+    width = (rows[["intended_ns", "end_ns"]].max().max() / 1e9) - 10
+    counts = {
+        trace.name: sum(y * (width if x > 10 else 1) for x, y in zip(trace.x, trace.y, strict=True))
+        for trace in figure.data
+    }
+    assert counts == pytest.approx(
+        {
+            "due (intended start)": len(rows),
+            "sent": (rows["start_ns"] >= 0).sum(),
+            "completed": rows["error"].isna().sum(),
+            "dropped": (rows["error"] == "dropped").sum(),
+        }
+    )
+    assert "offered: 50/s" in words(figure)
+
+
+def test_response_time_is_judged_and_ends_above_service_time_by_the_lag() -> None:
+    run = make_run(scenario="steady_rate", lag_ms=500.0, warmup_s=1.0)
+    response, service = charts.response_and_service(run).data
+    assert "judged" in response.name
+    assert "judged" not in service.name
+    assert np.asarray(response.y) - np.asarray(service.y) == pytest.approx(500.0)
+
+
+def test_the_heat_map_counts_every_success_outside_pages(run: Run) -> None:
+    (trace,) = charts.heatmap(run).data
+    rows = run.requests
+    own = rows[rows["page"].isna() & (rows["kind"] == "request") & rows["error"].isna() & ~rows["cold"]]
+    assert int(np.asarray(trace.customdata).sum()) == len(own)
+    ms = (own["end_ns"] - own["intended_ns"]) / 1e6
+    column = np.asarray(trace.customdata)[:, 3]
+    assert column.sum() == own["intended_ns"].between(3_000_000_000, 3_999_999_999).sum()
+    assert min(trace.y) == pytest.approx(ms.min(), rel=0.15)
+
+
+def test_a_run_of_pages_alone_is_charted_by_its_page_loads() -> None:
+    run = make_run(endpoints=("Dashboard home (all data)",))
+    (trace,) = charts.heatmap(run).data
+    assert int(np.asarray(trace.customdata).sum()) == (run.requests["kind"] == "page").sum()
+
+
+MACHADO = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+"""What is left of linear RGB at full severity, Machado et al. 2009, table 1."""
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+GROUNDS = {"light": (charts.COLOURS, "#FFFFFF"), "dark": (charts.DARK_COLOURS, "#111111")}
+
+
+def linear(colour: str) -> np.ndarray:
+    share = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of linear RGB, white being D65."""
+    xyz = TO_XYZ @ np.clip(rgb, 0, 1) / [0.95047, 1.0, 1.08883]
+    x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(TO_XYZ[1] @ linear(colour) for colour in (one, other))
+    return float((high + 0.05) / (low + 0.05))
+
+
+@pytest.mark.parametrize("sight", MACHADO)
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_colours_differ_to_every_eye(ground: str, sight: str) -> None:
+    seen = [lab(np.array(MACHADO[sight]) @ linear(colour)) for colour in GROUNDS[ground][0]]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 25
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_lines_stand_out_from_the_ground(ground: str) -> None:
+    colours, paper = GROUNDS[ground]
+    assert min(contrast(colour, paper) for colour in colours) >= 3
+
+
+def colours_in(part: object) -> set[str]:
+    """Every colour written anywhere in a figure."""
+    return set(re.findall(r"#[0-9A-F]{6}\b|rgba\([^)]*\)", json.dumps(part)))
+
+
+@pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)
+def test_every_chart_has_a_dark_form_of_the_same_marks(chart: Callable[[Run], go.Figure], run: Run) -> None:
+    light = chart(make_spike(5.0) if chart in OF_A_SPIKE else run)
+    drawn = light.to_json()
+    night = charts.dark(light)
+    assert light.to_json() == drawn
+    assert not colours_in(json.loads(night.to_json())) & colours_in(json.loads(drawn))
+    assert len(night.data) == len(light.data)
+    assert night.layout.template.layout.font.color != light.layout.template.layout.font.color
+    assert contrast(night.layout.template.layout.font.color, night.layout.template.layout.paper_bgcolor) > 7
+
+
+def test_titles_are_as_short_as_a_phone_needs(run: Run) -> None:
+    """34 letters are some 310 pixels, of the 390 that a phone has."""
+    assert not [chart.__name__ for chart in [*ALL, charts.memory_and_load] if len(chart(run).layout.title.text) > 34]
+
+
+def test_an_axis_too_short_for_round_ticks_gets_plotly_s_own() -> None:
+    assert log_ms_axis([21.0, 23.0], few=True)["tickmode"] == "auto"
+    assert log_ms_axis([9.0, 120.0])["tickvals"]
+
+
+def test_a_small_axis_with_one_power_of_ten_on_it_has_the_ticks_between() -> None:
+    assert {200.0, 500.0, 1000.0} <= set(log_ms_axis([190.0, 2000.0], few=True)["tickvals"])
+    assert set(log_ms_axis([0.9, 2000.0], few=True)["tickvals"]) >= {1.0, 10.0, 100.0, 1000.0}
+    assert 500.0 not in log_ms_axis([0.9, 2000.0], few=True)["tickvals"]
+
+
+def test_target_labels_stand_inside_the_plot(run: Run) -> None:
+    figure = charts.percentiles(run)
+    labelled = [trace for trace in figure.data if trace.meta == "target" and any(trace.text or ())]
+    assert sorted({trace.y[0] for trace in labelled}) == sorted({i.target_ms for i in DASHBOARD.items if i.target_ms})
+    assert all(trace.textposition == "middle left" and trace.text[0] for trace in labelled)
+
+
+def test_every_level_of_a_deep_flame_graph_is_high_enough_to_read_its_place() -> None:
+    stack = tuple(Frame("call", "app.py", line) for line in range(30))
+    figure = charts.allocations(Allocations(1, 10.0, 5000, (Site(5000, 1, stack),)))
+    assert figure.layout.height >= 30 * 20
+    assert "call (app.py:29)" in figure.data[0].text

@@ -1,0 +1,135 @@
+"""Notebooks as they stand in git: sources that read well, without outputs, and parameters papermill can tell."""
+
+import ast
+import inspect
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from nbformat import NotebookNode
+
+from perflib.spec import SCENARIOS, Options
+from perflib.workbook import charts
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+SCENARIO_NOTEBOOKS = [path for path in NOTEBOOKS if path.stem.partition("_")[2] in SCENARIOS]
+WORKING = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.comprehension,
+)
+"""What belongs in the package."""
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+every_scenario = pytest.mark.parametrize("path", SCENARIO_NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path, *, tagged: str | None = None) -> list[NotebookNode]:
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    return cells if tagged is None else [cell for cell in cells if tagged in cell.metadata.get("tags", [])]
+
+
+def test_every_scenario_has_its_notebook() -> None:
+    assert {path.stem.partition("_")[2] for path in SCENARIO_NOTEBOOKS} == set(SCENARIOS)
+
+
+@every_notebook
+def test_it_is_valid_and_holds_no_outputs(path: Path) -> None:
+    nbformat.validate(read(path))
+    for cell in code(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@every_notebook
+def test_it_runs_on_the_kernel_everyone_has_and_names_no_machine(path: Path) -> None:
+    metadata = read(path).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert set(metadata) == {"kernelspec", "language_info"}
+    assert metadata.language_info == {"name": "python"}
+
+
+@every_notebook
+def test_its_cells_are_named_so_that_a_diff_reads_well(path: Path) -> None:
+    names = [cell.id for cell in read(path).cells]
+    assert len(set(names)) == len(names)
+    assert all(name.replace("-", "").isalpha() for name in names)
+
+
+@every_notebook
+def test_a_cell_is_a_few_sentences_of_the_domain(path: Path) -> None:
+    for cell in code(path):
+        assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, WORKING)], cell.id
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.splitlines()) <= 12, cell.id
+
+
+@every_notebook
+def test_prose_goes_before_every_cell_that_works_or_draws(path: Path) -> None:
+    cells = read(path).cells
+    assert cells[0].source.startswith("# ")
+    for before, cell in pairwise(cells):
+        if cell.cell_type == "code" and not {"setup", "parameters"} & set(cell.metadata.get("tags", [])):
+            assert before.cell_type == "markdown", cell.id
+            assert len(before.source.split()) >= 8, before.id
+
+
+@every_scenario
+def test_its_parameters_are_typed_and_explained(path: Path) -> None:
+    (cell,) = code(path, tagged="parameters")
+    assert all(isinstance(line, ast.AnnAssign) for line in ast.parse(cell.source).body)
+    inspected = papermill.inspect_notebook(path)
+    assert len(inspected) == len(cell.source.splitlines())
+    for name, about in inspected.items():
+        assert about["inferred_type_name"] != "None", name
+        assert about["help"], name
+
+
+@every_scenario
+def test_its_parameters_are_the_run_options_with_their_defaults(path: Path) -> None:
+    inspected = papermill.inspect_notebook(path)
+    of_open_workloads = {"rate", "arrivals", "max_connections"}
+    of_no_use = {
+        "baseline": {*of_open_workloads, "stages", "workers"},
+        "spike": {*of_open_workloads, "think_time"},
+        "steady_rate": {"users", "think_time"},
+    }
+    assert set(inspected) == set(Options.model_fields) - of_no_use.get(path.stem[3:], of_open_workloads)
+    given = {name: ast.literal_eval(about["default"]) for name, about in inspected.items()}
+    assert given.pop("profile") == "quick"
+    assert Options(**given) == Options()
+
+
+@every_scenario
+def test_it_measures_the_scenario_it_is_named_after(path: Path) -> None:
+    source = "\n".join(cell.source for cell in code(path))
+    assert f'perflib.run("{path.stem.partition("_")[2]}"' in source
+
+
+@every_scenario
+def test_its_verdict_and_its_method_are_tagged_so_that_a_page_opens_and_ends_with_them(path: Path) -> None:
+    assert code(path, tagged="verdict")[0].id == "verdict"
+    assert [cell.id for cell in code(path, tagged="method")] == ["run", "environment"]
+
+
+@every_scenario
+def test_it_shows_every_chart(path: Path) -> None:
+    source = "\n".join(cell.source for cell in code(path))
+    drawn = [
+        name
+        for name, chart in inspect.getmembers(charts, inspect.isfunction)
+        if not name.startswith("_") and chart.__module__ == charts.__name__
+    ]
+    assert len(drawn) == 6
+    assert all(f"charts.{name}(run)" in source for name in drawn)
