@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from perflib.show.html import html_facts
-from perflib.spec.scenario import Profile, Scenario, load_in_words
+from perflib.spec.scenario import Scenario
+from perflib.spec.scenario_table import Profile
+from perflib.spec.setup import LOCAL, Machine, Setup
 from perflib.spec.target import Target
 from perflib.spec.values import Spec
+from perflib.spec.workload import load_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +35,15 @@ class Environment(Spec):
     arch: str
     cpu: str
     cores: int
+    """That the load generator may use, by its affinity and its cgroup's quota."""
     ram_bytes: int
     python: str
     versions: dict[str, str]
+
+    @property
+    def machine(self) -> Machine:
+        """What of it makes two runs alike."""
+        return Machine(os=self.os, arch=self.arch, cpu=self.cpu, cores=self.cores)
 
 
 class Part(Spec):
@@ -135,6 +144,10 @@ class Facts(Spec):
     seed: int
     workers: int = 1
     """Processes that drove the load."""
+    engine: str = LOCAL
+    """What drove them."""
+    setup: Setup | None = None
+    """What makes two runs alike; None where it was recorded before setups were: see `setup_of`."""
     started_at: str
     finished_at: str | None = None
     environment: Environment
@@ -158,6 +171,16 @@ class Facts(Spec):
     def duration_s(self) -> float:
         """Measured time, warm-up excluded."""
         return sum(part.duration_s for part in self.parts)
+
+
+def setup_of(facts: Facts) -> Setup:
+    """The setup of a run; of one that was recorded before setups were, as its other facts tell it.
+
+    Such a run counted all cores of its machine, not those that it might use.
+    """
+    if facts.setup is not None:
+        return facts.setup
+    return Setup.of(facts.target, facts.scenario, facts.environment.machine, facts.workers, facts.engine)
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,17 @@ import numpy as np
 from perflib.figures.summary import summarize
 from perflib.show.html import figure_ms, html_table
 from perflib.spec import InputError, Open
-from perflib.spec.baselines import machine_of
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
-from perflib.verdict.baseline import alike, unfit
+from perflib.verdict.baseline import unfit
 from perflib.verdict.leak import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.spec import Run, Spec
+    from perflib.spec import Run
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.stats.band import Judgement
 
@@ -228,12 +229,13 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
 
 
 def _refuse_others(runs: Sequence[Run]) -> None:
+    first = runs[0].facts
     for run in runs:
-        if not alike(run, runs[0]):
-            other, name = runs[0].facts.run_id, runs[0].facts.scenario.name
+        differs = differences(setup_of(run.facts), setup_of(first))
+        if differs:
             raise InputError(
-                f"run {run.facts.run_id}: of another target, workload or machine than {other}, though both are "
-                f"{name}; check them apart"
+                f"run {run.facts.run_id}: of another setup than {first.run_id}, though both are "
+                f"{first.scenario.name}: {'; '.join(differs)}; check them apart"
             )
 
 
@@ -246,14 +248,14 @@ class Match:
 
 
 def match(run: Run, baselines: Baselines) -> Match:
-    """The baseline with the run's target, scenario, workload, duration, machine and endpoints."""
-    target, scenario = run.facts.target.name, run.facts.scenario.name
-    near = [one for one in baselines.baselines if (one.target, one.scenario) == (target, scenario)]
+    """The baseline of the run's setup; see `perflib.spec.setup`."""
+    setup = setup_of(run.facts)
+    near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = f"`perflib baseline record {scenario}`"
-        return Match(None, f"no baseline of target {target!r} for this scenario; {record} makes one")
-    closest = min(near, key=lambda one: len(_differences(run, one)))
-    differs = _differences(run, closest)
+        record = f"`perflib baseline record {setup.scenario}`"
+        return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
+    closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
+    differs = differences(setup, closest.known_setup)
     if differs:
         return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
     return Match(closest)
@@ -272,34 +274,6 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     found = match(runs[-1], baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
-
-
-def _differences(run: Run, baseline: Baseline) -> list[str]:
-    """What keeps a baseline of the same target and scenario from being compared with a run, in words."""
-    scenario, workload = run.facts.scenario, baseline.workload
-    said = _changed("", machine_of(run.facts.environment), baseline.environment)
-    if scenario.workload.kind != workload.kind:
-        said.append(f"workload is {scenario.workload.kind}, was {workload.kind}")
-    else:
-        said += _changed("workload ", scenario.workload, workload)
-    if scenario.duration_s != baseline.duration_s:
-        said.append(f"duration is {scenario.duration_s:g} s, was {baseline.duration_s:g} s")
-    driven = {item.name for item in scenario.takes(run.facts.target)}
-    if not scenario.isolated and driven != set(baseline.endpoints):
-        said.append(f"other endpoints are driven: {', '.join(sorted(driven ^ set(baseline.endpoints)))}")
-    return said
-
-
-def _changed(what: str, here: Spec, there: Spec) -> list[str]:
-    now, was = here.model_dump(mode="json"), there.model_dump(mode="json")
-    keys = [key for key in now | was if now.get(key) != was.get(key)]
-    return [f"{what}{key} is {_in_words(now.get(key))}, was {_in_words(was.get(key))}" for key in keys]
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{stage['start']:g}-{stage['end']:g}:{stage['duration_s']:g}s" for stage in value)
-    return "none" if value is None else str(value)
 
 
 def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
@@ -389,6 +363,9 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
     few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
     said = [found.why_not] if found.why_not else []
+    unknown = found.baseline.known_setup.unknown if found.baseline else ()
+    if unknown:
+        said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     return [*said, *([f"too few requests to judge the target of {', '.join(few)}"] if few else [])]
 

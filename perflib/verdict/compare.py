@@ -13,12 +13,15 @@ from scipy import special
 from perflib.figures.summary import series_of
 from perflib.show.html import html_table
 from perflib.spec import Environment, Scenario, Spec
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
+from perflib.verdict.baseline import unfit
 from perflib.verdict.check import match
 
 if TYPE_CHECKING:
@@ -240,8 +243,13 @@ def shifts(a: Run, b: Run, drift_sd: float = 0.0) -> tuple[EndpointShift, ...]:
     )
 
 
-def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict, ...]:
+def compare_stored(
+    a: Run, b: Run, baselines: Baselines, *, although_different: bool = False
+) -> tuple[FigureVerdict, ...]:
     """The verdicts on two stored runs, by the run-to-run noise that A's baseline knows; without one, INCONCLUSIVE.
+
+    So are runs of different setups, and runs that are not sound, each with the reason: `although_different` compares
+    them all the same.
 
     A t-test of log(B / A) with twice the variance of a run's log, moderated over endpoints (`moderated_variance`), at
     Holm's levels over all endpoints and both figures.
@@ -258,11 +266,21 @@ def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict,
     ratios = {(name, figure): _ratio(of_a[name], of_b[name], FIGURES[figure]) for name, figure in pairs}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
     able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]
+    if not although_different and (why := _not_alike(a, b)):
+        return tuple(_unknown(pair, ratios[pair], why) for pair in pairs)
     if not able:
         why = found.why_not or "its baseline has too few runs"
         reason = f"one run a side cannot tell a change from the machine's mood; {why}"
         return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
     return _tested(pairs, ratios, noise, able)
+
+
+def _not_alike(a: Run, b: Run) -> str:
+    """Why two runs do not compare; empty where they do."""
+    unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in (a, b) if unfit(run)]
+    differs = differences(setup_of(b.facts), setup_of(a.facts))
+    other = [f"not alike: {'; '.join(differs)} (--although-different compares them all the same)"] if differs else []
+    return "; ".join([*unsound, *other])
 
 
 @dataclass(frozen=True)

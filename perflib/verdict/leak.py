@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from perflib.spec.scenario import is_steady
+from perflib.spec.workload import is_steady
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from perflib.watch.sampler import ProcessTree, Reading
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:
-    from perflib.load.progress import Progress
+    from perflib.workbook.live.follow import Progress
 
 WORKER = "perflib.load.worker"
 
