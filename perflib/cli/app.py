@@ -278,7 +278,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if is_stored(arguments.a) and is_stored(arguments.b):
         notes: tuple[str, ...] = ("two stored runs, one a side",)
         figures = compare_runs(arguments.a, arguments.b)
-        status = comparison.exit_status(figures)
+        status: int = comparison.exit_status(figures)
     else:
         measured = _compare_live(arguments)
         figures, notes = comparison.verdicts(measured), comparison.notes(measured)

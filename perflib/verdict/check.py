@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perflib.figures.summary import summarize
 from perflib.show.html import figure_ms, html_table
 from perflib.spec import InputError, Open
+from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
+from perflib.stats.verdict import Verdict
 from perflib.verdict.baseline import unfit
 from perflib.verdict.leak import memory_of
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.stats.band import Judgement
 
-Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE", "NO_BASELINE"]
-
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
@@ -39,7 +39,6 @@ FAMILY = (
     f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
-_SOUND, _FOUND, _INVALID = 0, 1, 3
 _HEAD = ("Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why")
 
 
@@ -137,7 +136,7 @@ class Check:
     endpoints: tuple[EndpointVerdict, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    exit_status: int
+    exit_status: ExitStatus
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -154,7 +153,7 @@ class Check:
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
         return {
-            "exit": self.exit_status,
+            "exit": int(self.exit_status),
             "mde": _finite(max(self.mdes, default=None)),
             "family": FAMILY,
             "runs": list(self.runs),
@@ -195,14 +194,13 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
         groups.setdefault(run.facts.scenario.name, []).append(run)
     parts = [_check(some, baselines, most_errors) for some in groups.values()]
     rows = tuple(row for part in parts for row in part.endpoints)
-    statuses = [part.exit_status for part in parts]
     return Check(
         runs=tuple(run for part in parts for run in part.runs),
         baselines={name: at for part in parts for name, at in part.baselines.items()},
         endpoints=rows,
         findings=tuple(finding for part in parts for finding in part.findings),
         notes=(*(note for part in parts for note in part.notes), *_causes([some[0] for some in groups.values()], rows)),
-        exit_status=next((status for status in (_FOUND, _INVALID) if status in statuses), _SOUND),
+        exit_status=ExitStatus.of_all([part.exit_status for part in parts]),
     )
 
 
@@ -212,7 +210,7 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
     unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
     ids = tuple(run.facts.run_id for run in runs)
     if not sound:
-        return Check(ids, {name: None}, (), tuple(unsound), (), _INVALID)
+        return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
     found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
     rows = _judged(name, summaries, found)
@@ -224,7 +222,7 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
         endpoints=rows,
         findings=(*findings, *unsound),
         notes=tuple(f"{name}: {note}" for note in _notes(sound, rows, found)),
-        exit_status=_FOUND if findings else _INVALID if unsound else _SOUND,
+        exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if unsound else ExitStatus.OK,
     )
 
 
@@ -307,7 +305,7 @@ def _verdict(
     return EndpointVerdict(
         scenario=scenario,
         endpoint=name,
-        verdict="NO_BASELINE" if judgement is None else judgement.verdict,
+        verdict=Verdict.NO_BASELINE if judgement is None else judgement.verdict,
         reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
         figures=() if judgement is None else judgement.figures,
         p50_ms=_median(row.judged_p50_ms for row in some),
@@ -344,7 +342,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
             said.append(f"{shown} misses its target of {row.target_ms:,g} ms")
         if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
             said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
-    if row.verdict == "REGRESSION":
+    if row.verdict == Verdict.REGRESSION:
         said.append(row.reason)
     return said
 
@@ -352,7 +350,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
 def _run_findings(run: Run, summary: Summary) -> list[Finding]:
     """What fails a check of a run as a whole."""
     scenario = run.facts.scenario
-    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == "LEAK"]
+    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == Verdict.LEAK]
     said = [f"the target leaks {name}" for name in leaking]
     if scenario.forbid_5xx and summary.server_errors:
         said.append(f"{summary.server_errors:,} answers with a 5xx, none is allowed")
@@ -374,7 +372,7 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     """What a slower endpoint in a closed mix says of its cause: nothing, unless others were looked at apart."""
     scenarios = {run.facts.scenario.name: run.facts.scenario for run in first_runs}
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
-    slower = [row for row in rows if row.verdict == "REGRESSION"]
+    slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
     told = "`perflib check baseline` measures each alone and names the cause"
     if apart:
