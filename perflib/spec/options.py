@@ -16,11 +16,16 @@ from perflib.spec.values import InputError
 from perflib.spec.workload import Open, Ramp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from perflib.spec.target import Target
 
 _RUN_ID = re.compile(r"\w[\w.-]{0,199}")
+_NOT_TAKEN: dict[str, tuple[str, ...]] = {
+    "closed": ("rate", "arrivals", "max_connections"),
+    "ramp": ("rate", "arrivals", "max_connections", "think_time"),
+    "open": ("users", "think_time"),
+}
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
 
 
@@ -106,6 +111,16 @@ class Options(Load):
             raise InputError(f"--workers: {chosen.name} measures each endpoint alone; leave it out")
         if self.workers > shares:
             raise InputError(f"--workers {self.workers}: more than the {shares} users or connections; use fewer")
+
+    def not_taken(self, name: str, target: Target) -> tuple[str, ...]:
+        """The options given here that scenario `name` cannot take, by its kind of workload."""
+        plain = Options(profile=self.profile).scenario(name, target)
+        refused = _NOT_TAKEN[plain.workload.kind] + (("stages", "workers") if plain.isolated else ())
+        return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
+
+    def without(self, names: Iterable[str]) -> Options:
+        """The same, some options left as they are by default."""
+        return self.replaced(**{name: Options.model_fields[name].default for name in names})
 
     def asks_for_a_setup(self) -> bool:
         """Whether these options say anything of what is sent, beyond the name of a run."""

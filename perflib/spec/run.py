@@ -200,6 +200,33 @@ class Run:
     requests: pd.DataFrame
     memory: pd.DataFrame | None = None
 
+    def slowest(self, count: int = 10) -> pd.DataFrame:
+        """The requests after warm-up that took longest, the slowest first, and where their time went. Milliseconds.
+
+        `response_ms`, from the intended start to the last byte, is the sum of `late_ms` (before it was sent),
+        `connect_ms` (0: a connection was reused), `waiting_ms` (until the first byte) and `receiving_ms`. A request
+        that was never answered is none of them.
+
+        >>> import perflib
+        >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
+        ['GET /clients', 'GET /clients']
+        """
+        rows = self.requests
+        rows = rows[~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)]
+        took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
+        rows = rows.loc[took_ns.index]
+        answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]
+        shown = rows[["endpoint", "page", "status", "error", "bytes", "user"]].assign(
+            at_s=rows["intended_ns"] / 1e9,
+            response_ms=took_ns / 1e6,
+            late_ms=(rows["start_ns"] - rows["intended_ns"]) / 1e6,
+            connect_ms=rows["connect_ns"] / 1e6,
+            waiting_ms=answered_ns / 1e6,
+            receiving_ms=(rows["end_ns"] - rows["first_byte_ns"]) / 1e6,
+        )
+        order = ["endpoint", "page", "at_s", "response_ms", "late_ms", "connect_ms", "waiting_ms", "receiving_ms"]
+        return shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True)
+
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"
         return f"<Run {self.facts.run_id}: {len(self.requests):,} rows in {self.facts.duration_s:.0f} s{state}>"
