@@ -212,7 +212,9 @@ class Run:
         ['GET /clients', 'GET /clients']
         """
         rows = self.requests
-        rows = rows[~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)]
+        rows = rows[
+            ~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)
+        ]
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]
         answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]

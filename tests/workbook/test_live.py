@@ -88,7 +88,7 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
         spool.append(0, 84_000_000, 0, 0, 0.0, 0, 0, 0, 0, 0.0)
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=80)) as line:
-        line(SECOND)
+        line.show([SECOND])
         last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).splitlines()[-1].rsplit("\r", 1)[-1]
     assert "━" in last
     assert f"{LINE} · 84 MB".replace(" · ", "  ") in last
@@ -216,7 +216,7 @@ def test_one_display_handle_takes_the_panel_and_what_stays_of_it(
         "finished",
     ]
     view = views.Panel(folder)
-    view(SECOND)
+    view.show([SECOND])
     view.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert "broken off" in text_of(shown[-1])
 
@@ -244,7 +244,7 @@ def test_a_terminal_gets_a_line_a_dumb_one_plain_lines_and_a_caller_its_own(
     monkeypatch.setenv("TERM", "dumb")
     assert type(views.view_of(RunFolder(tmp_path))) is views.Lines
     seen: list[Progress] = []
-    views.view_of(RunFolder(tmp_path), seen.append)(SECOND)
+    views.view_of(RunFolder(tmp_path), seen.append).show([SECOND])
     assert seen == [SECOND]
 
 
