@@ -209,7 +209,7 @@ class Run:
 
         >>> import perflib
         >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
-        ['GET /clients', 'GET /clients']
+        ['GET /signals', 'GET /signals']
         """
         rows = self.requests
         rows = rows[
