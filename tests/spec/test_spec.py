@@ -8,6 +8,7 @@ import pytest
 
 from perflib.spec import SCENARIOS, Endpoint, InputError, Options, Target, parse_duration_s
 from perflib.spec.openapi import target_of
+from perflib.spec.run import Generator
 from perflib.store.folders import load_target, target_as_toml
 
 ROOT = Path(__file__).parents[2]
@@ -170,3 +171,10 @@ def test_a_scenario_table_of_an_unknown_name_is_refused() -> None:
     target = Target.from_document(tomllib.loads(HEAD + ENDPOINT + "[scenario.heavy]\nusers = 3\n"), "mine.toml")
     with pytest.raises(InputError, match="scenario 'heavy': unknown"):
         Options().scenario("light_load", target)
+
+
+def test_a_run_that_still_counts_its_checked_bodies_is_read() -> None:
+    earlier = {"requests": 4, "bodies_checked": 4, "bodies_parsed": 1}
+    assert Generator.parse(earlier, "run.json") == Generator(requests=4)
+    with pytest.raises(InputError, match="bodies_counted"):
+        Generator.parse(earlier | {"bodies_counted": 4}, "run.json")
