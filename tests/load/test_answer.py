@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflib.load import answer as judging
@@ -188,6 +188,7 @@ def fits(body: bytes) -> bool:
     return isinstance(document, dict) and "data" in document and document.get("status") != "error"
 
 
+@settings(deadline=None)
 @given(document=JSON | st.dictionaries(TEXTS, JSON, max_size=4), escaped=st.booleans(), edit=EDITS)
 def test_every_body_is_judged_as_the_standard_library_reads_it(
     document: object, escaped: bool, edit: tuple[float, bytes, int] | None
