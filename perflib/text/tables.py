@@ -343,7 +343,6 @@ def _generator(facts: Facts) -> dict[str, str]:
         "Instrument floor, p50": scaled(generator["floor_p50_ms"], 1, "ms"),
         "Instrument floor, p99": scaled(generator["floor_p99_ms"], 1, "ms"),
         "Retries on stale connections": f"{generator['retries']:,}",
-        "Bodies checked": f"{generator['bodies_checked']:,}, {generator['bodies_parsed']:,} by a full parser",
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from perflib.spec import SCENARIOS, Endpoint, InputError, Options, Target, parse_duration_s
 from perflib.spec.openapi import target_of
+from perflib.spec.run import Generator
 from perflib.store.folders import load_target, target_as_toml
 
 ROOT = Path(__file__).parents[2]
@@ -164,3 +165,10 @@ def test_a_target_may_bring_its_own_numbers_for_a_scenario_and_options_win() -> 
     assert Options(users=4).scenario("light_load", target).workload.model_dump()["users"] == 4
     assert Options().scenario("medium_load", target) == SCENARIOS["medium_load"]["brief"]
     assert Target.from_document(target.to_document(), "again") == target
+
+
+def test_a_run_that_still_counts_its_checked_bodies_is_read() -> None:
+    earlier = {"requests": 4, "bodies_checked": 4, "bodies_parsed": 1}
+    assert Generator.parse(earlier, "run.json") == Generator(requests=4)
+    with pytest.raises(InputError, match="bodies_counted"):
+        Generator.parse(earlier | {"bodies_counted": 4}, "run.json")
