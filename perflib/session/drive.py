@@ -192,9 +192,7 @@ def _target_file(options: Options, workbook: Workbook) -> Path:
 
 
 def require_consent(scenarios: Sequence[str], options: Options) -> None:
-    """Raise InputError where these scenarios would load a host that nobody allowed."""
-    if not (options.target or options.url):
-        return
+    """Raise InputError for an unknown scenario, or where one would load a host that nobody allowed."""
     workbook = Workbook.find()
     for name in scenarios:
         check_consent(target_of(options, workbook), scenario_of(name, options, workbook))

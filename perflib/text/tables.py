@@ -22,6 +22,7 @@ from perflib.text.plain import (
     comparison_row,
     escape_markdown,
     history_as_text,
+    runs_as_text,
 )
 from perflib.text.words import (
     INSUFFICIENT,
@@ -82,6 +83,7 @@ __all__ = [
     "memory_sentence",
     "recovery_sentence",
     "response_and_service",
+    "runs_as_text",
     "verdict_sentence",
 ]
 
