@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
 from perflib.show.html import html_table
+from perflib.spec.briefs import check_brief
 from perflib.spec.scenario import Stages
 from perflib.spec.values import Duration, InputError, Spec
 
@@ -221,6 +222,8 @@ class Target(Spec):
     """Whether a run goes on after five seconds of nothing but errors."""
     metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
     """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
+    validation: Annotated[str, AfterValidator(check_brief)] = ""
+    """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
     scenarios: Annotated[dict[str, Overrides], Field(default_factory=dict, validation_alias=_as_table("scenario"))]

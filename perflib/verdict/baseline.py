@@ -23,9 +23,9 @@ def unfit(run: Run) -> tuple[str, ...]:
 
 
 def alike(one: Run, other: Run) -> bool:
-    """Whether two runs are looks at the same thing: target but for its address, scenario, workload and machine."""
+    """Whether two runs are looks at the same thing: what the target is sent, scenario, workload and machine."""
     here, there = one.facts, other.facts
-    moved = there.target.model_copy(update={"base_url": here.target.base_url})
+    moved = there.target.model_copy(update={"base_url": here.target.base_url, "validation": here.target.validation})
     machines = machine_of(here.environment), machine_of(there.environment)
     return (here.target, here.scenario, machines[0]) == (moved, there.scenario, machines[1])
 
