@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from perflib.text.tables import escape_markdown
+from perflib.text.plain import escape_markdown
 
 if TYPE_CHECKING:
     from pathlib import Path
