@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from numpy.typing import NDArray
 
-    from perflib.load.progress import Progress
     from perflib.spec import Facts, Run
+    from perflib.workbook.live.follow import Progress
 
     Rows = NDArray[np.void]
 

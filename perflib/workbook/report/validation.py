@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from perflib.spec import SCENARIOS, Closed, Open
-from perflib.spec.baselines import machine_of
 from perflib.spec.briefs import BRIEFS
 from perflib.text.words import memory_sentence, ms, seconds
 
@@ -84,7 +83,7 @@ def _all_ran(outcomes: Sequence[Outcome]) -> _Found:
 def _recorded(criterion: Criterion, run: Run, baselines: Baselines) -> _Found:
     reasons = []
     for scenario in criterion.scenarios:
-        key = (run.facts.target.name, scenario, machine_of(run.facts.environment))
+        key = (run.facts.target.name, scenario, run.facts.environment.machine)
         fitting = [one for one in baselines.baselines if (one.target, one.scenario, one.environment) == key]
         if not fitting:
             command = f"`perflib baseline record {scenario}` with this report's --target and --url records one"
