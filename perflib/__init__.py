@@ -97,6 +97,8 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         return version("perflib")
     if name in _MODULES:
+        if name == "charts":
+            import_module("perflib.spec.extras").require_extra("workbook", "perflib.charts")
         return import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

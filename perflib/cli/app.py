@@ -38,11 +38,11 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0 fine, 1 something was found, 2 wrong use or bad input, 3 not to be judged, 130 interrupted.
     """
-    if argv[:1] == ["demo"]:
-        return _demo(argv[1:])
-    arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
+        if argv[:1] == ["demo"]:
+            return _demo(argv[1:])
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except InputError as error:
         print(f"perflib: {error}", file=sys.stderr)
@@ -182,6 +182,9 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 
 def _demo(argv: Sequence[str]) -> int:
+    from perflib.spec.extras import require_extra
+
+    require_extra("demo", "perflib demo")
     from perflib.sample.__main__ import main as serve
 
     return serve(list(argv))

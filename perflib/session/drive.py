@@ -27,6 +27,7 @@ from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.spec import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Secret, Target
+from perflib.spec.extras import require_extra
 from perflib.spec.openapi import target_of
 from perflib.spec.target import base_url_of
 from perflib.stats.percentile import percentile
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_URL = "PERFLIB_SAMPLE_URL"
 """Tells the kernels of a report that the URL they are given is the sample dashboard's."""
+_WITHOUT_A_TARGET = "without --target and --url the sample dashboard is measured, which"
 _TRIES = 3
 _PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
 
@@ -70,8 +72,9 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     """Start the sample dashboard on a free port, its random token in this process's environment; end it afterwards.
 
     Raises:
-        InputError: where it does not start.
+        InputError: where it does not start, or is not installed.
     """
+    require_extra("demo", _WITHOUT_A_TARGET)
     token_env = "PERF_API_TOKEN"
     before = {name: os.environ.get(name) for name in (token_env, _SAMPLE_URL)}
     os.environ[token_env] = secrets.token_urlsafe(24)
@@ -119,6 +122,7 @@ def run(scenario: str, options: Options | None = None, *, report: Callable[[Prog
     with view_of(RunFolder(workbook.runs / options.run_id), report) as view:
         if options.target or options.url:
             return view.ended(_measure(scenario, options, workbook, view))
+        require_extra("demo", _WITHOUT_A_TARGET)
         options.scenario(scenario, load_target(workbook.default_target))
         with sample_dashboard(workbook) as sample:
             at = options.model_copy(update={"url": sample.url, "pid": sample.pid})
