@@ -169,6 +169,37 @@ def test_ci_runs_the_checks_and_then_the_tests() -> None:
     assert lines[-2:] == ["make check", "make test"]
 
 
+def test_the_workflow_does_what_ci_does_on_every_python_from_the_oldest() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    versions = jobs["linux"]["strategy"]["matrix"]["python"]
+    assert PROJECT["requires-python"] == f">={versions[0]}"
+    assert versions == [f"3.{minor}" for minor in range(11, 11 + len(versions))]
+    assert {"run": ".ci/run"} in jobs["linux"]["steps"]
+    assert [step["run"] for step in jobs["macos"]["steps"] if "run" in step] == ["make check", "make test"]
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for file, heading in LINK.findall(page.read_text(encoding="utf-8")):
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), f"{page.name}: {file}"
+        if heading:
+            heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, heading
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_the_version_on_top_of_the_changelog_is_that_of_pyproject() -> None:
+    versions = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
+
+
 def test_no_tracked_file_names_a_path_of_somebodys_machine() -> None:
     listing = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
     tracked = subprocess.run(listing, check=False, cwd=ROOT, capture_output=True, text=True)
