@@ -45,7 +45,7 @@ class Core:
         foreign = ("PYTHONPATH", "PERF_API_TOKEN", "PERFLIB_DATA")
         environment = {name: value for name, value in os.environ.items() if name not in foreign}
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
 
 
@@ -56,10 +56,10 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
     venv.create(made / "venv", symlinks=True)
     site = next((made / "venv/lib").glob("python3.*")) / "site-packages"
     build = [sys.executable, "-m", "flit_core.wheel", "--outdir", str(made), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=60)
+    subprocess.run(build, check=True, capture_output=True, timeout=120)
     [wheel] = made.glob("perflib-*.whl")
     pip = [sys.executable, "-m", "pip", "--python", str(made / "venv/bin/python"), "install", "--quiet"]
-    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=60)
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=120)
     [installed] = Distribution.discover(name="perflib", path=[str(site)])
     needed = closure(installed)
     for name in needed:
