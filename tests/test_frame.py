@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from perflib.spec import Options
+from perflib.store.folders import load_target
 
 ROOT = Path(__file__).parent.parent
 TARGETS = [
@@ -189,6 +193,14 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         if heading:
             heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
             assert heading in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, heading
+
+
+def test_the_target_file_that_the_docs_show_is_one(tmp_path: Path) -> None:
+    shown = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / "docs/target-file.md").read_text(), re.MULTILINE)
+    (tmp_path / "mine.toml").write_text("\n".join(textwrap.dedent(block) for block in shown if "    [" in block))
+    target = load_target(tmp_path / "mine.toml")
+    assert [item.name for item in target.items] == ["GET /clients", "Home"]
+    assert Options().scenario("checkout", target).title.startswith("Checkout")
 
 
 def test_the_readme_is_one_screen() -> None:

@@ -216,7 +216,7 @@ def test_a_secret_that_no_header_can_hold_is_refused_without_being_told(
     monkeypatch.setenv(name, SECRETS[name] + ending)
     known = load_target(workbook / "t.toml")
     with pytest.raises(InputError) as refused:
-        encode(known, known.endpoints[0], session.token_of(known))
+        encode(known, known.endpoints[0])
     assert f"the variable {name} holds what no header can" in str(refused.value)
     assert leaks(str(refused.value).encode()) == []
 

@@ -14,7 +14,7 @@ import perflib
 from perflib.cli.app import INVALID, main
 from perflib.figures.summary import summarize
 from perflib.load.arrivals import intended_starts_s
-from perflib.session.drive import calibrate
+from perflib.session.floor import calibrate
 from perflib.spec import InputError, Open, Options, Ramp, Run
 from perflib.spec.run import Generator
 from perflib.stats.histogram import LogHistogram

@@ -18,13 +18,12 @@ import pytest
 from rich.console import Console
 
 import perflib
-from perflib.load.engine import drive_in_processes_of_their_own
-from perflib.load.progress import Progress
+from perflib.load.engine import drive
 from perflib.spec import Closed, Facts, InputError, Run
 from perflib.store.runs import RunFolder
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
 from perflib.workbook.live import panel, views
-from perflib.workbook.live.follow import Follower
+from perflib.workbook.live.follow import Follower, Progress
 from tests.servers import Served, answer, answering
 from tests.synthetic import make_run, make_target
 
@@ -276,22 +275,25 @@ def facts_at(url: str, workers: int, isolated: bool) -> Facts:
 
 
 @pytest.mark.parametrize(("workers", "isolated"), [(1, False), (2, False), (1, True)])
-def test_who_follows_the_spools_sees_what_the_runs_own_process_is_told(
+def test_who_watches_a_run_and_who_reads_its_spools_later_see_the_same_seconds(
     tmp_path: Path, slow_server: Served, workers: int, isolated: bool
 ) -> None:
     facts = facts_at(slow_server.url, workers, isolated)
     folder = RunFolder.create(tmp_path, facts)
-    told: list[Progress] = []
-    drive_in_processes_of_their_own(facts, folder.path, None, told.append)
+    watched: list[Progress] = []
+    view = views.Told(folder, watched.append)
+    drive(facts, folder.path, look=view.look)
+    view.look()
     follower = Follower(folder)
     followed = follower.news()
-    assert len(followed) == len(told) >= 2
-    for one, other in zip(followed, told, strict=True):
-        rate = pytest.approx(other.rate_per_s, rel=0.2)
-        assert replace(one, rate_per_s=0.0, users=0) == replace(other, rate_per_s=0.0, users=0)
-        assert one.rate_per_s == rate
-        assert one.users == 4
-    assert followed[-1].errors > 0
+    rows = folder.rows()
+    assert followed == watched
+    assert len(followed) >= 2
+    for second in followed:
+        before = rows[rows["end_ns"] <= second.elapsed_s * 1e9]
+        assert second.requests == pytest.approx(len(before), abs=8)
+        assert second.users == 4
+    assert 0 < followed[-1].errors <= (rows["error"] >= 0).sum()
     assert follower.news() == []
 
 
