@@ -209,10 +209,12 @@ class Run:
 
         >>> import perflib
         >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
-        ['GET /clients', 'GET /clients']
+        ['GET /signals', 'GET /signals']
         """
         rows = self.requests
-        rows = rows[~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)]
+        rows = rows[
+            ~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)
+        ]
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]
         answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PositiveInt
 
 from perflib.show.html import html_facts
-from perflib.spec.load import Load, Source, duration_of, merged, workload_of
+from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.workload import Open, Ramp, Workload, load_in_words
@@ -178,6 +178,8 @@ def _check_defined(table: ScenarioTable, where: str) -> None:
 
 def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: dict[str, Any]) -> Scenario:
     load, workload = merged(sources), workload_of(name, sources)
+    if traits.get("isolated") and load.stages:
+        raise InputError(f"{where_said(sources, 'stages')}: {name} measures each endpoint alone; leave it out")
     duration_s = duration_of(load, _DURATION_S[profile])
     label = traits.pop("title", name.replace("_", " ").capitalize())
     scenario = Scenario(

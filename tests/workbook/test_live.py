@@ -78,7 +78,7 @@ def test_plain_lines_come_every_ten_seconds_and_never_in_a_heap(
 ) -> None:
     lines = views.Lines(RunFolder(tmp_path))
     for at_s in (1.0, 9.9, 10.1, 11.1, 47.0, 48.0, 49.9, 50.0):
-        lines(replace(SECOND, elapsed_s=at_s))
+        lines.show([replace(SECOND, elapsed_s=at_s)])
     said = capsys.readouterr().err.splitlines()
     assert [line.split("/")[0] for line in said] == ["0:10", "0:47", "0:50"]
 
@@ -88,7 +88,7 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
         spool.append(0, 84_000_000, 0, 0, 0.0, 0, 0, 0, 0, 0.0)
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=80)) as line:
-        line(SECOND)
+        line.show([SECOND])
         last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).splitlines()[-1].rsplit("\r", 1)[-1]
     assert "━" in last
     assert f"{LINE} · 84 MB".replace(" · ", "  ") in last
@@ -99,7 +99,7 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
 def test_a_name_with_brackets_is_no_markup_on_a_terminal(tmp_path: Path) -> None:
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=200)) as line:
-        line(replace(SECOND, doing="GET /[red]/{id}"))
+        line.show([replace(SECOND, doing="GET /[red]/{id}")])
     assert "GET /[red]/{id}" in shown.getvalue()
 
 
@@ -209,14 +209,14 @@ def test_one_display_handle_takes_the_panel_and_what_stays_of_it(
     folder = RunFolder.create(tmp_path, run.facts)
     with views.Panel(folder) as view:
         for second in minute(3):
-            view(second)
+            view.show([second])
         view.ended(run)
     assert [state for html in shown for state in ("running", "finished") if state in text_of(html)] == [
         *["running"] * 3,
         "finished",
     ]
     view = views.Panel(folder)
-    view(SECOND)
+    view.show([SECOND])
     view.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert "broken off" in text_of(shown[-1])
 
@@ -244,7 +244,7 @@ def test_a_terminal_gets_a_line_a_dumb_one_plain_lines_and_a_caller_its_own(
     monkeypatch.setenv("TERM", "dumb")
     assert type(views.view_of(RunFolder(tmp_path))) is views.Lines
     seen: list[Progress] = []
-    views.view_of(RunFolder(tmp_path), seen.append)(SECOND)
+    views.view_of(RunFolder(tmp_path), seen.append).show([SECOND])
     assert seen == [SECOND]
 
 

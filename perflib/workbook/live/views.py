@@ -32,10 +32,12 @@ class View(AbstractContextManager["View"]):
     """Shows a run of one folder, read off what its workers spool. This one shows nothing."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self._folder, self._follower = folder, Follower(folder)
+        self._folder = folder
+        self._follower: Follower | None = None
 
     def look(self) -> None:
         """Show what is new."""
+        self._follower = self._follower or Follower(self._folder)
         if news := self._follower.news():
             self.show(news)
 
