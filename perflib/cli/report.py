@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from perflib.cli.options import say, takes_run_options
-from perflib.spec import SCENARIOS, Options
+from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
 
@@ -25,13 +25,10 @@ def report(
         scenarios: Those to measure; all of them where none is named.
         out: A folder for the pages; default: data/reports/<time>, and data/reports/latest points there.
     """
-    from perflib.session.drive import require_consent
     from perflib.workbook.report import ReportFailed, write_report
 
-    chosen = scenarios or tuple(SCENARIOS)
-    require_consent(chosen, options)
     try:
-        written = write_report(chosen, options, out, say)
+        written = write_report(scenarios, options, out, say)
     except ReportFailed as error:
         print(f"perflib: {error}", file=sys.stderr)
         return ExitStatus.FOUND
