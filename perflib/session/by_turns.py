@@ -29,8 +29,9 @@ from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.session.drive import prepare, this_machine, token_of
 from perflib.spec import InputError, Options, Target
 from perflib.spec.scenario import is_steady
+from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
-from perflib.store.runs import RunFolder, write_atomically
+from perflib.store.runs import RunFolder
 from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
+from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
@@ -31,8 +32,8 @@ from perflib.spec.openapi import target_of
 from perflib.spec.target import base_url_of
 from perflib.stats.percentile import percentile
 from perflib.store.baselines import load_baselines, store_baseline
+from perflib.store.figures import history, write_figures
 from perflib.store.folders import Workbook, load_target
-from perflib.store.index import history as stored_history
 from perflib.store.runs import RunFolder
 from perflib.store.runs import load_run as load_stored_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
@@ -359,7 +360,7 @@ def runs(
         InputError: for a date that is none.
     """
     where = {"environment": environment, "since": since, "until": until}
-    return stored_history(Workbook.find().runs, scenario=scenario, endpoint=endpoint, **where)
+    return history(Workbook.find().runs, figures_of, scenario=scenario, endpoint=endpoint, **where)
 
 
 def new_run_id(scenario: str) -> str:
@@ -416,7 +417,18 @@ def _keep(folder: RunFolder, facts: Facts, outcome: Outcome | None) -> Run:
             }
         )
     folder.seal(ended.model_copy(update={"finished_at": finished_at}))
-    return folder.load()
+    kept = folder.load()
+    _remember(folder, kept)
+    return kept
+
+
+def _remember(folder: RunFolder, run: Run) -> None:
+    """Write the figures of a sealed run for the history. Whatever fails here loses nothing: `runs` makes up for it."""
+    try:
+        write_figures(folder.path, figures_of(run))
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        sys.stderr.write(f"perflib: {folder.path}: the run is kept, its figures.parquet is not ({why})\n")
 
 
 def prepare(name: str, options: Options, workbook: Workbook) -> Facts:

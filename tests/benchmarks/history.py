@@ -25,8 +25,9 @@ from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from perflib.stats.change_points import change_points
 from perflib.store.index import INDEX, history
+
+from perflib.stats.change_points import change_points
 from perflib.store.runs import FACTS, REQUESTS, TABLE
 from tests.benchmarks.peers import markdown
 from tests.synthetic import make_run

@@ -21,7 +21,7 @@ from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.session import drive as session
 from perflib.spec import Closed, Endpoint, Expect, Facts, InputError, Open, Page, Scenario, Target, Workload
 from perflib.spec.run import Run
-from perflib.store.runs import RunFolder, list_runs, load_run
+from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from tests.servers import Do, answer, answering, closed_port, scripted
 
@@ -380,10 +380,9 @@ def test_a_run_whose_owner_died_is_finished_by_the_next_reader(workbook: Path) -
     with answering(OK) as server:
         done = as_script(script, server.url)
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
-        [facts] = list_runs(workbook / "data/runs")
         found = load_run(workbook / "data/runs", "lost")
         sent = len(server.requests)
-    assert facts.interrupted
+    assert found.facts.interrupted
     assert 0 < len(found.requests) <= sent
     assert sorted(path.name for path in (workbook / "data/runs/lost").glob("*.parquet"))
     assert not list((workbook / "data/runs/lost").glob("*.spool"))

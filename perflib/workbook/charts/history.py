@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from perflib.figures.summary import item_rows
-from perflib.verdict.changes import PERCENTILES, SETUP, changes, judged
+from perflib.verdict.changes import PERCENTILES, SETUP_WORDS, changes, judged
 from perflib.workbook.charts.binning import POINTS, thin
 from perflib.workbook.charts.look import (
     COLOURS,
@@ -236,16 +236,17 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _series_of(own: pd.DataFrame, shown: pd.DataFrame) -> Iterator[_Series]:
     """One endpoint's rows by setup; a setup keeps its colour over the panels."""
-    setups = list(shown.groupby(SETUP, sort=False, dropna=False).groups)
-    differ = [column for column in SETUP if shown[column].nunique(dropna=False) > 1]
-    for setup, rows in own.groupby(SETUP, sort=False, dropna=False):
-        words = [str(value) for column, value in zip(SETUP, setup, strict=True) if column in differ]
+    setups = shown["setup"].drop_duplicates().tolist()
+    differ = [column for column in SETUP_WORDS if shown[column].nunique(dropna=False) > 1]
+    alike_in_words = len(shown[SETUP_WORDS].drop_duplicates()) < len(setups)
+    for setup, rows in own.groupby("setup", sort=False):
+        words = [str(rows[column].iloc[0]) for column in differ] + [f"setup {setup}"] * alike_in_words
         yield _Series(rows, COLOURS[setups.index(setup) % len(COLOURS)], ", ".join(words) or "run")
 
 
 def _of(marks: pd.DataFrame, series: _Series) -> pd.DataFrame:
     first = series.rows.iloc[0]
-    same = np.all([marks[column] == first[column] for column in [*SETUP, "endpoint"]], axis=0)
+    same = np.all([marks[column] == first[column] for column in ("setup", "endpoint")], axis=0)
     return marks[same].sort_values("started_at", kind="stable")
 
 
@@ -268,7 +269,7 @@ def _begins(judged: pd.DataFrame, marks: pd.DataFrame) -> NDArray[np.intp]:
 def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoints: int) -> None:
     """What runs these are, and what was left out, in the subtitle."""
     count, every = shown["run_id"].nunique(), frame["run_id"].nunique()
-    same = [str(shown[column].iloc[0]) for column in SETUP if shown[column].nunique() == 1]
+    same = [str(shown[column].iloc[0]) for column in SETUP_WORDS if shown[column].nunique() == 1]
     words = [f"{count:,} runs" if count == every else f"the latest {count:,} of {every:,} runs", *same]
     if endpoints > _MOST_PANELS:
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from perflib.figures.row import figures_of
 from perflib.spec import InputError
-from perflib.store.runs import FACTS, RunFolder, load_run
+from perflib.spec.setup import setup_of
+from perflib.store.figures import history
+from perflib.store.runs import load_run
 from perflib.text import tables
-from perflib.verdict.baseline import alike, unfit
+from perflib.verdict.changes import runs_before
 from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
 from perflib.workbook.report.page import chart, document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from perflib.spec import Facts, Run
+    from perflib.spec import Run
     from perflib.spec.baselines import Baselines
     from perflib.verdict.compare import FigureVerdict
     from perflib.workbook.report.outcome import Outcome
@@ -82,21 +85,11 @@ def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselin
 
 def _before(run: Run, runs: Path) -> Run | None:
     """The latest sound run that is a look at the same thing."""
-    facts = run.facts
-    earlier = [one for one in _readable(runs) if one.scenario == facts.scenario and one.started_at < facts.started_at]
-    for one in sorted(earlier, key=lambda one: one.started_at, reverse=True):
-        with suppress(InputError):
-            other = load_run(runs, one.run_id)
-            if alike(other, run) and not unfit(other):
-                return other
+    stored = history(runs, figures_of)
+    for run_id in runs_before(stored, setup_of(run.facts).hash, run.facts.started_at):
+        with suppress(InputError):  # one that cannot be read is no hindrance to a report
+            return load_run(runs, run_id)
     return None
-
-
-def _readable(runs: Path) -> Iterator[Facts]:
-    """The facts of the stored runs; one that cannot be read is no hindrance to a report."""
-    for path in runs.glob(f"*/{FACTS}"):
-        with suppress(InputError):
-            yield RunFolder(path.parent).read_facts()
 
 
 def write_comparison(folder: Path, pairs: Sequence[Before]) -> None:
