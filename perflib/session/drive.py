@@ -28,6 +28,7 @@ from perflib.load.engine import drive_in_processes_of_their_own
 from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.spec import SCENARIOS, Closed, Environment, Facts, InputError, Options, Run, Scenario, Secret, Target
+from perflib.spec.allocations import Allocations
 from perflib.spec.openapi import target_of
 from perflib.spec.target import base_url_of
 from perflib.stats.percentile import percentile
@@ -41,7 +42,7 @@ from perflib.verdict.baseline import baseline_of, unfit
 from perflib.verdict.check import Check
 from perflib.verdict.check import check as judge_runs
 from perflib.verdict.compare import FigureVerdict, compare_stored
-from perflib.verdict.leak import Allocations, memory_of
+from perflib.verdict.leak import memory_of
 from perflib.watch import allocations, sampler
 from perflib.workbook.live.views import Lines, view_of
 

@@ -40,7 +40,8 @@ def write_figures(run: Path, rows: tuple[FigureRow, ...]) -> None:
     stamp = _stamp(run)
     table = as_table([Kept(run.name, stamp, rows)])
     with replacing(run / FIGURES) as unfinished:
-        pq.write_table(table.select(ROWS.names).replace_schema_metadata({_OF: _fingerprint(run)}), unfinished)
+        noted = table.select(ROWS.names).replace_schema_metadata({_OF: _fingerprint(run)})
+        pq.write_table(noted, unfinished, write_page_checksum=True)
     change_table(run.parent / TABLE_NAME, [], table)
 
 
@@ -146,18 +147,19 @@ def _rows_of(path: Path, figures_of: FiguresOf) -> tuple[FigureRow, ...]:
         run.recover()
     written = _read_figures(path)
     if written is not None:
-        return tuple(FigureRow(**row) for row in written.to_pylist())
+        return written
     return () if run.read_facts().state == "running" else figures_of(run.load())
 
 
-def _read_figures(run: Path) -> pa.Table | None:
-    """figures.parquet; None where there is none, or it is of other columns or of other files than are there now."""
+def _read_figures(run: Path) -> tuple[FigureRow, ...] | None:
+    """The rows of figures.parquet; None where it cannot be read, has other columns, or the run was changed since."""
     try:
-        table = pq.read_table(run / FIGURES, partitioning=None)
-    except (OSError, pa.ArrowException):
-        return None
-    own = table.schema.equals(ROWS) and (table.schema.metadata or {}).get(_OF) == _fingerprint(run)
-    return table if own else None
+        table = pq.read_table(run / FIGURES, partitioning=None, page_checksum_verification=True)
+        if table.schema.equals(ROWS) and (table.schema.metadata or {}).get(_OF) == _fingerprint(run):
+            return tuple(FigureRow(**row) for row in table.to_pylist())
+    except (OSError, ValueError, pa.ArrowException):
+        pass
+    return None
 
 
 def _stamps(folder: Path) -> dict[str, str]:

@@ -347,6 +347,19 @@ def test_figures_of_another_form_or_of_other_files_are_computed_anew(tmp_path: P
     assert set(frame.loc[frame["run_id"] == "changed", "note"]) == {"written later"}
 
 
+def test_a_torn_or_mutated_figures_file_is_never_a_wrong_figure(tmp_path: Path) -> None:
+    seal(tmp_path, "run", seconds=60.0)
+    whole, path, rng = history_of(tmp_path), tmp_path / "run" / FIGURES, np.random.default_rng(3)
+    written = path.read_bytes()
+    for _ in range(100):
+        mutated = bytearray(written[: int(rng.integers(len(written) * 2))])
+        for place in rng.integers(len(mutated), size=rng.integers(4)) if mutated else ():
+            mutated[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(mutated)
+        (tmp_path / TABLE_NAME).unlink()
+        pd.testing.assert_frame_equal(history_of(tmp_path), whole)
+
+
 def test_a_copied_runs_folder_keeps_its_figures_though_its_files_are_newer(tmp_path: Path, reads: list[str]) -> None:
     seal(tmp_path / "here", "run")
     shutil.copytree(tmp_path / "here" / "run", tmp_path / "there" / "run", copy_function=shutil.copyfile)

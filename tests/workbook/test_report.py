@@ -23,6 +23,7 @@ from perflib.spec import SCENARIOS, Endpoint, Environment, Facts, InputError, Op
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
 from perflib.spec.scenario import Closed
+from perflib.store.runs import RunFolder
 from perflib.verdict.baseline import baseline_of
 from perflib.workbook.report import (
     NotebookFailed,
@@ -33,7 +34,7 @@ from perflib.workbook.report import (
     write_page,
     write_report,
 )
-from perflib.workbook.report.compare import compare_with_before
+from perflib.workbook.report.compare import compare_with_before, with_runs_before
 from perflib.workbook.report.validation import Line, validation
 from tests.browser import chromium, opened
 from tests.synthetic import make_run, make_target
@@ -510,8 +511,22 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
         assert not seen.errors + seen.requests
 
 
-def a_day(day: int, slower: float, state: str = "finished") -> Run:
-    run = make_run(make_target(NASTY), slowdown=lambda at_s: slower + 0 * at_s, state=state)
+def test_only_the_run_before_is_loaded_however_many_others_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path, a_day(1, 1.0))
+    for day in range(2, 5):
+        store(tmp_path, a_day(day, 1.0, target="GET /other"))
+    new, loaded, load = a_day(9, 1.0), [], RunFolder.load
+    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
+    with_runs_before(outcomes, tmp_path, Baselines())
+    monkeypatch.setattr(RunFolder, "load", lambda run: loaded.append(run.path.name) or load(run))
+    assert [pair.a.facts.run_id for pair in with_runs_before(outcomes, tmp_path, Baselines())] == [name_of(1)]
+    assert loaded == [name_of(1)]
+
+
+def a_day(day: int, slower: float, state: str = "finished", target: str = NASTY) -> Run:
+    run = make_run(make_target(target), slowdown=lambda at_s: slower + 0 * at_s, state=state)
     told = {"run_id": name_of(day), "started_at": f"2026-01-0{day}T00:00:00+00:00"}
     return Run(run.facts.model_copy(update=told), run.requests, run.memory)
 

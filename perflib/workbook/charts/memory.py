@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from perflib.spec import Run
-    from perflib.verdict.leak import Allocations, Memory
+    from perflib.spec.allocations import Allocations
+    from perflib.verdict.leak import Memory
 
 _MB = 1e6
 _LEAST_SHARE = 0.005

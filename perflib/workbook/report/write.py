@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from perflib.figures.summary import summarize
 from perflib.session.drive import new_run_id, sample_dashboard
 from perflib.spec import SCENARIOS, InputError, Options
 from perflib.spec.target import BaseUrl
+from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import Workbook
 from perflib.store.runs import load_run
@@ -195,7 +195,5 @@ def _given_folder(out: Path) -> Path:
 
 
 def _point_latest_at(folder: Path, shelf: Path) -> None:
-    beside = shelf / f".latest.{os.getpid()}"
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
-    beside.replace(shelf / "latest")
+    with replacing(shelf / "latest") as beside:
+        beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
