@@ -165,9 +165,9 @@ def _read_figures(run: Path) -> tuple[FigureRow, ...] | None:
 def _stamps(folder: Path) -> dict[str, str]:
     """A stamp of each run there is, by its folder's name."""
     found = {}
-    for path in folder.glob(f"*/{FACTS}"):
-        with suppress(FileNotFoundError):
-            found[path.parent.name] = _stamp(path.parent)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):  # no run, or one that is being removed
+            found[path.name] = _stamp(path)
     return found
 
 
