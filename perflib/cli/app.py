@@ -188,7 +188,7 @@ def _demo(argv: Sequence[str]) -> int:
 
 
 def _discover(arguments: argparse.Namespace) -> int:
-    from perflib.session.drive import discover
+    from perflib.session.discover import discover
     from perflib.store.folders import target_as_toml
 
     text = target_as_toml(discover(arguments.url))
@@ -204,9 +204,9 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from perflib.figures.summary import as_json, summarize
-    from perflib.session.drive import run
     from perflib.text.tables import as_text
     from perflib.verdict.leak import memory_of
+    from perflib.workbook.live import run
 
     measured = run(arguments.scenario, _options(arguments))
     summary, memory = summarize(measured), memory_of(measured)
@@ -223,7 +223,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(_: argparse.Namespace) -> int:
-    from perflib.session.drive import calibrate
+    from perflib.session.floor import calibrate
 
     floor = calibrate(2.0)
     print(f"instrument floor: p50 {floor.p50_ms:.3f} ms, p99 {floor.p99_ms:.3f} ms ({floor.requests:,} requests)")
@@ -247,7 +247,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _record_baseline(arguments: argparse.Namespace) -> int:
-    from perflib.session.drive import record_baselines
+    from perflib.session.record import record_baselines
 
     pause_s = _parsed("--pause", arguments.pause, parse_duration_s)
     chosen, count = (arguments.scenarios, _options(arguments)), arguments.runs
@@ -257,8 +257,8 @@ def _record_baseline(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from perflib.session.drive import check
     from perflib.text import tables
+    from perflib.workbook.live import check
 
     most_errors = _parsed("--max-errors", arguments.max_errors, _share)
     found = check(arguments.names, _options(arguments), arguments.runs, most_errors)
@@ -271,14 +271,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from perflib.session.drive import compare_runs, is_stored
+    from perflib.session.stored import compare_runs, is_stored
     from perflib.text import tables
     from perflib.verdict import compare as comparison
 
     if is_stored(arguments.a) and is_stored(arguments.b):
         notes: tuple[str, ...] = ("two stored runs, one a side",)
         figures = compare_runs(arguments.a, arguments.b)
-        status = comparison.exit_status(figures)
+        status: int = comparison.exit_status(figures)
     else:
         measured = _compare_live(arguments)
         figures, notes = comparison.verdicts(measured), comparison.notes(measured)
@@ -326,7 +326,7 @@ def _share(text: str) -> float:
 
 
 def _show_baselines(_: argparse.Namespace) -> int:
-    from perflib.session.drive import stored_baselines
+    from perflib.session.stored import stored_baselines
     from perflib.text.tables import baselines_as_markdown
 
     print(baselines_as_markdown(stored_baselines()))
@@ -334,7 +334,7 @@ def _show_baselines(_: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from perflib.session.drive import runs
+    from perflib.session.stored import runs
     from perflib.text.tables import history_as_text
 
     chosen = {name: getattr(arguments, name) for name in ("scenario", "endpoint", "since", "until")}

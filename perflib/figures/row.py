@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perflib.figures.summary import series_of, summarize
 from perflib.spec import Open, Ramp
 from perflib.spec.figures import FigureRow
-from perflib.spec.setup import setup_of
+from perflib.spec.run import setup_of
 from perflib.stats.bootstrap import intervals
 
 if TYPE_CHECKING:

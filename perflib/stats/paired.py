@@ -14,11 +14,10 @@ import numpy as np
 from scipy import special
 
 from perflib.stats.interval import Interval
+from perflib.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from perflib.stats.band import Verdict
 
     Floats = NDArray[np.float64]
 
@@ -148,12 +147,12 @@ def decide(log_ratios: Floats, plan: Plan) -> Decision:
 def _verdict(change: PairedChange, plan: Plan, *, final: bool) -> Verdict | None:
     low, high = change.interval.low, change.interval.high
     if low > 1 and change.ratio > 1 + plan.threshold:
-        return "REGRESSION"
+        return Verdict.REGRESSION
     if high < 1 and change.ratio < 1 / (1 + plan.threshold):
-        return "IMPROVED"
+        return Verdict.IMPROVED
     if low > 1 / (1 + plan.detect) and high < 1 + plan.detect:
-        return "SAME"
-    return "INCONCLUSIVE" if final else None
+        return Verdict.SAME
+    return Verdict.INCONCLUSIVE if final else None
 
 
 def _least_shift(n: int, alpha: float, power: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from perflib.figures.row import figures_of
 from perflib.figures.summary import summarize
 from perflib.spec import Options, Run
-from perflib.spec.setup import setup_of
+from perflib.spec.run import setup_of
 from tests.synthetic import DASHBOARD, make_run, make_target, without_successes
 
 TARGET = make_target("GET /a", "GET /b", page="home")

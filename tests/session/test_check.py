@@ -201,7 +201,7 @@ def test_without_a_comparable_baseline_what_differs_is_told_and_the_check_passes
     found = json.loads(said)
     assert (status, found["baseline"], found["mde"]) == (0, None, None)
     assert [row["verdict"] for row in found["endpoints"]] == ["NO_BASELINE", "NO_BASELINE"]
-    assert "is not comparable: workload users is 4, was 8" in found["notes"][0]
+    assert "is not comparable: load is 4 users, was 8 users" in found["notes"][0]
     assert "NO BASELINE" in check_stored(found["runs"][0])[1]
 
 

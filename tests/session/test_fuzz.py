@@ -111,7 +111,7 @@ def check_target(data: bytes) -> None:
             return
         known = load_target(path)
     for endpoint in known.endpoints:
-        refusal(" ", partial(encode, known, endpoint, "token", dict.fromkeys(known.secrets, "secret")))
+        refusal(" ", partial(encode, known, endpoint, dict.fromkeys(known.secrets, "secret")))
 
 
 def places(document: Any) -> list[tuple[Any, Any]]:

@@ -14,7 +14,7 @@ import perflib
 from perflib.cli.app import INVALID, main
 from perflib.figures.summary import summarize
 from perflib.load.arrivals import intended_starts_s
-from perflib.session.drive import calibrate
+from perflib.session.floor import floor as least
 from perflib.spec import InputError, Open, Options, Ramp, Run
 from perflib.spec.run import Generator
 from perflib.stats.histogram import LogHistogram
@@ -212,7 +212,7 @@ def test_a_run_whose_generator_was_overloaded_is_invalid_and_says_why() -> None:
 
 
 def test_the_instrument_floor_is_measured_and_kept_with_every_run(data: Path) -> None:
-    floor = calibrate()
+    floor = least()
     assert floor.p50_ms is not None
     assert floor.p99_ms is not None
     assert 0 < floor.p50_ms <= floor.p99_ms

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from perflib.figures.spike import LoadBand, Recovery
     from perflib.spec import Run
-    from perflib.spec.scenario import Stages
+    from perflib.spec.stages import Stages
 
     Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from perflib.figures.row import figures_of
 from perflib.spec import InputError
-from perflib.spec.setup import setup_of
+from perflib.spec.run import setup_of
 from perflib.store.figures import history
 from perflib.store.runs import load_run
 from perflib.text import tables

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from perflib.spec import SCENARIOS, Closed, Open
-from perflib.spec.baselines import machine_of
 from perflib.text.words import memory_sentence, ms, seconds
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def _about(baselines: Iterable[Baseline]) -> str:
 
 def _of_this_system(run: Run, baselines: Baselines, scenario: str) -> list[Baseline]:
     facts = run.facts
-    key = (facts.target.name, scenario, machine_of(facts.environment))
+    key = (facts.target.name, scenario, facts.environment.machine)
     return [one for one in baselines.baselines if (one.target, one.scenario, one.environment) == key]
 
 
