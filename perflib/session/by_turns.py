@@ -30,8 +30,9 @@ from perflib.session.drive import prepare
 from perflib.session.machine import this_machine
 from perflib.spec import InputError, Options, Target
 from perflib.spec.workload import is_steady
+from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
-from perflib.store.runs import RunFolder, write_atomically
+from perflib.store.runs import RunFolder
 from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
 
 if TYPE_CHECKING:

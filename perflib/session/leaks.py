@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from perflib.load.engine import drive
+from perflib.spec.allocations import Allocations
 from perflib.store.runs import RunFolder
-from perflib.verdict.leak import Allocations, memory_of
+from perflib.verdict.leak import memory_of
 from perflib.watch import allocations
 
 if TYPE_CHECKING:

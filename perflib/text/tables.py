@@ -53,10 +53,11 @@ if TYPE_CHECKING:
 
     from perflib.figures.summary import Summary
     from perflib.spec import Environment, Facts, Run
+    from perflib.spec.allocations import Allocations
     from perflib.stats.growth import Growth
     from perflib.verdict.check import Check
     from perflib.verdict.compare import FigureVerdict
-    from perflib.verdict.leak import Allocations, Memory
+    from perflib.verdict.leak import Memory
 
 __all__ = [
     "accounting",

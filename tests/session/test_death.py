@@ -23,7 +23,7 @@ def test_a_killed_run_keeps_all_but_its_last_second(kind: str, seed: int) -> Non
     assert died.state == "interrupted"
     assert died.seconds_lost < 1.5  # a flush a second, on a machine that may be busy
     assert died.alive == 0
-    assert died.files - {"memory.parquet"} == {"requests.parquet", "generator.parquet", "run.json"}
+    assert died.files - {"memory.parquet", "figures.parquet"} == {"requests.parquet", "generator.parquet", "run.json"}
 
 
 def record_for_ever(path: Path, number: int) -> None:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from perflib.spec import Run
+from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.spec.run import MemorySource
 from perflib.text import tables
-from perflib.verdict.leak import Allocations, Frame, Memory, Site, memory_of
+from perflib.verdict.leak import Memory, memory_of
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
 

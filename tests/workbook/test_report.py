@@ -23,6 +23,7 @@ from perflib.spec import SCENARIOS, Endpoint, Environment, Facts, InputError, Op
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
 from perflib.spec.workload import Closed
+from perflib.store.runs import RunFolder
 from perflib.verdict.baseline import baseline_of
 from perflib.workbook.report import (
     NotebookFailed,
@@ -33,7 +34,7 @@ from perflib.workbook.report import (
     write_page,
     write_report,
 )
-from perflib.workbook.report.compare import compare_with_before
+from perflib.workbook.report.compare import compare_with_before, with_runs_before
 from perflib.workbook.report.validation import Line, validation
 from tests.browser import chromium, opened
 from tests.synthetic import make_run, make_target
@@ -572,6 +573,20 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
         assert names is not None
         assert names["x"] + names["width"] <= chart["x"] + chart["width"], "both runs' names can be read"
         assert not seen.errors + seen.requests
+
+
+def test_only_the_run_before_is_loaded_however_many_others_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path, a_day(1, 1.0))
+    for day in range(2, 5):
+        store(tmp_path, a_day(day, 1.0, name="GET /other"))
+    new, loaded, load = a_day(9, 1.0), [], RunFolder.load
+    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
+    with_runs_before(outcomes, tmp_path, Baselines())
+    monkeypatch.setattr(RunFolder, "load", lambda run: loaded.append(run.path.name) or load(run))
+    assert [pair.a.facts.run_id for pair in with_runs_before(outcomes, tmp_path, Baselines())] == [name_of(1)]
+    assert loaded == [name_of(1)]
 
 
 def a_day(day: int, slower: float, state: str = "finished", name: str = NASTY) -> Run:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from perflib.spec import Run
+    from perflib.spec.allocations import Allocations
     from perflib.stats.growth import Fit
-    from perflib.verdict.leak import Allocations
 
 _MB = 1e6
 _LEAST_SHARE = 0.005
