@@ -205,7 +205,7 @@ def _discover(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from perflib.figures.summary import as_json, summarize
     from perflib.session.drive import run
-    from perflib.text.tables import as_text
+    from perflib.text import tables
     from perflib.verdict.leak import memory_of
 
     measured = run(arguments.scenario, _options(arguments))
@@ -213,7 +213,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
     else:
-        print(as_text(measured, summary, memory))
+        print(tables.verdict(measured))
     if measured.facts.interrupted:
         return INTERRUPTED
     if not measured.facts.valid:
@@ -262,11 +262,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
     most_errors = _parsed("--max-errors", arguments.max_errors, _share)
     found = check(arguments.names, _options(arguments), arguments.runs, most_errors)
-    shown = {"table": tables.check_as_text, "markdown": tables.check_as_markdown, "junit": tables.check_as_junit}
     if arguments.format == "json":
         print(json.dumps(found.as_json(), allow_nan=False))
     else:
-        print(shown[arguments.format](found))
+        junit = arguments.format == "junit"
+        print(tables.junit(found) if junit else tables.check(found).write(arguments.format))
     return found.exit_status
 
 
@@ -286,11 +286,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps(comparison.as_json(figures, notes) | {"exit": status}))
     else:
-        print(
-            (tables.comparison_as_text if arguments.format == "table" else tables.comparison_as_markdown)(
-                figures, notes
-            )
-        )
+        print(tables.comparison(figures, notes).write(arguments.format))
     return status
 
 
@@ -327,18 +323,18 @@ def _share(text: str) -> float:
 
 def _show_baselines(_: argparse.Namespace) -> int:
     from perflib.session.drive import stored_baselines
-    from perflib.text.tables import baselines_as_markdown
+    from perflib.text import tables
 
-    print(baselines_as_markdown(stored_baselines()))
+    print(tables.baselines(stored_baselines()).markdown())
     return OK
 
 
 def _history(arguments: argparse.Namespace) -> int:
     from perflib.session.drive import runs
-    from perflib.text.tables import history_as_text
+    from perflib.text import tables
 
     chosen = {name: getattr(arguments, name) for name in ("scenario", "endpoint", "since", "until")}
-    print(history_as_text(runs(**chosen)))
+    print(tables.history(runs(**chosen)))
     return OK
 
 

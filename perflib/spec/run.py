@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from perflib.show.html import html_facts
+from perflib.show.table import Table
 from perflib.spec.scenario import Profile, Scenario, load_in_words
 from perflib.spec.target import Target
 from perflib.spec.values import Spec
@@ -194,4 +194,4 @@ class Run:
             "Brief": facts.brief,
             "Note": facts.note,
         }
-        return html_facts(f"Run {facts.run_id}", shown)
+        return Table.of_facts(shown, f"Run {facts.run_id}").html()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from perflib.show.html import html_facts
+from perflib.show.table import Table
 from perflib.spec.values import Duration, Spec
 
 if TYPE_CHECKING:
@@ -136,15 +136,15 @@ def load_in_words(workload: Workload) -> str:
     """The load, as one says it.
 
     >>> load_in_words(Closed(users=10)), load_in_words(Open(rate_per_s=50))
-    ('10 users', '50 requests a second')
+    ('10 users', '50 requests per second')
     """
     match workload:
         case Open():
-            return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests a second"
+            return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests per second"
         case Ramp():
             return f"up to {workload.most_users} users"
         case _:
-            paused = f", {workload.think_time_s:g} s apart" if workload.think_time_s else ""
+            paused = f", each pausing {workload.think_time_s:g} s" if workload.think_time_s else ""
             return f"{workload.users} user{'' if workload.users == 1 else 's'}{paused}"
 
 
@@ -201,7 +201,7 @@ class Scenario(Spec):
             "Time-out": f"{self.timeout_s:g} s",
             "Endpoints": driven + ("" if self.pages else ", no pages"),
         }
-        return html_facts(f"Scenario {self.name}", facts)
+        return Table.of_facts(facts, f"Scenario {self.name}").html()
 
 
 def default_warmup_s(duration_s: float) -> float:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from scipy import special
 
 from perflib.figures.summary import series_of
-from perflib.show.html import html_table
+from perflib.show.table import Row, Table, row, words
 from perflib.spec import Environment, Scenario, Spec
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_HEAD = ("Endpoint", "Figure", "Verdict", "Why")
+_COLUMNS = words("Endpoint", "Figure", "Verdict", "Why")
 Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
 Side = Literal["a", "b"]
 
@@ -92,8 +92,8 @@ class Comparison(Spec):
         return f"<Comparison {self.comparison_id}: {self.b} against {self.a}, {done} restarts, {self.state}>"
 
     def _repr_html_(self) -> str:
-        rows = [one.cells for one in verdicts(self)]
-        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", _HEAD, rows)
+        title = f"Comparison {self.comparison_id}: {self.b} against {self.a}"
+        return Table(_COLUMNS, tuple(one.row for one in verdicts(self)), title).html()
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,15 @@ class FigureVerdict:
     reason: str
 
     @property
-    def cells(self) -> tuple[str, str, str, str]:
+    def row(self) -> Row:
         """Its row of a table."""
-        return self.endpoint, self.figure, self.verdict or "not clear yet", self.reason
+        return row(self.endpoint, self.figure, self.verdict or "not clear yet", self.reason)
 
     def __repr__(self) -> str:
         return f"<{self.verdict or 'Not clear yet'}, {self.figure} of {self.endpoint}: {self.reason}>"
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.figure} of {self.endpoint}, B over A", _HEAD, [self.cells])
+        return Table(_COLUMNS, (self.row,), f"{self.figure} of {self.endpoint}, B over A").html()
 
 
 def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:

@@ -29,8 +29,8 @@ PAGE = "compare.html"
 _TITLE = "Against the runs before"
 _HOW = (
     "Each run of this report (B) beside the latest sound run stored before it (A) of the same scenario, target, load "
-    "and machine. B / A above 1: B is slower. Sees: the smallest change that such a comparison finds nine times in "
-    "ten. How much the machine varies from run to run is known only from a baseline; without one there is no verdict."
+    "and machine. How much the machine varies from run to run is known only from a baseline; without one there is no "
+    "verdict."
 )
 
 
@@ -110,12 +110,10 @@ def write_comparison(folder: Path, pairs: Sequence[Before]) -> None:
 
 def _section(pair: Before) -> str:
     a, b = pair.a.facts, pair.b.facts
-    table = tables.comparison(pair.figures).with_id(f"comparison-{b.scenario.name}").as_raw_html()
-    reasons = dict.fromkeys(one.reason for one in pair.figures if one.interval is None)
-    why = "".join(f"<p>No interval: {escape(reason)}.</p>" for reason in reasons)
+    table = tables.comparison(pair.figures).with_id(f"comparison-{b.scenario.name}").html()
     shifts = json.loads(charts.shift(pair.a, pair.b).to_json())
     return (
         f'<section><h2><a href="{escape(pair.outcome.page)}">{escape(pair.outcome.title)}</a></h2>'
         f'<p class="meta">A: {escape(a.run_id)} · B: {escape(b.run_id)}</p>'
-        f'<div class="html">{table}</div>{why}{chart(shifts)}</section>'
+        f'<div class="html">{table}</div>{chart(shifts)}</section>'
     )

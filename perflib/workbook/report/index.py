@@ -108,7 +108,7 @@ def set_verdict(outcomes: Sequence[Outcome]) -> str:
     missed = [f"{row.endpoint} ({outcome.scenario})" for outcome, row in judged if row.meets_target is False]
     leaking = [outcome.scenario for outcome in outcomes if not outcome.unfit and _leaks(outcome)]
     open_ = sum(row.meets_target is None for _, row in judged)
-    sentences = [_met(len(judged) - open_, missed)] if judged else ["No target was judged."]
+    sentences = [_met(len(judged) - open_, missed)] if judged else ["No limit was judged."]
     if open_:
         sentences.append(f"{open_} could not be judged: too few requests.")
     if leaking:
@@ -122,8 +122,8 @@ def _leaks(outcome: Outcome) -> bool:
 
 def _met(judged: int, missed: Sequence[str]) -> str:
     if missed:
-        return f"{len(missed)} of {judged} targets {'is' if len(missed) == 1 else 'are'} missed: {', '.join(missed)}."
-    return f"All {judged} judged targets are met." if judged else "No target could be judged yet."
+        return f"{len(missed)} of {judged} limits {'is' if len(missed) == 1 else 'are'} missed: {', '.join(missed)}."
+    return f"All {judged} judged limits are met." if judged else "No limit could be judged yet."
 
 
 def _section(outcome: Outcome, baselines: Baselines) -> str:
@@ -136,7 +136,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> str:
         parts += [f"<p>{escape(said)}</p>" for said in _besides(outcome, outcome.run)]
         judged, against = outcome.run.facts.valid, check([outcome.run], baselines)
         table = tables.brief(outcome.summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}")
-        parts.append(f'<div class="html">{table.as_raw_html()}</div>')
+        parts.append(f'<div class="html">{table.html()}</div>')
         parts.append(f'<p class="meta">{escape(environment_line(outcome.run.facts))}</p>')
     return f"<section>{''.join(parts)}</section>"
 
@@ -150,7 +150,7 @@ def _markdown(outcome: Outcome, baselines: Baselines) -> str:
         judged, against = outcome.run.facts.valid, check([outcome.run], baselines)
         parts += [
             *map(tables.escape_markdown, said),
-            tables.as_markdown(outcome.summary, judged=judged, against=against).strip(),
+            tables.brief(outcome.summary, judged=judged, against=against).markdown(),
             tables.escape_markdown(environment_line(outcome.run.facts)),
         ]
     return "\n\n".join(parts)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open
 from perflib.spec.baselines import machine_of
-from perflib.text.words import memory_sentence, ms, seconds
+from perflib.text.words import memory_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -199,7 +200,7 @@ def _more(scenario: Scenario) -> str:
 
 
 def _unit(workload: Workload) -> str:
-    return "requests a second" if isinstance(workload, Open) else "users"
+    return "requests per second" if isinstance(workload, Open) else "users"
 
 
 def _level(workload: Workload, pick: Callable[[list[float]], float]) -> float:
