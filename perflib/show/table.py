@@ -40,7 +40,7 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("# a|b <c> *d* e_f _g_"))
     \# a\|b &lt;c&gt; \*d\* e_f \_g\_
     """
-    text = re.sub(r"([\\|`*~\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", one_line(text))
+    text = re.sub(r"([\\|`*~\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", one_line(text))
     text = re.sub(r"^([-+=#]+(?= |$))", r"\\\1", text)
     return html.escape(re.sub(r"^(\d+)([.)](?= |$))", r"\1\\\2", text), quote=False)
 
@@ -116,7 +116,7 @@ class Table:
         object.__setattr__(self, "title", one_line(self.title))
         object.__setattr__(self, "notes", tuple(one_line(note) for note in self.notes))
         if any(len(one.cells) != len(self.columns) for one in self.rows):
-            raise ValueError(f"a row has not the {len(self.columns)} cells that there are columns")
+            raise ValueError(f"a row has not one cell for each of {len(self.columns)} columns")
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, str], title: str = "") -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from perflib.show.junit import Case, Suite
+from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
@@ -73,10 +73,10 @@ def _times(change: Change | None) -> str:
 
 def junit(found: Check) -> str:
     """A check as JUnit XML: a test case per endpoint, and one for what concerns whole runs."""
-    return as_junit("perflib check", tuple(_suite(found, scenario) for scenario in found.baselines))
+    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.baselines})
 
 
-def _suite(found: Check, scenario: str) -> Suite:
+def _cases(found: Check, scenario: str) -> list[Case]:
     rows = {one.endpoint: one for one in found.endpoints if one.scenario == scenario}
     reasons: dict[str, list[str]] = {name: [] for name in (*rows, _WHOLE_RUNS)}
     for one in found.findings:
@@ -84,7 +84,7 @@ def _suite(found: Check, scenario: str) -> Suite:
             known = one.about in rows
             reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
     outputs = {name: f"{one.verdict}: {one.reason}" for name, one in rows.items()}
-    return Suite(scenario, tuple(Case(name, tuple(said), outputs.get(name, "")) for name, said in reasons.items()))
+    return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
 
 
 def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:

@@ -98,7 +98,7 @@ def test_an_allowed_host_is_told_of_before_it_gets_load(
     allowed = () if head else ("192.0.2.1",)
     session.run("steady_rate", Options(target="t.toml", url=ELSEWHERE, duration=10, warmup=0, allow_hosts=allowed))
     said = capsys.readouterr().err.splitlines()[0]
-    assert said == "192.0.2.1 gets 50 requests a second for 10 s, about 500 requests at most"
+    assert said == "192.0.2.1 gets 50 requests per second for 10 s, about 500 requests at most"
     assert [facts.target.allow_hosts for facts in no_load] == [("192.0.2.1",)]
 
 

@@ -124,7 +124,7 @@ def test_a_page_opens_with_the_verdict_and_the_briefs_table_and_ends_with_the_me
     report: Path, browser: Browser, name: str
 ) -> None:
     with opened(browser, report / f"{name}.html") as seen:
-        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#environment"]
+        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#method"]
         places = [box["y"] for part in opening if (box := seen.page.locator(part).first.bounding_box())]
         assert len(places) == len(opening)
         assert places == sorted(places)
@@ -145,7 +145,7 @@ def test_the_report_of_a_brief_opens_with_its_validation_each_line_linked_to_a_p
 
 def test_the_first_screen_of_the_index_has_the_verdict_and_the_briefs_table(report: Path, browser: Browser) -> None:
     with opened(browser, report / "index.html") as seen:
-        assert "targets" in seen.page.inner_text(".verdict")
+        assert "limits" in seen.page.inner_text(".verdict")
         table = seen.page.locator("table").first
         box = table.bounding_box()
         assert box is not None

@@ -354,7 +354,7 @@ def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browse
     run = a_run(NASTY)
     write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
     with opened(browser, tmp_path / "index.html") as seen:
-        assert seen.page.inner_text(".verdict").startswith("1 of 1 targets is missed:")
+        assert seen.page.inner_text(".verdict").startswith("1 of 1 limits is missed:")
         assert NASTY in seen.page.inner_text("table")
         assert "missed" in seen.page.inner_text("table")
         assert seen.page.locator("main b, main img").count() == 0
@@ -601,8 +601,8 @@ def test_every_text_has_the_contrast_of_wcag_aa_and_no_heading_level_is_skipped(
 def test_on_a_phone_the_briefs_table_shows_value_target_verdict_and_baseline(tmp_path: Path, browser: Browser) -> None:
     write_index(tmp_path, [an_outcome("light_load")], "today")
     with opened(browser, tmp_path / "index.html", width=390, height=844) as seen:
-        for column in ("p95", "Target", "Met", "Against baseline"):
-            box = seen.page.locator(f'th[id="brief-light_load-{column.replace(" ", "-")}"]').bounding_box()
+        for column in ("Failed", "p95, ms", "Limit, ms", "Met", "Against baseline"):
+            box = seen.page.locator(f'#brief-light_load th[data-column="{column}"]').bounding_box()
             assert box is not None
             assert box["width"] > 10
             assert box["x"] + box["width"] <= 390, column
