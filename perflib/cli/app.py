@@ -213,7 +213,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
     else:
-        print(tables.verdict(measured))
+        print(tables.verdict(measured).text(color=_color()))
     if measured.facts.interrupted:
         return INTERRUPTED
     if not measured.facts.valid:
@@ -266,7 +266,7 @@ def _check(arguments: argparse.Namespace) -> int:
         print(json.dumps(found.as_json(), allow_nan=False))
     else:
         junit = arguments.format == "junit"
-        print(tables.junit(found) if junit else tables.check(found).write(arguments.format))
+        print(tables.junit(found) if junit else tables.check(found).write(arguments.format, color=_color()))
     return found.exit_status
 
 
@@ -286,7 +286,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps(comparison.as_json(figures, notes) | {"exit": status}))
     else:
-        print(tables.comparison(figures, notes).write(arguments.format))
+        print(tables.comparison(figures, notes).write(arguments.format, color=_color()))
     return status
 
 
@@ -334,8 +334,13 @@ def _history(arguments: argparse.Namespace) -> int:
     from perflib.text import tables
 
     chosen = {name: getattr(arguments, name) for name in ("scenario", "endpoint", "since", "until")}
-    print(tables.history(runs(**chosen)))
+    print(tables.history(runs(**chosen)).text(color=_color()))
     return OK
+
+
+def _color() -> bool:
+    """Whether stdout is a terminal that shows colours, and its user wants them (no-color.org)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def _say(line: str) -> None:

@@ -6,13 +6,13 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from perflib.figures import failures as failed
 from perflib.figures import spike
 from perflib.figures.summary import summarize
-from perflib.show.numbers import NOTHING, limit, scaled, seconds, share, three_digits
+from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, escape_markdown, numbers, row, words
 from perflib.spec import ERROR_KINDS, Open
 from perflib.text import cells
@@ -73,7 +73,7 @@ _MEANINGS = {
     "completed": "answered as expected",
     "failed": "answered otherwise, or not within the time-out",
     "dropped": "never sent, as no connection was free",
-    "in flight": "still without an answer when the wait for the last ones was over",
+    "in_flight": "still without an answer when the wait for the last ones was over",
 }
 
 
@@ -102,7 +102,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
     return row(
         one.endpoint,
         f"{one.requests:,}",
-        three_digits(one.rate_per_s),
+        f"{one.rate_per_s:,.1f}",
         cells.failed(one.errors, one.requests),
         cells.percentile(one, 0.50, one.p50_ms),
         cells.percentile(one, 0.95, one.p95_ms),
@@ -119,7 +119,7 @@ def verdict(run: Run, *, against: Check | None = None) -> Table:
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against)
-    notes = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}")
+    notes = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=notes)
 
 
@@ -266,16 +266,11 @@ def _site_row(site: Site, held_bytes: int) -> Row:
 
 def accounting(summary: Summary) -> Table:
     """What became of every request on the wire after warm-up, and why requests failed, by endpoint and page."""
-    counts = summary.requests
-    fates = {
-        "scheduled": counts.scheduled,
-        "completed": counts.completed,
-        "failed": counts.failed,
-        "dropped": counts.dropped,
-        "in flight": counts.in_flight,
-    }
-    whole = max(counts.scheduled, 1)
-    wire = (row(name, f"{n:,}", share(n / whole), _MEANINGS[name], group="On the wire") for name, n in fates.items())
+    whole = max(summary.requests.scheduled, 1)
+    wire = (
+        row(fate.replace("_", " "), f"{n:,}", share(n / whole), _MEANINGS[fate], group="On the wire")
+        for fate, n in asdict(summary.requests).items()
+    )
     failing = (
         row(kind.replace("_", " "), f"{n:,}", share(n / one.requests), one.endpoint, group="Failures by endpoint")
         for one in summary.endpoints

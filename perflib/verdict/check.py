@@ -372,7 +372,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
         shown = "p95" if row.p95_ms is not None else "p50, and so p95,"
         shown += " (failed too often)" if p95_ms == math.inf else f" {p95_ms:,.2f} ms"
         if row.meets_target is False:
-            said.append(f"{shown} misses its target of {row.target_ms:,g} ms")
+            said.append(f"{shown} misses its limit of {row.target_ms:,g} ms")
         if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
             said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
     if row.verdict == "REGRESSION":
@@ -395,7 +395,7 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
     said = [found.why_not] if found.why_not else []
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
-    return [*said, *([f"too few requests to judge the target of {', '.join(few)}"] if few else [])]
+    return [*said, *([f"too few requests to judge the limit of {', '.join(few)}"] if few else [])]
 
 
 def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:

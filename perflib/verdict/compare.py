@@ -163,7 +163,7 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
-    told += "" if decision.verdict in ("REGRESSION", "IMPROVED") else f"; sees {decision.mde:+.0%}"
+    told += "" if decision.verdict in ("REGRESSION", "IMPROVED") else f"; detectable: {decision.mde:+.0%}"
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
 
@@ -260,7 +260,7 @@ def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict,
     able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]
     if not able:
         why = found.why_not or "its baseline has too few runs"
-        reason = f"one run a side cannot tell a change from the machine's mood; {why}"
+        reason = f"one run per side is not enough, as runs differ by chance; {why}"
         return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
     return _tested(pairs, ratios, noise, able)
 
@@ -311,7 +311,7 @@ def _tested(
             verdict = "IMPROVED"
         elif interval.low > 1 / 1.25 and interval.high < 1.25:
             verdict = "SAME"
-        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); sees {mde:+.0%}"
+        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); detectable: {mde:+.0%}"
         found.append(FigureVerdict(*pair, verdict, ratio, interval, mde, told))
     return tuple(found)
 

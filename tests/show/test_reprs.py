@@ -136,7 +136,7 @@ def test_a_check_shows_its_verdicts_and_its_baseline() -> None:
     found = check([run], Baselines(baselines=(baseline_of([run]),)))
     texts = shown(found).texts
     assert texts.count("INCONCLUSIVE") == 2
-    assert "misses its target" in repr(found)
+    assert "misses its limit" in repr(found)
     assert "exit 1" in repr(found)
 
 

@@ -189,7 +189,7 @@ def test_the_failures_are_told_by_endpoint_and_status_with_their_time() -> None:
 def test_the_briefs_table_tells_how_many_requests_came_in_a_second_and_how_many_failed() -> None:
     summary = summarize(make_run(make_target("GET /a"), failures=0.2, **FAST))
     [row], [figures] = tables.brief(summary).records(), summary.endpoints
-    assert float(row["req/s"]) == float(f"{figures.rate_per_s:.3g}")
+    assert row["req/s"] == f"{figures.rate_per_s:,.1f}"
     assert row["Failed"].startswith(f"{figures.errors} ({100 * figures.errors / figures.requests:.2g}")
 
 
@@ -203,7 +203,7 @@ def test_the_whole_answer_on_a_run_is_its_verdict_its_table_and_its_name() -> No
     told = tables.verdict(run).text()
     assert told.startswith(sentence(run) + "\n\nEndpoint ")
     assert "Memory was not sampled" in told
-    assert told.endswith(f"- Run {run.facts.run_id}")
+    assert told.endswith(f"- Run {run.facts.run_id}, quick profile")
 
 
 def test_a_note_of_several_lines_tears_no_history() -> None:

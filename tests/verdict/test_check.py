@@ -93,7 +93,7 @@ def test_a_faster_server_is_improved_and_passes() -> None:
 def test_a_missed_target_fails_without_any_baseline() -> None:
     found = check([run_of(100, target=make_target("GET /a", "GET /b", target_ms=10))], NOTHING)
     assert found.exit_status == 1
-    assert [reason.partition(" ms")[2] for reason in found.reasons] == [" misses its target of 10 ms"]
+    assert [reason.partition(" ms")[2] for reason in found.reasons] == [" misses its limit of 10 ms"]
     assert verdicts(found) == {"GET /a": "NO_BASELINE", "GET /b": "NO_BASELINE"}
 
 
@@ -202,7 +202,7 @@ def test_failing_too_often_is_told_in_words_and_stays_valid_json() -> None:
     found = check([failing(run_of(100), 0.08)], BASELINES, most_errors=0.5)
     assert found.exit_status == 1
     assert "GET /a: p95 is infinite: more requests failed than it allows" in found.reasons
-    assert "GET /a: p95 (failed too often) misses its target of 1,000 ms" in found.reasons
+    assert "GET /a: p95 (failed too often) misses its limit of 1,000 ms" in found.reasons
     row = json.loads(json.dumps(found.as_json(), allow_nan=False))["endpoints"][0]
     assert (row["ratio"], row["interval"], row["p95_ms"], row["figure"]) == (None, [None, None], None, "p95")
 
@@ -225,7 +225,7 @@ def test_a_server_so_slow_that_p95_lacks_requests_is_caught_by_its_median() -> N
 def test_a_target_with_too_few_requests_to_judge_is_told() -> None:
     found = check([run_of(100, per_s=8.0)], NOTHING)
     assert found.exit_status == 0
-    assert any("too few requests to judge the target of GET /a, GET /b" in note for note in found.notes)
+    assert any("too few requests to judge the limit of GET /a, GET /b" in note for note in found.notes)
 
 
 def test_several_runs_of_a_scenario_are_judged_together_and_see_smaller_changes() -> None:

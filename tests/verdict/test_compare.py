@@ -155,7 +155,7 @@ def test_two_stored_runs_without_a_baseline_get_no_verdict_and_the_reason() -> N
     figures = compare_stored(a, b, Baselines())
     assert set(by_endpoint(figures).values()) == {"INCONCLUSIVE"}
     assert "no baseline" in figures[0].reason
-    assert tables.comparison(figures).text().count("machine's mood") == 1
+    assert tables.comparison(figures).text().count("one run per side is not enough") == 1
     assert exit_status(figures) == 3
 
 

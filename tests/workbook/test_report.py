@@ -477,7 +477,7 @@ def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its
         assert len(items) == 6
         assert "✓ met" in items[4]
         assert seen.page.get_attribute("ul.validation li:nth-child(5) a", "href") == "light_load.html"
-        assert "Against the baseline of 2026-01-01: no regression" in seen.page.inner_text("main")
+        assert "Compared with the baseline of 2026-01-01: no regression" in seen.page.inner_text("main")
         top = seen.page.locator("ul.validation").bounding_box()
         verdict = seen.page.locator(".verdict").bounding_box()
         assert top is not None
