@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perflib.show.junit import Case
@@ -120,18 +121,30 @@ def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
 
 
 def history(frame: pd.DataFrame) -> Table:
-    """Stored runs: a row per run, with its figures where `frame` has one endpoint; then what changed when."""
+    """Stored runs, the oldest first, then what changed when."""
+    table, unreadable = runs(frame), frame.attrs.get("unreadable", {}).items()
+    left_out = (f"Left out, as it cannot be read: {name} ({why})" for name, why in unreadable)
+    return replace(table, notes=(*_changes(frame), *left_out), id="history") if table.rows else table
+
+
+def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
+    """A row per stored run, with its figures where `frame` has one endpoint.
+
+    Args:
+        last: only so many, the newest first.
+    """
     if frame.empty:
-        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="history")
+        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="runs")
+    if last is not None:
+        newest = frame["run_id"].drop_duplicates().tail(last)
+        frame = frame[frame["run_id"].isin(newest)].iloc[::-1]
     single, counts = frame["endpoint"].nunique() == 1, frame["run_id"].value_counts()
     figures = numbers("p50, ms", "p95, ms") if single else numbers("Endpoints")
-    runs = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
-    unreadable = frame.attrs.get("unreadable", {}).items()
+    stored = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
     return Table(
         columns=(*words("Run", "Target", "State", "Commit", "Brief"), *figures, *words("Note")),
-        rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in runs),
-        notes=(*_changes(frame), *(f"Left out, as it cannot be read: {name} ({why})" for name, why in unreadable)),
-        id="history",
+        rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
+        id="runs",
     )
 
 

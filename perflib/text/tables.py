@@ -16,7 +16,7 @@ from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, escape_markdown, numbers, row, words
 from perflib.spec import ERROR_KINDS, Open
 from perflib.text import cells
-from perflib.text.answers import baselines, check, comparison, history, junit
+from perflib.text.answers import baselines, check, comparison, history, junit, runs
 from perflib.text.words import (
     baseline_sentence,
     comparison_sentence,
@@ -60,6 +60,7 @@ __all__ = [
     "method",
     "recovery_sentence",
     "response_and_service",
+    "runs",
     "verdict",
     "verdict_sentence",
 ]
@@ -350,5 +351,4 @@ def _generator(facts: Facts) -> dict[str, str]:
         "Instrument floor, p50": scaled(generator["floor_p50_ms"], 1, "ms"),
         "Instrument floor, p99": scaled(generator["floor_p99_ms"], 1, "ms"),
         "Retries on stale connections": f"{generator['retries']:,}",
-        "Bodies checked": f"{generator['bodies_checked']:,}",
     }

@@ -10,7 +10,7 @@ from perflib.figures.failures import failures
 from perflib.show.numbers import NOTHING, ms, seconds, three_digits
 from perflib.spec import Open, Ramp
 from perflib.spec.exits import ExitStatus
-from perflib.spec.scenario import load_in_words
+from perflib.spec.workload import load_in_words
 from perflib.verdict.compare import by_endpoint
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ def _count(limits: int) -> str:
 def check_sentence(check: Check) -> str:
     """What a check could detect, and what became of it."""
     mdes, verdicts = sorted(check.mdes), [row.verdict for row in check.endpoints]
-    status = ExitStatus(check.exit_status)
     outcome = {ExitStatus.OK: "passed", ExitStatus.FOUND: "failed", ExitStatus.INTERRUPTED: "was interrupted"}
-    told = f"The check {outcome.get(status, 'could not judge')}"
+    told = f"The check {outcome.get(check.exit_status, 'could not judge')}"
     if not mdes:
         begin = "No baseline fits this run, so regressions cannot be detected. Limits and errors were checked. "
         return f"{begin if verdicts else ''}{told}."
@@ -130,7 +129,9 @@ def check_sentence(check: Check) -> str:
 def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
     """How B compares with A, in plain words."""
     found = by_endpoint(figures)
-    named = {verdict: [name for name, one in found.items() if one == verdict] for verdict in set(found.values())}
+    named: dict[str, list[str]] = {}
+    for name, verdict in found.items():
+        named.setdefault(verdict, []).append(name)
     if "REGRESSION" in named:
         return f"B is slower than A: {', '.join(named['REGRESSION'])}."
     if "INCONCLUSIVE" in named:

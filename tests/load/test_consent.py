@@ -14,7 +14,9 @@ from perflib.cli.app import main
 from perflib.figures.summary import summarize
 from perflib.load import consent, worker
 from perflib.load.recorder import Outage
+from perflib.session import by_turns
 from perflib.session import drive as session
+from perflib.session.machine import this_machine
 from perflib.spec import SCENARIOS, Closed, Facts, InputError, Open, Options, Target
 from perflib.text.words import verdict_sentence
 from tests.load.test_worker import Driven, facts_of
@@ -48,10 +50,11 @@ def no_load(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
     """The runs that would have been driven; none is."""
     driven: list[Facts] = []
 
-    def drive(facts: Facts, *_: Any) -> None:
+    def drive(facts: Facts, *_: Any, **__: Any) -> None:
         driven.append(facts)
 
-    monkeypatch.setattr(session, "drive_in_processes_of_their_own", drive)
+    monkeypatch.setattr(session, "drive", drive)
+    monkeypatch.setattr(by_turns, "drive", drive)
     return driven
 
 
@@ -197,7 +200,7 @@ def test_the_time_budget_of_a_run_covers_all_that_it_may_wait_for() -> None:
         target=target(endpoints=loads, pages=[page]),
         seed=1,
         started_at="2026-01-01T00:00:00+00:00",
-        environment=session.this_machine(),
+        environment=this_machine(),
     )
     longest_s = worker._longest_s(facts)
     assert longest_s > 10 * (scenario.warmup_s + scenario.duration_s + 2 * scenario.timeout_s)

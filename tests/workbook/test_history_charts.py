@@ -11,13 +11,12 @@ import pytest
 
 from perflib.figures.summary import summarize
 from perflib.spec.baselines import Baselines
-from perflib.spec.scenario import Closed
+from perflib.spec.workload import Closed
 from perflib.stats.change_points import change_points
 from perflib.verdict.baseline import baseline_of
 from perflib.verdict.changes import SETUP, changes
 from perflib.verdict.check import baseline_ms
-from perflib.workbook.charts.binning import POINTS
-from perflib.workbook.charts.history import history, overlay
+from perflib.workbook.charts import POINTS, history, overlay
 from tests.synthetic import make_run, make_target, without_successes
 
 NASTY = "<b>&bold</b>"

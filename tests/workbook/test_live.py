@@ -18,13 +18,12 @@ import pytest
 from rich.console import Console
 
 import perflib
-from perflib.load.engine import drive_in_processes_of_their_own
-from perflib.load.progress import Progress
+from perflib.load.engine import drive
 from perflib.spec import Closed, Facts, InputError, Run
 from perflib.store.runs import RunFolder
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
 from perflib.workbook.live import panel, views
-from perflib.workbook.live.follow import Follower
+from perflib.workbook.live.follow import Follower, Progress
 from tests.servers import Served, answer, answering
 from tests.synthetic import make_run, make_target
 
@@ -79,7 +78,7 @@ def test_plain_lines_come_every_ten_seconds_and_never_in_a_heap(
 ) -> None:
     lines = views.Lines(RunFolder(tmp_path))
     for at_s in (1.0, 9.9, 10.1, 11.1, 47.0, 48.0, 49.9, 50.0):
-        lines(replace(SECOND, elapsed_s=at_s))
+        lines.show([replace(SECOND, elapsed_s=at_s)])
     said = capsys.readouterr().err.splitlines()
     assert [line.split("/")[0] for line in said] == ["0:10", "0:47", "0:50"]
 
@@ -89,7 +88,7 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
         spool.append(0, 84_000_000, 0, 0, 0.0, 0, 0, 0, 0, 0.0)
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=80)) as line:
-        line(SECOND)
+        line.show([SECOND])
         last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).splitlines()[-1].rsplit("\r", 1)[-1]
     assert "━" in last
     assert f"{LINE} · 84 MB".replace(" · ", "  ") in last
@@ -100,7 +99,7 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
 def test_a_name_with_brackets_is_no_markup_on_a_terminal(tmp_path: Path) -> None:
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=200)) as line:
-        line(replace(SECOND, doing="GET /[red]/{id}"))
+        line.show([replace(SECOND, doing="GET /[red]/{id}")])
     assert "GET /[red]/{id}" in shown.getvalue()
 
 
@@ -210,14 +209,14 @@ def test_one_display_handle_takes_the_panel_and_what_stays_of_it(
     folder = RunFolder.create(tmp_path, run.facts)
     with views.Panel(folder) as view:
         for second in minute(3):
-            view(second)
+            view.show([second])
         view.ended(run)
     assert [state for html in shown for state in ("running", "finished") if state in text_of(html)] == [
         *["running"] * 3,
         "finished",
     ]
     view = views.Panel(folder)
-    view(SECOND)
+    view.show([SECOND])
     view.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert "broken off" in text_of(shown[-1])
 
@@ -245,7 +244,7 @@ def test_a_terminal_gets_a_line_a_dumb_one_plain_lines_and_a_caller_its_own(
     monkeypatch.setenv("TERM", "dumb")
     assert type(views.view_of(RunFolder(tmp_path))) is views.Lines
     seen: list[Progress] = []
-    views.view_of(RunFolder(tmp_path), seen.append)(SECOND)
+    views.view_of(RunFolder(tmp_path), seen.append).show([SECOND])
     assert seen == [SECOND]
 
 
@@ -276,22 +275,25 @@ def facts_at(url: str, workers: int, isolated: bool) -> Facts:
 
 
 @pytest.mark.parametrize(("workers", "isolated"), [(1, False), (2, False), (1, True)])
-def test_who_follows_the_spools_sees_what_the_runs_own_process_is_told(
+def test_who_watches_a_run_and_who_reads_its_spools_later_see_the_same_seconds(
     tmp_path: Path, slow_server: Served, workers: int, isolated: bool
 ) -> None:
     facts = facts_at(slow_server.url, workers, isolated)
     folder = RunFolder.create(tmp_path, facts)
-    told: list[Progress] = []
-    drive_in_processes_of_their_own(facts, folder.path, None, told.append)
+    watched: list[Progress] = []
+    view = views.Told(folder, watched.append)
+    drive(facts, folder.path, look=view.look)
+    view.look()
     follower = Follower(folder)
     followed = follower.news()
-    assert len(followed) == len(told) >= 2
-    for one, other in zip(followed, told, strict=True):
-        rate = pytest.approx(other.rate_per_s, rel=0.2)
-        assert replace(one, rate_per_s=0.0, users=0) == replace(other, rate_per_s=0.0, users=0)
-        assert one.rate_per_s == rate
-        assert one.users == 4
-    assert followed[-1].errors > 0
+    rows = folder.rows()
+    assert followed == watched
+    assert len(followed) >= 2
+    for second in followed:
+        before = rows[rows["end_ns"] <= second.elapsed_s * 1e9]
+        assert second.requests == pytest.approx(len(before), abs=8)
+        assert second.users == 4
+    assert 0 < followed[-1].errors <= (rows["error"] >= 0).sum()
     assert follower.news() == []
 
 

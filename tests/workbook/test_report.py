@@ -22,7 +22,7 @@ from perflib.figures.summary import summarize
 from perflib.spec import SCENARIOS, Endpoint, Environment, Facts, InputError, Options, Run, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
-from perflib.spec.scenario import Closed
+from perflib.spec.workload import Closed
 from perflib.verdict.baseline import baseline_of
 from perflib.workbook.report import (
     NotebookFailed,
@@ -270,6 +270,20 @@ def test_a_page_opens_offline_from_any_folder_and_shows_what_it_was_given_as_tex
         assert not seen.errors
         assert not seen.requests
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_how_to_read_a_chart_is_folded_below_it(book: Path, browser: Browser) -> None:
+    helped = "figure_of(Words('A title', 'An alt.', 'Look for <a> bend.')).add_scatter(y=[1, 2])"
+    own = CHART.replace("NASTY", "'mine'")
+    write_notebook(book, f"from perflib.workbook.charts.parts import Words, figure_of\n{helped}", own)
+    with opened(browser, report(["light_load"]) / "light_load.html") as seen:
+        assert all(seen.marks_by_chart())
+        assert seen.page.locator("figure details").count() == 1, "a figure of the user's own has no such help"
+        reading = seen.page.locator("figure details p")
+        assert not reading.is_visible()
+        seen.page.get_by_text("How to read this chart").click()
+        assert reading.inner_text() == "Look for <a> bend."
+        assert "How to read" not in seen.page.locator(".chart").first.inner_text(), "it is said once"
 
 
 def test_a_page_opens_with_the_verdict_and_ends_with_the_method(book: Path, browser: Browser) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from perflib.load.progress import Progress
     from perflib.spec import Facts, Run
+    from perflib.workbook.live.follow import Progress
 
     Rows = NDArray[np.void]
 

@@ -9,9 +9,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from perflib.spec import InputError
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 from perflib.store.runs import FACTS, RunFolder, load_run
 from perflib.text import tables
-from perflib.verdict.baseline import alike, unfit
+from perflib.verdict.baseline import unfit
 from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
 from perflib.workbook.report.page import chart, document
@@ -87,7 +89,7 @@ def _before(run: Run, runs: Path) -> Run | None:
     for one in sorted(earlier, key=lambda one: one.started_at, reverse=True):
         with suppress(InputError):
             other = load_run(runs, one.run_id)
-            if alike(other, run) and not unfit(other):
+            if not differences(setup_of(other.facts), setup_of(facts)) and not unfit(other):
                 return other
     return None
 

@@ -128,14 +128,18 @@ def _draw_in_page(output: NotebookNode) -> bool:
 
 
 def chart(figure: Mapping[str, Any]) -> str:
-    """The element that a plotly figure, given as JSON, is drawn in."""
+    """The element that a plotly figure, given as JSON, is drawn in; its reading help is folded below it."""
     layout = {key: value for key, value in figure["layout"].items() if key != "width"} | {"autosize": True}
+    layout["annotations"] = [note for note in layout.get("annotations", ()) if note.get("name") != "reading"]
     meta, title = layout.get("meta"), layout.get("title")
-    alt = (meta.get("alt") if isinstance(meta, dict) else None) or (title or {}).get("text") or "Chart"
+    words = meta if isinstance(meta, dict) else {}
+    alt = words.get("alt") or (title or {}).get("text") or "Chart"
+    reading = f"<details><summary>How to read this chart</summary><p>{escape(words.get('reading') or '')}</p></details>"
     height = int(layout.setdefault("height", 420))
     data = _as_inert_json({"data": figure["data"], "layout": layout})
     place = f'<div class="chart" role="img" aria-label="{escape(alt)}" style="height:{height}px"></div>'
-    return f'<figure>{place}<script type="application/json">{data}</script></figure>'
+    script = f'<script type="application/json">{data}</script>'
+    return f"<figure>{place}{script}{reading if words.get('reading') else ''}</figure>"
 
 
 def _as_inert_json(value: Any) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open
-from perflib.spec.baselines import machine_of
 from perflib.text.words import memory_sentence
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def _about(baselines: Iterable[Baseline]) -> str:
 
 def _of_this_system(run: Run, baselines: Baselines, scenario: str) -> list[Baseline]:
     facts = run.facts
-    key = (facts.target.name, scenario, machine_of(facts.environment))
+    key = (facts.target.name, scenario, facts.environment.machine)
     return [one for one in baselines.baselines if (one.target, one.scenario, one.environment) == key]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from perflib.figures.summary import summarize
-from perflib.session.drive import new_run_id, sample_dashboard
+from perflib.session.drive import aimed, new_run_id
 from perflib.spec import SCENARIOS, InputError, Options
 from perflib.spec.target import BaseUrl
 from perflib.store.baselines import load_baselines
@@ -28,7 +27,7 @@ from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from perflib.spec import Run
 
@@ -69,9 +68,9 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     outcomes: list[Outcome] = []
     without_pictures = ""
     try:
-        with _target(workbook, options) as aimed:
+        with aimed(options, workbook) as at:
             for job in jobs:
-                outcomes.append(_perform(job, aimed, workbook, folder, progress))
+                outcomes.append(_perform(job, at, workbook, folder, progress))
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
         without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
@@ -148,16 +147,7 @@ def _portable(options: Options, workbook: Workbook) -> Options:
         return options
     target = Path(options.target).resolve()
     inside = target.is_relative_to(workbook.root)
-    return options.model_copy(update={"target": str(target.relative_to(workbook.root) if inside else target)})
-
-
-@contextmanager
-def _target(workbook: Workbook, options: Options) -> Iterator[Options]:
-    if options.target or options.url:
-        yield options
-        return
-    with sample_dashboard(workbook) as sample:
-        yield options.model_copy(update={"url": sample.url, "pid": sample.pid})
+    return options.replaced(target=str(target.relative_to(workbook.root) if inside else target))
 
 
 def _shelf(workbook: Workbook, brief: str) -> Path:

@@ -1,0 +1,19 @@
+"""Show the table of a stored run again.
+
+Example: perflib show sample-28-release-1.4
+Exit status: 0 shown, 2 no such run.
+"""
+
+from perflib.cli.options import in_color
+
+
+def show(run: str, /) -> None:
+    """Print the table.
+
+    Args:
+        run: Its id; see `perflib runs`.
+    """
+    from perflib.session.stored import load_run
+    from perflib.text import tables
+
+    print(tables.verdict(load_run(run)).text(color=in_color()))
