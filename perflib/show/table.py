@@ -201,6 +201,10 @@ class Table:
     def __repr__(self) -> str:
         return self.text()
 
+    def __html__(self) -> str:
+        """What a template of jinja2 takes it for."""
+        return self.html()
+
     def _repr_html_(self) -> str:
         return self.html()
 

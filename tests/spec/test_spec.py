@@ -57,6 +57,7 @@ ENDPOINT = '[[endpoint]]\npath = "/a"\n'
         (HEAD + ENDPOINT + '[[page]]\nname = "p"\nloads = ["GET /b"]\n', "loads 'GET /b', which is no endpoint here"),
         (HEAD.replace("http://", "ftp://") + ENDPOINT, "base_url: not a base URL"),
         (HEAD.replace(":1", ":99999") + ENDPOINT, "base_url: not a base URL"),
+        (HEAD + 'validation = "PS-9"\n' + ENDPOINT, "validation: not a brief that perflib knows; write PS-5.1"),
         (HEAD + ENDPOINT + "[scenarios]\n", "scenarios: unknown key"),
         ("[target\n", "cannot be read as TOML"),
     ],

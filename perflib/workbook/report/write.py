@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from perflib.figures.summary import summarize
 from perflib.session.drive import aimed, new_run_id
 from perflib.spec import SCENARIOS, InputError, Options
-from perflib.spec.target import BaseUrl
+from perflib.spec.target import base_url_of
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import Workbook
 from perflib.store.runs import load_run
@@ -108,9 +106,7 @@ def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, prog
 
 def _stored(workbook: Workbook, run_id: str) -> Run | None:
     """The run that the notebook left; None where it ended before one began."""
-    if not (workbook.runs / run_id).exists():
-        return None
-    return load_run(workbook.runs, run_id)
+    return load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
 
 
 def _parameters(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
@@ -139,10 +135,7 @@ def _notebook(offered: dict[str, Path], scenario: str, workbook: Workbook) -> Pa
 def _portable(options: Options, workbook: Workbook) -> Options:
     """The options as a notebook can store them: paths from the workbook's root, a URL that holds no secret."""
     if options.url:
-        try:
-            TypeAdapter(BaseUrl).validate_python(options.url)
-        except ValidationError:
-            raise InputError("--url: not a base URL; write http://host:port, without user, password or query") from None
+        base_url_of(options.url, "--url")
     if not options.target:
         return options
     target = Path(options.target).resolve()

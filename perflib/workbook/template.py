@@ -1,0 +1,31 @@
+"""Templates: the HTML and Markdown of the workbook, with every value escaped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from perflib.show.table import escape_markdown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def templates(folder: Path) -> Environment:
+    """The templates of a folder. A value is text, never markup; a missing one is an error.
+
+    In Markdown a value goes through the filter `md`.
+    """
+    found = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    found.filters["md"] = lambda text: Markup(escape_markdown(str(text)))
+    return found
