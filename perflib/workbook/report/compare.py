@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from great_tables import GT
     from markupsafe import Markup
 
+    from perflib.show.table import Table
     from perflib.spec import Run
     from perflib.spec.baselines import Baselines
     from perflib.verdict.compare import FigureVerdict
@@ -47,17 +47,12 @@ class Pair:
         return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
 
     @property
-    def table(self) -> GT:
+    def table(self) -> Table:
         return tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
 
     @property
     def chart(self) -> Markup:
         return html.chart(json.loads(charts.shift(self.a, self.b).to_json()))
-
-    @property
-    def without_interval(self) -> tuple[str, ...]:
-        """Why figures have no interval, each reason once."""
-        return tuple(dict.fromkeys(one.reason for one in self.figures if one.interval is None))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open
 from perflib.spec.briefs import BRIEFS
-from perflib.text.words import memory_sentence, ms, seconds
+from perflib.text.words import memory_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
