@@ -96,7 +96,7 @@ def _with_memory(words: Words, run: Run, below: list[Panel], x_title: str) -> go
         label = {"annotation_text": "restart", "annotation_position": "top right"}
         figure.add_vline(x=restart_s, line_width=1.4, **label, row=1, col=1)
     parts.shade_warmups(figure, run)
-    return figure
+    return figure.update_xaxes(rangemode="nonnegative")
 
 
 def _sampled(every: pd.DataFrame) -> Iterator[go.Scatter]:

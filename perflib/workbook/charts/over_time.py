@@ -65,7 +65,7 @@ def over_time(run: Run) -> go.Figure:
     figure = parts.stacked(words, [panel for panel in panels if panel.traces], run, x_title=_SINCE)
     parts.shade_warmups(figure, run)
     figure.update_xaxes(range=[0, edges[-1]])
-    return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)])
+    return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)], margin_t=106)
 
 
 def wire_of(run: Run) -> pd.DataFrame:
