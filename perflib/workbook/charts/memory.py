@@ -76,7 +76,7 @@ def memory_and_load(run: Run) -> go.Figure:
     windows = widened(at_s, good["response_ms"].to_numpy(), 0.95, begin_s=0.0, width_s=width)
     p95 = windows_line(windows, "p95", {"color": LIGHT.ink, "width": 1.6})
     axis = parts.log_ms_axis(windows["ms"], few=True)
-    per_s = per_second(done_s, edges, line={"color": COLOURS[2], "width": 1.6})
+    per_s = per_second(done_s, edges, {"color": COLOURS[2], "width": 1.6})
     below = [
         Panel([p95], "ms (log)", "p95 of response times, endpoints pooled", axis=axis),
         Panel([per_s], "per second", "Completed requests per second"),
