@@ -3,8 +3,9 @@
 Measure, which starts the sample dashboard where no target is named:
 
 >>> import perflib
->>> run = perflib.run("light_load", perflib.Options(profile="quick"))  # doctest: +SKIP
->>> run = await perflib.run_async("light_load", perflib.Options(profile="quick"))  # doctest: +SKIP
+>>> run = perflib.run("light_load", users=20, duration="30s")  # doctest: +SKIP
+>>> run = await perflib.run_async("light_load", target="mine.toml")  # doctest: +SKIP
+>>> run = perflib.run_in_process("light_load", target="mine.toml")  # doctest: +SKIP
 >>> perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
 >>> perflib.leak_sites(run)  # doctest: +SKIP
 
@@ -32,76 +33,61 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from perflib.figures.summary import summarize
-    from perflib.session.by_turns import compare
-    from perflib.session.drive import check, leak_sites, load_run, run, run_async, runs, stored_baselines
-    from perflib.spec import InputError, Options, Run
-    from perflib.text import tables
-    from perflib.verdict.changes import changes
-    from perflib.verdict.check import baseline_ms
-    from perflib.verdict.compare import compare_stored, shifts, verdicts
-    from perflib.verdict.leak import memory_of
-    from perflib.workbook import charts
-    from perflib.workbook.live import attach
+    from perflib.figures.summary import summarize as summarize
+    from perflib.session.by_turns import compare as compare
+    from perflib.session.in_process import run_async as run_async
+    from perflib.session.in_process import run_in_process as run_in_process
+    from perflib.session.leaks import leak_sites as leak_sites
+    from perflib.session.stored import load_run as load_run
+    from perflib.session.stored import runs as runs
+    from perflib.session.stored import stored_baselines as stored_baselines
+    from perflib.spec import InputError as InputError
+    from perflib.spec import Options as Options
+    from perflib.spec import Run as Run
+    from perflib.text import tables as tables
+    from perflib.verdict.changes import changes as changes
+    from perflib.verdict.check import baseline_ms as baseline_ms
+    from perflib.verdict.compare import compare_stored as compare_stored
+    from perflib.verdict.compare import shifts as shifts
+    from perflib.verdict.compare import verdicts as verdicts
+    from perflib.verdict.leak import memory_of as memory_of
+    from perflib.workbook import charts as charts
+    from perflib.workbook.live import attach as attach
+    from perflib.workbook.live import check as check
+    from perflib.workbook.live import run as run
 
-_HOMES = {
-    "InputError": "perflib.spec",
-    "attach": "perflib.workbook.live",
-    "baseline_ms": "perflib.verdict.check",
-    "changes": "perflib.verdict.changes",
-    "check": "perflib.session.drive",
-    "compare": "perflib.session.by_turns",
-    "compare_stored": "perflib.verdict.compare",
-    "stored_baselines": "perflib.session.drive",
-    "shifts": "perflib.verdict.compare",
-    "verdicts": "perflib.verdict.compare",
-    "Options": "perflib.spec",
-    "Run": "perflib.spec",
-    "leak_sites": "perflib.session.drive",
-    "load_run": "perflib.session.drive",
-    "memory_of": "perflib.verdict.leak",
-    "run": "perflib.session.drive",
-    "run_async": "perflib.session.drive",
-    "runs": "perflib.session.drive",
-    "summarize": "perflib.figures.summary",
+_ROOMS = {
+    "figures.summary": ("summarize",),
+    "session.by_turns": ("compare",),
+    "session.in_process": ("run_async", "run_in_process"),
+    "session.leaks": ("leak_sites",),
+    "session.stored": ("load_run", "runs", "stored_baselines"),
+    "spec": ("InputError", "Options", "Run"),
+    "text": ("tables",),
+    "verdict.changes": ("changes",),
+    "verdict.check": ("baseline_ms",),
+    "verdict.compare": ("compare_stored", "shifts", "verdicts"),
+    "verdict.leak": ("memory_of",),
+    "workbook": ("charts",),
+    "workbook.live": ("attach", "check", "run"),
 }
-_MODULES = {"charts": "perflib.workbook.charts", "tables": "perflib.text.tables"}
+"""The public names, by the room that has them."""
 
-__all__ = [
-    "InputError",
-    "Options",
-    "Run",
-    "attach",
-    "baseline_ms",
-    "changes",
-    "charts",
-    "check",
-    "compare",
-    "compare_stored",
-    "leak_sites",
-    "load_run",
-    "memory_of",
-    "run",
-    "run_async",
-    "runs",
-    "shifts",
-    "stored_baselines",
-    "summarize",
-    "tables",
-    "verdicts",
-]
+__all__ = sorted(name for names in _ROOMS.values() for name in names)  # noqa: PLE0605 - the names above, once
 
 
 def __getattr__(name: str) -> object:
     """Import on first use, so that the generator's process starts fast and stays small."""
     if name == "__version__":
         return version("perflib")
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'perflib' has no attribute {name!r}")
+    room = next((room for room, names in _ROOMS.items() if name in names), None)
+    if room is None:
+        raise AttributeError(f"module 'perflib' has no attribute {name!r}")
+    if name == "charts":
+        import_module("perflib.spec.extras").require_extra("workbook", "perflib.charts")
+    home = import_module(f"perflib.{room}")
+    return getattr(home, name) if hasattr(home, name) else import_module(f"perflib.{room}.{name}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return list(__all__)

@@ -11,7 +11,7 @@ import pandas as pd
 from perflib.figures.spike import users_at
 from perflib.spec import ERROR_KINDS, SCENARIOS, Environment, Facts, Page, Ramp, Run, Target
 from perflib.spec.run import Generator, Part
-from perflib.spec.scenario import Stage
+from perflib.spec.stages import Stage
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = Target.from_document(tomllib.loads((ROOT / "data/targets/dashboard.toml").read_text()), "dashboard.toml")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perflib.spec.scenario import Closed, Stage, level_at
+from perflib.spec.stages import Stage, level_at
+from perflib.spec.workload import Closed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

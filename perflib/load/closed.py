@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from perflib.load.wire import Exchange
-from perflib.spec.scenario import Closed
+from perflib.spec.workload import Closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

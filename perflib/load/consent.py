@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from perflib.spec import InputError, Open
-from perflib.spec.scenario import load_in_words
+from perflib.spec.workload import load_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

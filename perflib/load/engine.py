@@ -1,4 +1,4 @@
-"""The engine: starts the workers of a run in processes of their own, and listens to them.
+"""The engine: what drives a run. The built-in one starts workers in processes of their own, and listens to them.
 
 Their own processes, so that no work of a notebook's kernel lands in a latency. `subprocess` rather than
 multiprocessing: spawn would need a main guard in the user's script, and fork with a kernel's ZMQ threads is unsafe.
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
 import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from time import perf_counter_ns
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from perflib.load.arrivals import Share
-from perflib.load.progress import Beat, Beats, Progress
 from perflib.load.worker import Order, Outcome
 from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator, Part
+from perflib.spec.setup import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,37 +32,72 @@ _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
 
 
-def drive_in_processes_of_their_own(
+_GROUP = "perflib.engine"
+
+
+class Engine(Protocol):
+    """Drives runs. A package brings another one by an entry point of the group `perflib.engine`."""
+
+    def drive(
+        self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]
+    ) -> Outcome | None:
+        """Drive a run to its end; its rows land in spools of the folder. An interrupt stops it gracefully.
+
+        Args:
+            begun: told the origin of the run's times, by this process's `perf_counter_ns`.
+            look: to be called several times per second: the user's process shows what is new.
+
+        Returns:
+            The outcome of all workers together; None where one died.
+
+        Raises:
+            InputError: where the order was refused.
+        """
+
+
+def drive(
     facts: Facts,
     folder: Path,
-    token: str | None,
-    report: Callable[[Progress], None],
+    *,
     begun: Callable[[int], None] = lambda _: None,
+    look: Callable[[], None] = lambda: None,
 ) -> Outcome | None:
-    """Drive a run; rows land in the folder's spools. An interrupt (Ctrl-C, the stop button) stops it gracefully.
+    """Drive a run with the engine that its facts name; see `Engine.drive`."""
+    return engine_named(facts.engine).drive(facts, folder, begun, look)
 
-    `begun` is told the origin of the run's times, by `perf_counter_ns`.
 
-    Returns:
-        The outcome of all workers together; None where one died.
+def engine_named(name: str) -> Engine:
+    """The engine of this name. Raises InputError where none is installed."""
+    if name == LOCAL:
+        return Processes()
+    found = {one.name: one for one in entry_points(group=_GROUP)}
+    if name not in found:
+        known = ", ".join(sorted({LOCAL, *found}))
+        raise InputError(f"--engine {name!r}: no such engine is installed; there are {known}")
+    engine: Engine = found[name].load()()
+    return engine
 
-    Raises:
-        InputError: where a worker refused its order.
-    """
-    environment = os.environ | ({facts.target.token_env: token} if facts.target.token_env and token else {})
-    with ExitStack() as ending:
-        crew = _Crew(tuple(ending.enter_context(_worker(environment)) for _ in range(facts.workers)), begun)
-        for index, process in enumerate(crew.processes):
-            _tell(process, Order(facts, folder, Share(index, facts.workers)).as_line())
-        return crew.listen(report)
+
+class Processes:
+    """Drives a run from worker processes of this machine."""
+
+    def drive(
+        self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]
+    ) -> Outcome | None:
+        with ExitStack() as ending:
+            processes = tuple(ending.enter_context(_worker()) for _ in range(facts.workers))
+            crew = _Crew(processes, begun)
+            for index, process in enumerate(processes):
+                _tell(process, Order(facts, folder, Share(index, facts.workers)).as_line())
+            return crew.listen(look)
 
 
 @contextlib.contextmanager
-def _worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A worker's process, ended afterwards at the latest."""
-    command = [sys.executable, "-m", "perflib.load.worker"]
+def _worker() -> Iterator[subprocess.Popen[str]]:
+    """A worker's process, ended afterwards at the latest. `-P`: no file of the current folder shadows a module."""
+    command = [sys.executable, "-P", "-m", "perflib.load.worker"]
     pipe = subprocess.PIPE
-    worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True)
+    worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
     try:
         yield worker
     finally:
@@ -91,10 +126,8 @@ class _Crew:
         self.processes, self._begun = processes, begun
         self._said: queue.Queue[_Said] = queue.Queue()
         self._ready: set[int] = set()
-        self._heard: set[int] = set()
         self._ended: set[int] = set()
         self._outcomes: dict[int, Outcome] = {}
-        self._beats = Beats()
         for index, process in enumerate(processes):
             assert process.stdout is not None
             threading.Thread(target=self._read, args=(index, process.stdout), daemon=True).start()
@@ -105,12 +138,13 @@ class _Crew:
                 self._said.put(_Said(worker, line))
         self._said.put(_Said(worker, None))
 
-    def listen(self, report: Callable[[Progress], None]) -> Outcome | None:
+    def listen(self, look: Callable[[], None]) -> Outcome | None:
         """Until every worker has ended. The first interrupt asks them to stop, the second leaves at once."""
         stopping = False
         while len(self._ended) < len(self.processes):
             try:
-                self._take(report)
+                self._take()
+                look()
             except KeyboardInterrupt:
                 if stopping:
                     raise
@@ -120,19 +154,19 @@ class _Crew:
             return None
         return _together([self._outcomes[worker] for worker in sorted(self._outcomes)])
 
-    def _take(self, report: Callable[[Progress], None]) -> None:
+    def _take(self) -> None:
         try:
             said = self._said.get(timeout=0.2)  # a wait without end could not be interrupted
         except queue.Empty:
             return
         if said.line is not None:
-            self._understand(said.worker, json.loads(said.line), report)
+            self._understand(said.worker, json.loads(said.line))
             return
         self._ended.add(said.worker)
         if said.worker not in self._outcomes:
             self._tell_all("stop")
 
-    def _understand(self, worker: int, message: dict[str, Any], report: Callable[[Progress], None]) -> None:
+    def _understand(self, worker: int, message: dict[str, Any]) -> None:
         match message:
             case {"input_error": text}:
                 raise InputError(text)
@@ -140,12 +174,6 @@ class _Crew:
                 self._ready.add(worker)
                 if len(self._ready) == len(self.processes):
                     self._begin()
-            case {"beat": beat}:
-                self._beats.add(worker, Beat(**beat))
-                self._heard.add(worker)
-                if len(self._heard | self._ended) == len(self.processes):
-                    self._heard.clear()
-                    report(self._beats.progress())
             case {"outcome": outcome}:
                 parts = tuple(Part.model_validate(part) for part in outcome["parts"])
                 self._outcomes[worker] = Outcome(
@@ -165,7 +193,7 @@ class _Crew:
 def _together(outcomes: list[Outcome]) -> Outcome:
     """The outcome of the whole run: its parts begin together, and end with the last worker."""
     parts = tuple(
-        same[0].model_copy(update={"measured_to_ns": max(part.measured_to_ns for part in same)})
+        same[0].replaced(measured_to_ns=max(part.measured_to_ns for part in same))
         for same in zip(*(outcome.parts for outcome in outcomes), strict=False)
     )
     generator = Generator.of_all([outcome.generator for outcome in outcomes])

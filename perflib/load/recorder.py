@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from perflib.load.answer import Judge, Sampler
+from perflib.load.answer import Judge
 from perflib.load.wire import Exchange
 from perflib.spec import ERROR_KINDS
 from perflib.stats.histogram import LogHistogram
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from perflib.spec import Target
     from perflib.store.spool import Spool
 
-_WINDOW = 2000
 _ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
 
 
@@ -71,14 +68,12 @@ class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
     def __init__(self, target: Target, spool: Spool) -> None:
-        self.sampler = Sampler()
-        self._judges = [Judge(endpoint, self.sampler) for endpoint in target.endpoints]
+        self._judges = [Judge(endpoint) for endpoint in target.endpoints]
         self._spool = spool
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)
         self.recorded = self.errors = self.retries = self.sent = 0
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
-        self._times_ms: list[float] = []
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
@@ -125,12 +120,3 @@ class Recorder:
             self.errors += 1
             return
         self.phase.successes += succeeded_in_time
-        if len(self._times_ms) < _WINDOW:
-            self._times_ms.append((exchange.end_ns - exchange.start_ns) / 1e6)
-
-    def take_times_ms(self) -> LogHistogram:
-        """The service times of the first successes since the last call."""
-        times_ms = LogHistogram()
-        times_ms.add_all(np.array(self._times_ms))
-        self._times_ms.clear()
-        return times_ms

@@ -19,6 +19,7 @@ import httptools
 import httpx
 
 from perflib.spec import InputError
+from perflib.spec.auth import Outgoing
 from perflib.spec.target import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -80,18 +81,17 @@ def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
     return next((key for key in keys if key.lower() == name), None)
 
 
-def encode(
-    target: Target, endpoint: Endpoint, token: str | None, environment: Mapping[str, str] = os.environ
-) -> WireRequest:
+def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> WireRequest:
     """The bytes of an endpoint's request, as httpx describes it; its secrets are read from `environment`."""
+    outgoing = Outgoing(endpoint.headers_in(environment), endpoint.params_in(environment))
+    if target.caller is not None:
+        outgoing = target.caller.apply(outgoing, environment)
     headers = httpx.Headers(_HEADERS)
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
     try:
-        headers.update(endpoint.headers_in(environment))
+        headers.update(outgoing.headers)
     except UnicodeEncodeError:
         raise InputError(f"{endpoint.name}: a header is not plain ASCII; mend it in the target file") from None
-    url, params = _url(target.base_url, endpoint.path), endpoint.params_in(environment)
+    url, params = _url(target.base_url, endpoint.path), outgoing.params
     request = httpx.Request(
         endpoint.method,
         url.copy_merge_params(params) if params else url,

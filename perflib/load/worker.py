@@ -1,8 +1,8 @@
 """The worker: virtual users that drive a target and record every request. `python -m perflib.load.worker` is one.
 
 Protocol of the process: one JSON line on stdin is the order, answered by "ready"; the next line is the run's origin,
-which all workers of a run share; a line more, or the end of stdin, asks it to stop. On stdout, one JSON line a second
-is its beat; the last one is the outcome.
+which all workers of a run share; a line more, or the end of stdin, asks it to stop. The last line on stdout is the
+outcome. What happens meanwhile is in the spools, which are flushed once per second.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
-from perflib.load.progress import Beat
 from perflib.load.recorder import Phase, Recorder
 from perflib.load.slot import Slots
 from perflib.load.wire import encode, resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.run import Generator, Part
-from perflib.spec.scenario import Closed, Open, Ramp
+from perflib.spec.workload import Closed, Open, Ramp
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _TICK_S = 0.01
 _TICKS_AN_EXPIRY = 5
@@ -62,13 +61,13 @@ class Outcome:
 class Worker:
     """Drives a run, or its share of one."""
 
-    def __init__(self, facts: Facts, token: str | None, spool: Spool, health: Spool, share: Share = WHOLE) -> None:
+    def __init__(self, facts: Facts, spool: Spool, health: Spool, share: Share = WHOLE) -> None:
         self._facts, self._scenario, self._share = facts, facts.scenario, share
         self._spool, self._health = spool, health
         target = facts.target
         self._items = target.items
         self._index = {item.name: index for index, item in enumerate(self._items)}
-        self._requests = [encode(target, endpoint, token) for endpoint in target.endpoints]
+        self._requests = [encode(target, endpoint) for endpoint in target.endpoints]
         self._recorder = Recorder(target, spool)
         self._slots: Slots
         self._stop = asyncio.Event()
@@ -76,7 +75,7 @@ class Worker:
         self._budget = math.inf
         self._load: OpenLoad | ClosedLoad | None = None
 
-    async def drive(self, report: Callable[[Beat], None], origin_ns: int | None = None) -> Outcome:
+    async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         target = self._facts.target
         address = await resolve(target.base_url)
@@ -86,7 +85,7 @@ class Worker:
         self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = _cpu_s()
-        watch = asyncio.create_task(self._watch(report))
+        watch = asyncio.create_task(self._watch())
         parts: list[Part] = []
         try:
             for items in self._plan():
@@ -111,8 +110,6 @@ class Worker:
             loop_lag_p99_ms=recorder.loop_lag_ms.percentile(0.99),
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
             retries=recorder.retries,
-            bodies_checked=recorder.sampler.checked,
-            bodies_parsed=recorder.sampler.parsed,
         )
 
     def stop(self) -> None:
@@ -194,17 +191,17 @@ class Worker:
         steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
         return map(indices.__getitem__, steps)
 
-    async def _watch(self, report: Callable[[Beat], None]) -> None:
+    async def _watch(self) -> None:
         try:
-            await self._tick(report)
+            await self._tick()
         except InputError:
             self.stop()
             raise
 
-    async def _tick(self, report: Callable[[Beat], None]) -> None:
-        """Every tick: measure the loop's own lag and end what took too long; every second: flush and report."""
+    async def _tick(self) -> None:
+        """Every tick: measure the loop's own lag and end what took too long; every second: flush."""
         recorder = self._recorder
-        tick = last_count = 0
+        tick = 0
         second_ns, cpu_s = perf_counter_ns(), _cpu_s()
         while True:
             due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
@@ -222,8 +219,7 @@ class Worker:
                 self._health.append(now_ns - recorder.origin_ns, used_s / wall_s, *worst, recorder.recorded)
                 self._flush()
                 self._end_if_hopeless()
-                report(self._beat(now_ns, (recorder.recorded - last_count) / wall_s))
-                last_count, second_ns, cpu_s = recorder.recorded, now_ns, cpu_s + used_s
+                second_ns, cpu_s = now_ns, cpu_s + used_s
 
     def _end_if_hopeless(self) -> None:
         """After five seconds of nothing but errors: end the run, or only the part where each endpoint has its own."""
@@ -244,21 +240,6 @@ class Worker:
     def _flush(self) -> None:
         self._spool.flush()
         self._health.flush()
-
-    def _beat(self, now_ns: int, rate_per_s: float) -> Beat:
-        recorder = self._recorder
-        names = [self._items[index].name for index in recorder.phase.items]
-        per_part_s = self._scenario.warmup_s + self._scenario.duration_s
-        return Beat(
-            elapsed_s=(now_ns - recorder.origin_ns) / 1e9,
-            planned_s=per_part_s * len(self._plan()),
-            doing=names[0] if len(names) == 1 else f"{len(names)} endpoints and pages",
-            users=recorder.phase.at_work,
-            requests=recorder.recorded,
-            errors=recorder.errors,
-            rate_per_s=rate_per_s,
-            times_ms=recorder.take_times_ms().bins(),
-        )
 
 
 def _cpu_s() -> float:
@@ -300,13 +281,12 @@ def _end_at_the_latest_after(longest_s: float) -> None:
 
 async def _serve(order: Order) -> Outcome:
     facts, folder = order.facts, order.folder
-    token = os.environ.get(facts.target.token_env) if facts.target.token_env else None
     loop = asyncio.get_running_loop()
     with (
         Spool(requests_spool(folder, order.share.index)) as spool,
         Spool(generator_spool(folder, order.share.index), GENERATOR_ROW) as health,
     ):
-        worker = Worker(facts, token, spool, health, order.share)
+        worker = Worker(facts, spool, health, order.share)
         _say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():
@@ -319,7 +299,7 @@ async def _serve(order: Order) -> Outcome:
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
         _end_at_the_latest_after(_longest_s(facts))
-        return await worker.drive(lambda beat: _say("beat", asdict(beat)), int(origin))
+        return await worker.drive(int(origin))
 
 
 @dataclass(frozen=True)

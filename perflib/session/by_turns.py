@@ -25,10 +25,11 @@ from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
 from perflib.load.consent import check_consent
-from perflib.load.engine import drive_in_processes_of_their_own
-from perflib.session.drive import prepare, this_machine, token_of
+from perflib.load.engine import drive
+from perflib.session.drive import prepare
+from perflib.session.machine import this_machine
 from perflib.spec import InputError, Options, Target
-from perflib.spec.scenario import is_steady
+from perflib.spec.workload import is_steady
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder, write_atomically
 from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
@@ -75,7 +76,7 @@ def compare(
         InputError: where a command does not start, or the scenario does not fit.
     """
     workbook, options = Workbook.find(), options or Options()
-    facts = prepare(scenario, options.model_copy(update={"url": a if _is_url(a) else ""}), workbook)
+    facts = prepare(scenario, options.replaced(url=a if _is_url(a) else ""), workbook)
     if facts.scenario.isolated or not is_steady(facts.scenario.workload):
         raise InputError(f"{scenario}: its load is not steady; compare under light_load, medium_load or steady_rate")
     if _is_url(a) != _is_url(b):
@@ -96,6 +97,10 @@ def compare(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=this_machine(),
     )
+    try:
+        comparison.plan  # noqa: B018 - a change too small to plan for is refused before anything is measured
+    except ValueError as error:
+        raise InputError(f"--detect: {error}") from None
     _check_consent(comparison, facts, say)
     return _Turns(comparison, facts, workbook, fixed=block_s is not None, say=say).run()
 
@@ -103,7 +108,7 @@ def compare(
 def _check_consent(comparison: Comparison, facts: Facts, say: Callable[[str], None]) -> None:
     """Say what other hosts are about to get in all, or raise InputError where that was not allowed."""
     most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
-    whole = facts.scenario.model_copy(update={"duration_s": most_s, "warmup_s": 0.0})
+    whole = facts.scenario.lasting(most_s)
     for side in (comparison.a, comparison.b):
         told = check_consent(_at(facts.target, side), whole) if _is_url(side) else ""
         if told:
@@ -139,7 +144,7 @@ class _Turns:
         return self._comparison
 
     def _keep(self, **changed: object) -> None:
-        self._comparison = self._comparison.model_copy(update=changed)
+        self._comparison = self._comparison.replaced(**changed)
         write_atomically(self._path, self._comparison.model_dump_json(indent=1) + "\n")
 
     def _tell(self, most: int) -> None:
@@ -166,20 +171,18 @@ class _Turns:
         return self._draw.sample(SIDES, 2)
 
     def _block(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
-        scenario = self._facts.scenario.model_copy(
-            update={"duration_s": duration_s, "warmup_s": min(_BLOCK_WARMUP_S, duration_s / 4)}
-        )
+        scenario = self._facts.scenario.lasting(duration_s, min(_BLOCK_WARMUP_S, duration_s / 4))
         target = _at(self._facts.target, urls[side])
         seed = self._draw.randrange(2**31)
-        facts = self._facts.model_copy(update={"scenario": scenario, "target": target, "seed": seed})
+        facts = self._facts.replaced(scenario=scenario, target=target, seed=seed, setup=None)
         with TemporaryDirectory() as scratch:
             folder = RunFolder.create(Path(scratch), facts)
-            outcome = drive_in_processes_of_their_own(facts, folder.path, token_of(target), lambda _: None)
+            outcome = drive(facts, folder.path)
             if outcome is not None and outcome.cut:
                 raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
             if outcome is None or outcome.stopped:
                 raise KeyboardInterrupt
-            folder.seal(facts.model_copy(update={"state": "finished", "parts": outcome.parts}))
+            folder.seal(facts.replaced(state="finished", parts=outcome.parts))
             rows = summarize(folder.load()).endpoints
         return Block(
             side=side,

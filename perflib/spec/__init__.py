@@ -8,9 +8,13 @@ from perflib.spec.run import (
     Run,
     State,
 )
-from perflib.spec.scenario import SCENARIOS, Closed, Open, Profile, Ramp, Scenario, Stage, Workload
-from perflib.spec.target import Cold, Endpoint, Expect, Page, Secret, Target
+from perflib.spec.scenario import SCENARIOS, Scenario
+from perflib.spec.scenario_table import Profile
+from perflib.spec.secret import Secret
+from perflib.spec.stages import Stage
+from perflib.spec.target import Cold, Endpoint, Expect, Page, Target
 from perflib.spec.values import InputError, Spec, parse_duration_s
+from perflib.spec.workload import Closed, Open, Ramp, Workload
 
 __all__ = [
     "ERROR_KINDS",

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Literal, Self
 
 from pydantic import PositiveFloat, model_validator
 
-from perflib.spec.scenario import Workload
+from perflib.spec.setup import Machine, Setup, differences
 from perflib.spec.values import Spec
+from perflib.spec.workload import Workload
 
-if TYPE_CHECKING:
-    from perflib.spec.run import Environment
-
-SCHEMA_VERSION = 1
-
-
-class Machine(Spec):
-    """What of the environment is part of a baseline's key."""
-
-    os: str
-    arch: str
-    cpu: str
-    cores: int
-
-
-def machine_of(environment: Environment) -> Machine:
-    """What of an environment a baseline is found by."""
-    return Machine.model_validate(environment.model_dump(include=set(Machine.model_fields)))
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class PerRun(Spec):
@@ -63,6 +47,8 @@ class Baseline(Spec):
     versions: dict[str, str]
     runs: tuple[str, ...]
     endpoints: dict[str, EndpointBaseline]
+    setup: Setup | None = None
+    """What makes a run comparable with it; None: of schema version 1."""
 
     @model_validator(mode="after")
     def _every_run_everywhere(self) -> Self:
@@ -72,19 +58,32 @@ class Baseline(Spec):
         return self
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """What makes two baselines the same one: target, scenario, workload, duration and machine."""
-        return (self.target, self.scenario, self.workload, self.duration_s, self.environment)
+    def known_setup(self) -> Setup:
+        """Its setup; of an entry of schema version 1 only what it tells, the rest None."""
+        return self.setup or Setup(
+            target=self.target,
+            scenario=self.scenario,
+            items=tuple(sorted(self.endpoints)),
+            isolated=self.scenario == "baseline",
+            workload=self.workload,
+            duration_s=self.duration_s,
+            machine=self.environment,
+        )
 
 
 class Baselines(Spec):
     """performance_baselines.json."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     baselines: tuple[Baseline, ...] = ()
 
     def with_entry(self, entry: Baseline) -> Baselines:
-        """These baselines, `entry` in the place of an older one of its key."""
-        others = [one for one in self.baselines if one.key != entry.key]
+        """These baselines, `entry` in the place of older ones of its setup."""
+        others = [one for one in self.baselines if not _same(entry.known_setup, one.known_setup)]
         ordered = sorted([*others, entry], key=lambda one: (one.target, one.scenario, one.recorded_at))
         return Baselines(baselines=tuple(ordered))
+
+
+def _same(one: Setup, other: Setup) -> bool:
+    """Whether two entries are of one setup, and of the same endpoints: part of an isolated scenario is none of it."""
+    return one.items == other.items and not differences(one, other)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class ExitStatus(IntEnum):
@@ -18,3 +22,8 @@ class ExitStatus(IntEnum):
     FAULT = 70
     """A fault of perflib's own, never of the target."""
     INTERRUPTED = 130
+
+    @classmethod
+    def of_all(cls, statuses: Collection[ExitStatus]) -> ExitStatus:
+        """Of several judgements together."""
+        return next((one for one in (cls.INTERRUPTED, cls.FOUND, cls.NOT_JUDGED) if one in statuses), cls.OK)

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from perflib.spec.scenario import (
-    SCENARIOS,
-    Closed,
-    NonNegativeDuration,
-    Open,
-    PositiveDuration,
-    Profile,
-    Ramp,
-    Scenario,
-    Stages,
-    Workload,
-    default_warmup_s,
-    highest,
-    load_in_words,
-    scaled,
-)
+from perflib.spec.load import Load, Source
+from perflib.spec.scenario import Scenario, scenario_names, scenario_of
+from perflib.spec.scenario_table import Profile
 from perflib.spec.target import Host
-from perflib.spec.values import InputError, Spec
+from perflib.spec.values import InputError
+from perflib.spec.workload import Open, Ramp
 
 if TYPE_CHECKING:
-    from perflib.spec.target import Overrides, Target
+    from collections.abc import Iterable, Sequence
+
+    from perflib.spec.target import Target
+
+_RUN_ID = re.compile(r"\w[\w.-]{0,199}")
+_NOT_TAKEN: dict[str, tuple[str, ...]] = {
+    "closed": ("rate", "arrivals", "max_connections"),
+    "ramp": ("rate", "arrivals", "max_connections", "think_time"),
+    "open": ("users", "think_time"),
+}
+_OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
 
 
-def _listed(stages: Any) -> Any:
-    return [part for part in stages.split(",") if part.strip()] if isinstance(stages, str) else stages
+def _check_run_id(run_id: str) -> str:
+    if run_id and not _RUN_ID.fullmatch(run_id):
+        raise ValueError("names a folder; write letters, digits, - _ . without a slash, as in before-the-change")
+    return run_id
 
 
-def _is_left_open(value: object) -> bool:
-    return value in (None, ())
-
-
-class Options(Spec):
+class Options(Load):
     """Run options. All have a default; durations are seconds or text such as "60s".
 
     >>> Options(users=20, duration="2min").duration
@@ -45,41 +43,35 @@ class Options(Spec):
     """
 
     target: str = ""
-    """A target file; empty: data/targets/dashboard.toml."""
+    """Target file (default: data/targets/dashboard.toml)."""
     url: Annotated[str, Field(pattern=r"^$|^https?://")] = ""
-    """Replaces the target file's base_url. Neither this nor `target`: the sample dashboard is started."""
+    """Base URL in place of the target file's; with neither, the sample dashboard is started and measured."""
     profile: Profile = "brief"
-    users: PositiveInt | None = None
-    rate: PositiveFloat | None = None
-    """Arrivals per second, of an open workload."""
-    arrivals: Literal["poisson", "constant"] | None = None
-    max_connections: PositiveInt | None = None
-    """Of an open workload; arrivals beyond it are dropped."""
-    think_time: NonNegativeDuration | None = None
-    """Of a user, from an answer to its next request."""
-    stages: Annotated[Stages, BeforeValidator(_listed)] = ()
-    """Of users or of the rate: "5-5:15s, 5-100:10s, 100-100:30s"."""
+    """How long the scenario is: brief (as the brief asks) or quick (seconds)."""
+    endpoints: tuple[str, ...] = ()
+    """Only this endpoint or page (may be given several times)."""
     workers: PositiveInt = 1
     """Processes that drive the load, each its share of the users or arrivals."""
-    duration: PositiveDuration | None = None
-    warmup: NonNegativeDuration | None = None
-    timeout: PositiveDuration | None = None
+    engine: str = "processes"
+    """What drives the load; an installed package may bring another."""
     allow_hosts: tuple[Host, ...] = ()
-    """Hosts besides this machine that may get load, beside those that the target file allows."""
+    """A host besides this machine that may get load (may be given several times)."""
     allow_plain_token: bool = False
-    """Whether a token may go to another host over http."""
+    """Send the token to another host over plain http."""
     max_requests: PositiveInt | None = None
-    """Sent at most; None: as the target file says, else 1,000,000 to another host."""
+    """Send at most so many requests (default: 1,000,000 to another host)."""
     keep_going: bool = False
-    """Whether a run goes on after five seconds of nothing but errors."""
-    endpoints: tuple[str, ...] = ()
+    """Do not stop after 5 seconds in which every request failed."""
     pid: PositiveInt | None = None
-    """The target's process, for its memory; found by its port where not given."""
+    """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: str = ""
+    """The brief that this run belongs to, such as PS-5.1; kept with the run."""
     note: str = ""
+    """A note kept with the run."""
     seed: NonNegativeInt = 1
-    run_id: str = ""
-    """Name of the run; a stored run of this name is shown again instead of measured anew."""
+    """Seed of the random order of requests."""
+    run_id: Annotated[str, AfterValidator(_check_run_id)] = ""
+    """Name of the run; a stored run of this name is shown again in place of a new measurement."""
 
     def aimed(self, target: Target) -> Target:
         """`target` with the URL and the consent that these options give. Raises InputError for a bad URL."""
@@ -92,58 +84,26 @@ class Options(Spec):
         }
         return target.parse(target.model_dump() | said, "--url")
 
-    def scenario(self, name: str, target: Target) -> Scenario:
-        """The scenario `name` for `target`, with these options applied.
+    def scenario(self, name: str, target: Target, where: str = "target file") -> Scenario:
+        """The scenario `name` for `target`, with these options applied; `where` names the target file in messages.
 
         Raises:
             InputError: for an unknown scenario, an endpoint the target lacks, or an option that does not fit.
         """
-        unknown = next((one for one in (name, *target.scenarios) if one not in SCENARIOS), None)
-        if unknown is not None:
-            raise InputError(f"scenario {unknown!r}: unknown; choose one of {', '.join(SCENARIOS)}")
-        self._check_endpoints(target)
-        chosen = SCENARIOS[name][self.profile]
-        return self._over(target.scenarios.get(name), chosen)._apply(chosen)
+        if name not in scenario_names(target.scenarios):
+            raise InputError(f"scenario {name!r}: unknown; {suggested(name, scenario_names(target.scenarios))}")
+        for endpoint in self.endpoints:
+            known = [item.name for item in target.items]
+            if endpoint not in known:
+                raise InputError(f"--endpoint {endpoint!r}: not in target {target.name!r}; it has {', '.join(known)}")
+        asked = Source(Load.model_validate(self.said()), "--")
+        chosen = scenario_of(name, self.profile, target.scenarios, asked, where, endpoints=self.endpoints)
+        self._check_workers(chosen)
+        return chosen
 
-    def _over(self, overrides: Overrides | None, chosen: Scenario) -> Options:
-        """These options, what they leave open filled in from a target's own numbers."""
-        if overrides is None:
-            return self
-        quick = self.profile == "quick"
-        said = {
-            name: value for name, value in overrides if not (_is_left_open(value) or (quick and name == "duration"))
-        }
-        if quick and overrides.stages and not self.stages:
-            said["duration"] = chosen.duration_s
-        return self.model_copy(update={key: value for key, value in said.items() if _is_left_open(getattr(self, key))})
-
-    def _apply(self, chosen: Scenario) -> Scenario:
-        workload = self._workload(chosen)
-        staged_s = sum(stage.duration_s for stage in self.stages)
-        duration_s = self.duration or staged_s or chosen.duration_s
-        warmup_s = chosen.warmup_s if duration_s == chosen.duration_s else default_warmup_s(duration_s)
-        self._check_workers(chosen, workload)
-        title = chosen.title if workload == chosen.workload else _retitled(chosen, workload)
-        return chosen.model_copy(
-            update={
-                "title": title,
-                "workload": workload,
-                "max_connections": self.max_connections,
-                "duration_s": duration_s,
-                "warmup_s": warmup_s if self.warmup is None else self.warmup,
-                "timeout_s": self.timeout or chosen.timeout_s,
-                "endpoints": self.endpoints,
-            }
-        )
-
-    def _check_endpoints(self, target: Target) -> None:
-        known = [item.name for item in target.items]
-        for name in self.endpoints:
-            if name not in known:
-                raise InputError(f"--endpoint {name!r}: not in target {target.name!r}; it has {', '.join(known)}")
-
-    def _check_workers(self, chosen: Scenario, workload: Workload) -> None:
+    def _check_workers(self, chosen: Scenario) -> None:
         """Every worker needs a user, or a connection of its own."""
+        workload = chosen.workload
         shares = self.max_connections or self.workers
         if not isinstance(workload, Open):
             shares = workload.most_users if isinstance(workload, Ramp) else workload.users
@@ -152,42 +112,62 @@ class Options(Spec):
         if self.workers > shares:
             raise InputError(f"--workers {self.workers}: more than the {shares} users or connections; use fewer")
 
-    def _workload(self, chosen: Scenario) -> Workload:
-        if isinstance(chosen.workload, Open):
-            return self._open(chosen, chosen.workload)
-        for name, value in (
-            ("--rate", self.rate),
-            ("--max-connections", self.max_connections),
-            ("--arrivals", self.arrivals),
-        ):
-            if value is not None:
-                raise InputError(f"{name}: {chosen.name} is a closed workload; use --users")
-        if self.stages and chosen.isolated:
-            raise InputError(f"--stages: {chosen.name} measures each endpoint alone; leave it out")
-        if self.stages or isinstance(chosen.workload, Ramp):
-            return self._ramp(chosen)
-        workload = chosen.workload
-        return Closed(users=self.users or workload.users, think_time_s=self.think_time or workload.think_time_s)
+    def not_taken(self, name: str, target: Target) -> tuple[str, ...]:
+        """The options given here that scenario `name` cannot take, by its kind of workload."""
+        plain = Options(profile=self.profile).scenario(name, target)
+        refused = _NOT_TAKEN[plain.workload.kind] + (("stages", "workers") if plain.isolated else ())
+        return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
-    def _open(self, chosen: Scenario, workload: Open) -> Open:
-        for name, value in (("--users", self.users), ("--think-time", self.think_time)):
-            if value is not None:
-                raise InputError(f"{name}: {chosen.name} is an open workload; use --rate")
-        stages = self.stages or workload.stages
-        if stages:
-            stages = scaled(stages, self.rate, self.duration)
-        rate = highest(stages) if stages else self.rate or workload.rate_per_s
-        return Open.parse(
-            {"rate_per_s": rate, "arrivals": self.arrivals or workload.arrivals, "stages": stages}, "--stages"
-        )
+    def without(self, names: Iterable[str]) -> Options:
+        """The same, some options left as they are by default."""
+        return self.replaced(**{name: Options.model_fields[name].default for name in names})
 
-    def _ramp(self, chosen: Scenario) -> Ramp:
-        if self.think_time is not None:
-            raise InputError(f"--think-time: {chosen.name} is a ramp of users, who do not pause; leave it out")
-        stages = self.stages or (chosen.workload.stages if isinstance(chosen.workload, Ramp) else ())
-        return Ramp.parse({"stages": scaled(stages, self.users, self.duration)}, "--stages")
+    def as_said(self) -> dict[str, Any]:
+        """What these options say beyond the defaults, as JSON values that `options_of` reads."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return said | ({"stages": ", ".join(map(str, self.stages))} if self.stages else {})
+
+    def asks_for_a_setup(self) -> bool:
+        """Whether these options say anything of what is sent, beyond the name of a run."""
+        return any(getattr(self, name) != Options.model_fields[name].default for name in _OF_THE_SETUP)
 
 
-def _retitled(chosen: Scenario, workload: Workload) -> str:
-    """The title of a scenario under another load than its own."""
-    return f"{chosen.title.partition(':')[0]}: {load_in_words(workload)}"
+def suggested(name: str, known: Sequence[str]) -> str:
+    """How to mend a name that is not known."""
+    near = get_close_matches(name, known, 1)
+    return f"{f'did you mean {near[0]}? ' if near else ''}choose one of {', '.join(known)}"
+
+
+class Said(TypedDict, total=False):
+    """The same options as keywords of a call, as `perflib.run` takes them; each may be text, as on a command line."""
+
+    target: str
+    url: str
+    profile: str
+    users: int | None
+    rate: float | None
+    arrivals: str | None
+    max_connections: int | None
+    think_time: float | str | None
+    stages: str | Sequence[str]
+    duration: float | str | None
+    warmup: float | str | None
+    timeout: float | str | None
+    endpoints: Sequence[str]
+    workers: int
+    engine: str
+    allow_hosts: Sequence[str]
+    allow_plain_token: bool
+    max_requests: int | None
+    keep_going: bool
+    pid: int | None
+    brief: str
+    note: str
+    seed: int
+    run_id: str
+
+
+def options_of(said: Said | dict[str, Any]) -> Options:
+    """Options from keywords; an empty value (None, "", 0, an empty list) leaves its option as it is by default."""
+    kept = {name: value for name, value in said.items() if value or name in ("seed", "warmup", "think_time")}
+    return Options.parse({name: value for name, value in kept.items() if value not in (None, "")}, "run options")

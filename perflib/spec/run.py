@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import model_validator
+
 from perflib.show.html import html_facts
-from perflib.spec.scenario import Profile, Scenario, load_in_words
+from perflib.spec.scenario import Scenario
+from perflib.spec.scenario_table import Profile
+from perflib.spec.setup import LOCAL, Machine, Setup
 from perflib.spec.target import Target
 from perflib.spec.values import Spec
+from perflib.spec.workload import load_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +27,8 @@ MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
 """A generator beyond these bounds makes its run invalid."""
 
+_RETIRED = ("bodies_checked", "bodies_parsed")
+
 State = Literal["running", "finished", "interrupted"]
 
 
@@ -32,9 +39,15 @@ class Environment(Spec):
     arch: str
     cpu: str
     cores: int
+    """That the load generator may use, by its affinity and its cgroup's quota."""
     ram_bytes: int
     python: str
     versions: dict[str, str]
+
+    @property
+    def machine(self) -> Machine:
+        """What of it makes two runs alike."""
+        return Machine(os=self.os, arch=self.arch, cpu=self.cpu, cores=self.cores)
 
 
 class Part(Spec):
@@ -76,9 +89,12 @@ class Generator(Spec):
     floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
-    bodies_checked: int = 0
-    bodies_parsed: int = 0
-    """Of `bodies_checked`: those read by a full JSON parser, the others by a search of their bytes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, data: Any) -> Any:
+        """Runs of earlier versions also hold how many bodies were checked: now all of them are."""
+        return {key: data[key] for key in data if key not in _RETIRED} if isinstance(data, dict) else data
 
     def invalid_reasons(self) -> tuple[str, ...]:
         """Why a run of this generator measured itself rather than the target; empty for a valid one."""
@@ -103,8 +119,6 @@ class Generator(Spec):
             loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
-            bodies_checked=sum(one.bodies_checked for one in workers),
-            bodies_parsed=sum(one.bodies_parsed for one in workers),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -117,8 +131,6 @@ class Generator(Spec):
             "floor_p50_ms": self.floor_p50_ms,
             "floor_p99_ms": self.floor_p99_ms,
             "retries": self.retries,
-            "bodies_checked": self.bodies_checked,
-            "bodies_parsed": self.bodies_parsed,
         }
 
 
@@ -135,6 +147,10 @@ class Facts(Spec):
     seed: int
     workers: int = 1
     """Processes that drove the load."""
+    engine: str = LOCAL
+    """What drove them."""
+    setup: Setup | None = None
+    """What makes two runs alike; None where it was recorded before setups were: see `setup_of`."""
     started_at: str
     finished_at: str | None = None
     environment: Environment
@@ -160,6 +176,16 @@ class Facts(Spec):
         return sum(part.duration_s for part in self.parts)
 
 
+def setup_of(facts: Facts) -> Setup:
+    """The setup of a run; of one that was recorded before setups were, as its other facts tell it.
+
+    Such a run counted all cores of its machine, not those that it might use.
+    """
+    if facts.setup is not None:
+        return facts.setup
+    return Setup.of(facts.target, facts.scenario, facts.environment.machine, facts.workers, facts.engine)
+
+
 @dataclass(frozen=True)
 class Run:
     """A recorded run.
@@ -176,6 +202,35 @@ class Run:
     facts: Facts
     requests: pd.DataFrame
     memory: pd.DataFrame | None = None
+
+    def slowest(self, count: int = 10) -> pd.DataFrame:
+        """The requests after warm-up that took longest, the slowest first, and where their time went. Milliseconds.
+
+        `response_ms`, from the intended start to the last byte, is the sum of `late_ms` (before it was sent),
+        `connect_ms` (0: a connection was reused), `waiting_ms` (until the first byte) and `receiving_ms`. A request
+        that was never answered is none of them.
+
+        >>> import perflib
+        >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
+        ['GET /signals', 'GET /signals']
+        """
+        rows = self.requests
+        rows = rows[
+            ~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)
+        ]
+        took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
+        rows = rows.loc[took_ns.index]
+        answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]
+        shown = rows[["endpoint", "page", "status", "error", "bytes", "user"]].assign(
+            at_s=rows["intended_ns"] / 1e9,
+            response_ms=took_ns / 1e6,
+            late_ms=(rows["start_ns"] - rows["intended_ns"]) / 1e6,
+            connect_ms=rows["connect_ns"] / 1e6,
+            waiting_ms=answered_ns / 1e6,
+            receiving_ms=(rows["end_ns"] - rows["first_byte_ns"]) / 1e6,
+        )
+        order = ["endpoint", "page", "at_s", "response_ms", "late_ms", "connect_ms", "waiting_ms", "receiving_ms"]
+        return shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True)
 
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"

@@ -1,151 +1,28 @@
-"""The scenario: which load, for how long, on which part of the target."""
+"""The scenario: which load, for how long, on which part of the target.
+
+Scenarios are data: a table each, the built-in ones here, others in a target file's ``[scenario.NAME]``.
+"""
 
 from __future__ import annotations
 
 import math
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveInt
 
 from perflib.show.html import html_facts
-from perflib.spec.values import Duration, Spec
+from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
+from perflib.spec.scenario_table import Profile, ScenarioTable
+from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
+from perflib.spec.workload import Open, Ramp, Workload, load_in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from perflib.spec.target import Endpoint, Page, Target
 
-Profile = Literal["quick", "brief"]
-PositiveDuration = Annotated[Duration, Field(gt=0)]
-NonNegativeDuration = Annotated[Duration, Field(ge=0)]
-
-
-class Closed(Spec):
-    """A closed workload: each user sends its next request when the last one is answered."""
-
-    kind: Literal["closed"] = "closed"
-    users: PositiveInt
-    think_time_s: Annotated[NonNegativeFloat, Field(exclude_if=lambda value: value == 0)] = 0.0
-
-
-_STAGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*:\s*(\S+)\s*")
-
-
-class Stage(Spec):
-    """A stretch of a load: its level (users, or requests a second) goes linearly from `start` to `end`.
-
-    >>> Stage.model_validate("5-100:10s")
-    Stage(start=5, end=100, duration_s=10.0)
-    """
-
-    start: NonNegativeInt | NonNegativeFloat
-    end: NonNegativeInt | NonNegativeFloat
-    duration_s: PositiveDuration
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, data: Any) -> Any:
-        if not isinstance(data, str):
-            return data
-        match = _STAGE.fullmatch(data)
-        if match is None:
-            raise ValueError(f"{data!r} is not a stage; write 5-100:10s for a level from 5 to 100 within 10 s")
-        start, end = (float(level) if "." in level else int(level) for level in match.groups()[:2])
-        return {"start": start, "end": end, "duration_s": match[3]}
-
-
-Stages = tuple[Stage, ...]
-
-
-def level_at(stages: Stages, at_s: float) -> float:
-    """The level that stages ask for at a moment from their start: linear within a stage, the last one's end after it.
-
-    start ──╱── end     level(t) = start + (end - start) · t / duration
-    """
-    for stage in stages:
-        if at_s < stage.duration_s:
-            return stage.start + (stage.end - stage.start) * max(at_s, 0.0) / stage.duration_s
-        at_s -= stage.duration_s
-    return float(stages[-1].end)
-
-
-def highest(stages: Stages) -> int | float:
-    """The highest level of stages."""
-    return max(max(stage.start, stage.end) for stage in stages)
-
-
-def scaled(stages: Stages, peak: float | None, duration_s: float | None) -> Stages:
-    """The same shape with another peak, another length, or both. The other levels stay below the new peak."""
-    times = 1.0 if duration_s is None else duration_s / sum(stage.duration_s for stage in stages)
-    was = highest(stages)
-
-    def level(of: float) -> float:
-        return of if peak is None else peak if of == was else min(of, peak)
-
-    return tuple(
-        Stage(start=level(stage.start), end=level(stage.end), duration_s=stage.duration_s * times) for stage in stages
-    )
-
-
-class Open(Spec):
-    """An open workload: requests arrive at a rate, whether or not earlier ones were answered."""
-
-    kind: Literal["open"] = "open"
-    rate_per_s: PositiveFloat
-    """The highest rate, where it goes in stages."""
-    arrivals: Literal["poisson", "constant"] = "poisson"
-    stages: Annotated[Stages, Field(exclude_if=lambda stages: not stages)] = ()
-    """Of the rate; none: it stays."""
-
-
-class Ramp(Spec):
-    """A closed workload whose number of users changes in stages."""
-
-    kind: Literal["ramp"] = "ramp"
-    stages: Annotated[Stages, Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _whole_users(self) -> Self:
-        if not all(isinstance(level, int) for stage in self.stages for level in (stage.start, stage.end)):
-            raise ValueError("stages: users are whole numbers")
-        if not self.most_users:
-            raise ValueError("stages: no user in any of them")
-        return self
-
-    @property
-    def duration_s(self) -> float:
-        return sum(stage.duration_s for stage in self.stages)
-
-    @property
-    def most_users(self) -> int:
-        return int(highest(self.stages))
-
-    def users_at(self, at_s: float) -> float:
-        """How many users the ramp asks for at a moment from its start: see `level_at`."""
-        return level_at(self.stages, at_s)
-
-
-Workload = Annotated[Closed | Open | Ramp, Field(discriminator="kind")]
-
-
-def is_steady(workload: Workload) -> bool:
-    """Whether the load is the same from the start to the end."""
-    return isinstance(workload, Closed) or (isinstance(workload, Open) and not workload.stages)
-
-
-def load_in_words(workload: Workload) -> str:
-    """The load, as one says it.
-
-    >>> load_in_words(Closed(users=10)), load_in_words(Open(rate_per_s=50))
-    ('10 users', '50 requests a second')
-    """
-    match workload:
-        case Open():
-            return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests a second"
-        case Ramp():
-            return f"up to {workload.most_users} users"
-        case _:
-            paused = f", {workload.think_time_s:g} s apart" if workload.think_time_s else ""
-            return f"{workload.users} user{'' if workload.users == 1 else 's'}{paused}"
+_DURATION_S = {"quick": 10.0, "brief": 60.0}
+_QUICK_STAGES_S = 30.0
 
 
 class Scenario(Spec):
@@ -186,6 +63,14 @@ class Scenario(Spec):
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot or not self.hot_only)
 
+    def lasting(self, duration_s: float, warmup_s: float = 0.0) -> Scenario:
+        """The same load for another time; a ramp keeps its shape."""
+        workload = self.workload
+        if isinstance(workload, Ramp):
+            workload = workload.lasting(duration_s)
+        changed = {"workload": workload.model_dump(), "duration_s": duration_s, "warmup_s": warmup_s}
+        return Scenario.parse(self.model_dump() | changed, f"scenario {self.name}")
+
     def __repr__(self) -> str:
         each = " each" if self.isolated else ""
         lasts = f"{self.duration_s:g} s{each} after {self.warmup_s:g} s of warm-up"
@@ -209,69 +94,124 @@ def default_warmup_s(duration_s: float) -> float:
     return min(5.0, 0.1 * duration_s)
 
 
-def _closed(name: str, title: str, users: int, duration_s: float, hot_only: bool = False) -> Scenario:
-    return Scenario(
+BUILT_IN: dict[str, ScenarioTable] = {
+    name: ScenarioTable.model_validate(table)
+    for name, table in {
+        "baseline": {
+            "users": 1,
+            "isolated": True,
+            "enough_successes": 1000,
+            "duration": "60s",
+            "quick": {"duration": "8s", "enough_successes": 300},
+        },
+        "light_load": {"users": 10, "duration": "60s"},
+        "medium_load": {"users": 50, "hot_only": True, "duration": "120s"},
+        "spike": {
+            "stages": "5-5:15s, 5-100:10s, 100-100:30s, 5-5:30s",
+            "quick": {"stages": "5-5:5s, 5-100:10s, 100-100:5s, 5-5:10s"},
+        },
+        "sustained": {"users": 20, "duration": "30min", "quick": {"duration": "30s"}},
+        "steady_rate": {
+            "rate": 50,
+            "pages": False,
+            "forbid_5xx": True,
+            "duration": "120s",
+            "quick": {"duration": "15s"},
+        },
+    }.items()
+}
+"""The brief's scenarios."""
+
+
+def scenario_names(tables: Mapping[str, ScenarioTable]) -> list[str]:
+    """The scenarios there are: the built-in ones, then those that a target file's tables define."""
+    return list(dict.fromkeys((*BUILT_IN, *tables)))
+
+
+def scenario_of(
+    name: str,
+    profile: Profile,
+    tables: Mapping[str, ScenarioTable],
+    asked: Source,
+    where: str = "target file",
+    *,
+    endpoints: tuple[str, ...] = (),
+) -> Scenario:
+    """The scenario `name`, its load as far as `asked` says it, else as the target file's table, else its own.
+
+    Args:
+        tables: the target file's ``[scenario.NAME]``.
+        where: the target file, for messages.
+        endpoints: only these; empty: as the tables say.
+
+    Raises:
+        InputError: for an unknown scenario, or an option that does not fit its workload, naming who said it.
+    """
+    own, over = BUILT_IN.get(name), tables.get(name)
+    if own is None and over is None:
+        raise InputError(f"scenario {name!r}: unknown; choose one of {', '.join(scenario_names(tables))}")
+    said_there = f"{where}: scenario.{name}."
+    if own is None:
+        assert over is not None
+        _check_defined(over, said_there.rstrip("."))
+        sources = [Source(_defined(over, profile), said_there)]
+    else:
+        sources = [Source(own.load(profile, _DURATION_S["quick"]), f"scenario {name}: ")]
+        if over is not None:
+            quick_s = duration_of(sources[0].load, _DURATION_S["quick"])
+            sources.append(Source(over.load(profile, quick_s), said_there))
+    traits = (own.traits(profile) if own else {}) | (over.traits(profile) if over else {})
+    if endpoints:
+        traits["endpoints"] = endpoints
+    return _scenario(name, profile, (*sources, asked), traits)
+
+
+def _defined(table: ScenarioTable, profile: Profile) -> Load:
+    longest_s = _QUICK_STAGES_S if table.stages else _DURATION_S["quick"]
+    return table.load(profile, min(longest_s, duration_of(table, _DURATION_S["brief"])))
+
+
+def _check_defined(table: ScenarioTable, where: str) -> None:
+    if not (table.users or table.rate or table.stages):
+        raise InputError(f"{where}: no built-in scenario, and says no load of its own; give users, rate or stages")
+
+
+def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: dict[str, Any]) -> Scenario:
+    load, workload = merged(sources), workload_of(name, sources)
+    if traits.get("isolated") and load.stages:
+        raise InputError(f"{where_said(sources, 'stages')}: {name} measures each endpoint alone; leave it out")
+    duration_s = duration_of(load, _DURATION_S[profile])
+    label = traits.pop("title", name.replace("_", " ").capitalize())
+    scenario = Scenario(
         name=name,
-        title=title,
-        workload=Closed(users=users),
-        duration_s=duration_s,
-        warmup_s=default_warmup_s(duration_s),
-        hot_only=hot_only,
+        title=label,
+        workload=workload,
+        duration_s=workload.duration_s if isinstance(workload, Ramp) else duration_s,
+        warmup_s=default_warmup_s(duration_s) if load.warmup is None else load.warmup,
+        timeout_s=load.timeout or 30.0,
+        max_connections=load.max_connections,
+        **traits,
     )
+    return Scenario.parse(scenario.model_dump() | {"title": f"{label}: {_driven(scenario)}"}, name)
 
 
-def _baseline(duration_s: float, enough_successes: int) -> Scenario:
-    return Scenario(
-        name="baseline",
-        title="Baseline: 1 user, each endpoint alone",
-        workload=Closed(users=1),
-        duration_s=duration_s,
-        warmup_s=default_warmup_s(duration_s),
-        isolated=True,
-        enough_successes=enough_successes,
-    )
+def _driven(scenario: Scenario) -> str:
+    """What the scenario drives, as its title says it."""
+    workload = scenario.workload
+    parts = [load_in_words(workload)]
+    if isinstance(workload, Ramp) and workload.rises:
+        parts = [workload.in_words()]
+    if scenario.isolated:
+        parts.append("each endpoint alone")
+    elif scenario.endpoints:
+        parts.append(f"only {', '.join(scenario.endpoints)}")
+    elif not isinstance(workload, Ramp | Open):
+        parts.append("hot endpoints" if scenario.hot_only else "all endpoints")
+    return ", ".join([*parts, *(["without a 5xx"] if scenario.forbid_5xx else [])])
 
-
-def _spike(before_s: float, ramp_s: float, hold_s: float, after_s: float) -> Scenario:
-    levels = ((5, 5, before_s), (5, 100, ramp_s), (100, 100, hold_s), (5, 5, after_s))
-    ramp = Ramp(stages=tuple(Stage(start=start, end=end, duration_s=length_s) for start, end, length_s in levels))
-    return Scenario(
-        name="spike",
-        title="Spike: 5 to 100 users in 10 seconds, and back",
-        workload=ramp,
-        duration_s=ramp.duration_s,
-        warmup_s=default_warmup_s(ramp.duration_s),
-    )
-
-
-def _steady_rate(duration_s: float) -> Scenario:
-    return Scenario(
-        name="steady_rate",
-        title="Steady rate: 50 requests a second, without a 5xx",
-        workload=Open(rate_per_s=50.0),
-        duration_s=duration_s,
-        warmup_s=default_warmup_s(duration_s),
-        pages=False,
-        forbid_5xx=True,
-    )
-
-
-_LIGHT = "Light load: 10 users, all endpoints"
-_MEDIUM = "Medium load: 50 users, hot endpoints"
-_SUSTAINED = "Sustained: 20 users, all endpoints, memory"
 
 SCENARIOS: dict[str, dict[Profile, Scenario]] = {
-    "baseline": {"brief": _baseline(60, 1000), "quick": _baseline(8, 300)},
-    "light_load": {"brief": _closed("light_load", _LIGHT, 10, 60), "quick": _closed("light_load", _LIGHT, 10, 10)},
-    "medium_load": {
-        "brief": _closed("medium_load", _MEDIUM, 50, 120, hot_only=True),
-        "quick": _closed("medium_load", _MEDIUM, 50, 10, hot_only=True),
-    },
-    "spike": {"brief": _spike(15, 10, 30, 30), "quick": _spike(5, 10, 5, 10)},
-    "sustained": {
-        "brief": _closed("sustained", _SUSTAINED, 20, 1800),
-        "quick": _closed("sustained", _SUSTAINED, 20, 30),
-    },
-    "steady_rate": {"brief": _steady_rate(120), "quick": _steady_rate(15)},
+    name: {profile: scenario_of(name, profile, {}, Source(Load(), "--")) for profile in ("brief", "quick")}
+    for name in BUILT_IN
 }
-"""The brief's scenarios, by name and profile."""
+"""The brief's scenarios as they are without a target file or options, by name and profile."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
 from perflib.show.html import html_table
-from perflib.spec.scenario import Stages
-from perflib.spec.values import Duration, InputError, Spec
+from perflib.spec.auth import Auth, AuthTable, Bearer
+from perflib.spec.briefs import check_brief
+from perflib.spec.scenario_table import ScenarioTable
+from perflib.spec.secret import Header, Secret, Variable
+from perflib.spec.values import InputError, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +21,6 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 _LONGEST_URL = 8000
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Scalar = str | bool | int | float
 
 
@@ -70,18 +70,6 @@ def _check_path(path: str) -> str:
     return path
 
 
-def _check_variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError("not the name of an environment variable; write PERF_API_TOKEN, never the secret itself")
-    return name
-
-
-def _check_header(name: str) -> str:
-    if not _HEADER.fullmatch(name):
-        raise ValueError("not the name of a header; write it as X-Api-Key")
-    return name
-
-
 def _check_host(host: str) -> str:
     if not host or any(c.isspace() or c in "/*@[]" for c in host) or host.count(":") == 1:
         raise ValueError("not a host; write its name or address alone, such as staging.example")
@@ -90,23 +78,6 @@ def _check_host(host: str) -> str:
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
-Variable = Annotated[str, AfterValidator(_check_variable)]
-Header = Annotated[str, AfterValidator(_check_header)]
-
-
-class Secret(Spec):
-    """A value named by its environment variable, ``{ env = "API_KEY" }``: only a worker reads it, nothing stores it."""
-
-    env: Variable
-
-    def value_in(self, environment: Mapping[str, str]) -> str:
-        """The value. Raises InputError, without it, where there is none or no request can hold it."""
-        value = environment.get(self.env)
-        if not value:
-            raise InputError(f"the variable {self.env} is not set; export it first")
-        if not (value.isascii() and value.isprintable()):
-            raise InputError(f"the variable {self.env} holds what no header can: only printable ASCII fits; mend it")
-        return value
 
 
 class Expect(Spec):
@@ -188,29 +159,15 @@ class Page(Spec):
     hot: bool = False
 
 
-class Overrides(Spec):
-    """A ``[scenario.NAME]`` table: this target's numbers for a scenario. Options given by the caller win.
-
-    `duration` is the brief profile's; the quick profile keeps its own.
-    """
-
-    users: PositiveInt | None = None
-    rate: PositiveFloat | None = None
-    arrivals: Literal["poisson", "constant"] | None = None
-    max_connections: PositiveInt | None = None
-    think_time: Annotated[Duration, Field(ge=0)] | None = None
-    stages: Stages = ()
-    duration: Annotated[Duration, Field(gt=0)] | None = None
-    warmup: Annotated[Duration, Field(ge=0)] | None = None
-    timeout: Annotated[Duration, Field(gt=0)] | None = None
-
-
 class Target(Spec):
     """The system under test, and what it may be sent. Holds the name of its token's variable, never the token."""
 
     name: Annotated[str, Field(min_length=1)]
     base_url: BaseUrl
     token_env: Variable | None = None
+    """Sent as a bearer token."""
+    auth: AuthTable | None = None
+    """Another kind of authentication: see `perflib.spec.auth`."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -221,12 +178,16 @@ class Target(Spec):
     """Whether a run goes on after five seconds of nothing but errors."""
     metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
     """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
+    validation: Annotated[str, AfterValidator(check_brief)] = ""
+    """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
-    scenarios: Annotated[dict[str, Overrides], Field(default_factory=dict, validation_alias=_as_table("scenario"))]
+    scenarios: Annotated[dict[str, ScenarioTable], Field(default_factory=dict, validation_alias=_as_table("scenario"))]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.token_env and self.auth:
+            raise ValueError("auth: token_env is given too; keep one of them")
         names = [item.name for item in self.items]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
@@ -266,8 +227,18 @@ class Target(Spec):
     @property
     def secrets(self) -> tuple[str, ...]:
         """The variables that its token and its endpoints' secrets are read from."""
-        named = (self.token_env, *(name for endpoint in self.endpoints for name in endpoint.secrets))
-        return tuple(dict.fromkeys(name for name in named if name))
+        of_auth = self.caller.secrets if self.caller else ()
+        return tuple(dict.fromkeys((*of_auth, *(name for one in self.endpoints for name in one.secrets))))
+
+    @property
+    def caller(self) -> Auth | None:
+        """Who asks: what authenticates every request."""
+        return Bearer(token_env=self.token_env) if self.token_env else self.auth
+
+    @property
+    def auth_in_words(self) -> str:
+        """How requests are authenticated, without a secret."""
+        return self.caller.in_words if self.caller else "none"
 
     @property
     def items(self) -> tuple[Endpoint | Page, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -43,6 +43,8 @@ def parse_duration_s(value: object) -> object:
 
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 """Seconds; validation also takes "60s", "2min"."""
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+NonNegativeDuration = Annotated[Duration, Field(ge=0)]
 
 
 class Spec(BaseModel):
@@ -61,6 +63,10 @@ class Spec(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise InputError(f"{where}: {_first_problem(error)}") from None
+
+    def replaced(self, **fields: object) -> Self:
+        """A copy with other values in some fields, validated as a whole; see `dataclasses.replace`."""
+        return self.model_validate(dict(self) | fields)
 
 
 def _first_problem(error: ValidationError) -> str:

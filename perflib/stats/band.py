@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
 from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
+from perflib.stats.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def _verdicts(figures: Sequence[Change | Insufficient], rule: Rule) -> list[Verd
     return [
         _verdict(figure, float(next(slower)), float(next(faster)), rule)
         if isinstance(figure, Change)
-        else "INCONCLUSIVE"
+        else Verdict.INCONCLUSIVE
         for figure in figures
     ]
 
@@ -192,25 +191,23 @@ def _verdict(change: Change, p_slower: float, p_faster: float, rule: Rule) -> Ve
     least, most, ratio = 1 + rule.threshold, 1 + rule.same_within, change.ratio
     low, high = change.interval.low, change.interval.high
     if p_slower <= rule.alpha and ratio > least:
-        return "REGRESSION"
+        return Verdict.REGRESSION
     if p_faster <= rule.alpha and ratio < 1 / least:
-        return "IMPROVED"
+        return Verdict.IMPROVED
     within = 1 / most < low and high < most
-    return "SAME" if within and low < least and high > 1 / least else "INCONCLUSIVE"
+    return Verdict.SAME if within and low < least and high > 1 / least else Verdict.INCONCLUSIVE
 
 
 def _judgement(endpoint: str, figures: Sequence[tuple[Change | Insufficient, Verdict]], rule: Rule) -> Judgement:
-    order: tuple[Verdict, ...] = ("REGRESSION", "IMPROVED", "INCONCLUSIVE")
-    everything = tuple(figure for figure, _ in figures)
-    for verdict in order:
-        for figure, own in figures:
-            if own == verdict:
-                return Judgement(endpoint, verdict, _reason(figure, verdict), everything)
-    return Judgement(endpoint, "SAME", f"no change larger than {rule.same_within:.0%}", everything)
+    everything, verdict = tuple(figure for figure, _ in figures), worst(own for _, own in figures)
+    if verdict == Verdict.SAME:
+        return Judgement(endpoint, verdict, f"no change larger than {rule.same_within:.0%}", everything)
+    telling = next(figure for figure, own in figures if own == verdict)
+    return Judgement(endpoint, verdict, _reason(telling, verdict), everything)
 
 
 def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:
     if isinstance(figure, Insufficient):
         return figure.reason
     told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval.low:.2f} to {figure.interval.high:.2f})"
-    return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == "INCONCLUSIVE" else told
+    return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == Verdict.INCONCLUSIVE else told

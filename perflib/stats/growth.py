@@ -7,7 +7,7 @@ constant of up to twice the run; up to three jumps upon a short warm-up; and wha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from perflib.stats.interval import Interval
 from perflib.stats.jumps import MOST_JUMPS, jumps_of, only_jumped
 from perflib.stats.minima import Minima, retained, window_minima
 from perflib.stats.saturation import CONFIDENCE, slopes_beside
+from perflib.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from perflib.stats.saturation import Slopes
 
     Floats = NDArray[np.float64]
-
-Verdict = Literal["OK", "LEAK", "STEP", "INCONCLUSIVE"]
 
 
 @dataclass(frozen=True)
@@ -118,11 +117,11 @@ def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: f
     late = at_s - at_s[:1] >= kept_from_s
     if late.sum() < LEAST_SAMPLES or lasts_s <= 0:
         settle_s = 2 * lasts_s * LEAST_SAMPLES / late.sum() if late.any() and lasts_s > 0 else None
-        return Growth("INCONCLUSIVE", "There are too few samples.", settle_s=settle_s)
+        return Growth(Verdict.INCONCLUSIVE, "There are too few samples.", settle_s=settle_s)
     minima = _minima_of(at_s[late], values[late], at_s[0], tolerance)
     if len(minima.level) < _LEAST_WINDOWS:
         reason = "What it takes and gives back goes too slowly for so short a run."
-        return Growth("INCONCLUSIVE", reason, settle_s=4 * lasts_s)
+        return Growth(Verdict.INCONCLUSIVE, reason, settle_s=4 * lasts_s)
     return _judge(minima)
 
 
@@ -164,7 +163,7 @@ def _judge(minima: Minima) -> Growth:
         per_h=slopes.estimate / minima.hours,
         interval_per_h=Interval(slopes.low / minima.hours, slopes.high / minima.hours),
         smallest_per_h=smallest / minima.hours,
-        settle_s=_settle_s(minima, slopes, jumped) if verdict == "INCONCLUSIVE" else None,
+        settle_s=_settle_s(minima, slopes, jumped) if verdict == Verdict.INCONCLUSIVE else None,
         step=jumped if biggest else None,
         step_at_s=float(at_s[biggest.index]) if biggest else None,
         fit=Fit(at_s, minima.level, slopes.fitted, slopes.fitted - slopes.band, slopes.fitted + slopes.band),
@@ -175,19 +174,19 @@ def _verdict(minima: Minima, slopes: Slopes, jumps: list[Jump]) -> tuple[Verdict
     jumped = sum(jump.height for jump in jumps)
     if slopes.low_not_slow > minima.threshold and slopes.low_slow > 0:
         if slopes.estimate < minima.floor:
-            return "INCONCLUSIVE", "It grows, but by too little in this time to be sure that it will go on."
+            return Verdict.INCONCLUSIVE, "It grows, but by too little in this time to be sure that it will go on."
         if only_jumped(minima, slopes.refuted_rss):
-            return "INCONCLUSIVE", _IN_JUMPS
-        return "LEAK", "It grows steadily; no warm-up, filling cache or few jumps explain that."
+            return Verdict.INCONCLUSIVE, _IN_JUMPS
+        return Verdict.LEAK, "It grows steadily; no warm-up, filling cache or few jumps explain that."
     if jumped >= minima.matters and slopes.high < max(minima.threshold, minima.matters):
-        return "STEP", "It jumped and stayed there; apart from that it does not grow by what matters."
+        return Verdict.STEP, "It jumped and stayed there; apart from that it does not grow by what matters."
     if len(jumps) == MOST_JUMPS or (jumped >= minima.threshold and slopes.high < minima.threshold):
-        return "INCONCLUSIVE", _IN_JUMPS
+        return Verdict.INCONCLUSIVE, _IN_JUMPS
     if slopes.high < minima.threshold and slopes.short_by < minima.threshold:
-        return "OK", "It does not grow, or so slowly that it does not matter."
+        return Verdict.OK, "It does not grow, or so slowly that it does not matter."
     if slopes.estimate >= minima.matters:
-        return "INCONCLUSIVE", "It grows: a leak, or a cache that is still filling."
-    return "INCONCLUSIVE", "The run is too short or too noisy to rule out a leak."
+        return Verdict.INCONCLUSIVE, "It grows: a leak, or a cache that is still filling."
+    return Verdict.INCONCLUSIVE, "The run is too short or too noisy to rule out a leak."
 
 
 def _settle_s(minima: Minima, slopes: Slopes, jumped: float) -> float:

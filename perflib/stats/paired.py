@@ -14,11 +14,10 @@ import numpy as np
 from scipy import special
 
 from perflib.stats.interval import Interval
+from perflib.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from perflib.stats.band import Verdict
 
     Floats = NDArray[np.float64]
 
@@ -124,7 +123,9 @@ def plan(detect: float, noise_sd: float, *, power: float = 0.9, alpha: float = 0
         if _least_shift(n, alpha * shares[1.0], power) / math.sqrt(n) <= wanted:
             looks = (Look(math.ceil(at * n), alpha * share) for at, share in shares.items())
             return Plan(detect, tuple(looks))
-    raise ValueError(f"a change of {detect:.1%} does not show in {_MOST_RESTARTS} restarts that vary by {noise_sd:.1%}")
+    least = math.expm1(_least_shift(_MOST_RESTARTS, alpha * shares[1.0], power) / math.sqrt(_MOST_RESTARTS) * noise_sd)
+    told = f"a change of {detect:.1%} does not show in {_MOST_RESTARTS:,} restarts that vary by {noise_sd:.0%}"
+    raise ValueError(f"{told}; the smallest that does is {least + 0.0005:.1%}")
 
 
 def decide(log_ratios: Floats, plan: Plan) -> Decision:
@@ -148,12 +149,12 @@ def decide(log_ratios: Floats, plan: Plan) -> Decision:
 def _verdict(change: PairedChange, plan: Plan, *, final: bool) -> Verdict | None:
     low, high = change.interval.low, change.interval.high
     if low > 1 and change.ratio > 1 + plan.threshold:
-        return "REGRESSION"
+        return Verdict.REGRESSION
     if high < 1 and change.ratio < 1 / (1 + plan.threshold):
-        return "IMPROVED"
+        return Verdict.IMPROVED
     if low > 1 / (1 + plan.detect) and high < 1 + plan.detect:
-        return "SAME"
-    return "INCONCLUSIVE" if final else None
+        return Verdict.SAME
+    return Verdict.INCONCLUSIVE if final else None
 
 
 def _least_shift(n: int, alpha: float, power: float) -> float:

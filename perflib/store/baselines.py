@@ -27,8 +27,9 @@ def load_baselines(path: Path) -> Baselines:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); restore it from version control") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version: is {version!r}, this version reads {SCHEMA_VERSION}; record it anew")
+    if version not in range(1, SCHEMA_VERSION + 1):
+        read = f"this version reads 1 to {SCHEMA_VERSION}"
+        raise InputError(f"{path}: schema_version: is {version!r}, {read}; install a newer perflib, or record it anew")
     return Baselines.parse(document, str(path))
 
 

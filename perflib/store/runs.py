@@ -200,12 +200,12 @@ class RunFolder:
         elif self._spools(_REQUEST_SPOOLS) or not (self.path / TABLE).exists():
             self.seal(self.as_left(facts))
         else:
-            self.write_facts(facts.model_copy(update={"state": "interrupted"}))
+            self.write_facts(facts.replaced(state="interrupted"))
             self._clear()
 
     def as_left(self, facts: Facts) -> Facts:
         """The facts of a run that ended unforeseen: interrupted, its measured time read off its rows."""
-        return facts.model_copy(update={"state": "interrupted", "parts": _parts_of(self.rows(), facts)})
+        return facts.replaced(state="interrupted", parts=_parts_of(self.rows(), facts))
 
     def load(self) -> Run:
         """The run with its tables; names are categories, times int64."""

@@ -96,7 +96,9 @@ def _count(targets: int) -> str:
 def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
     """How B compares with A, in plain words."""
     found = by_endpoint(figures)
-    named = {verdict: [name for name, one in found.items() if one == verdict] for verdict in set(found.values())}
+    named: dict[str, list[str]] = {}
+    for name, verdict in found.items():
+        named.setdefault(verdict, []).append(name)
     if "REGRESSION" in named:
         return f"B is slower than A: {', '.join(named['REGRESSION'])}."
     if "INCONCLUSIVE" in named:

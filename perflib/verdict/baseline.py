@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from perflib.figures.summary import summarize
 from perflib.spec import InputError, Run
-from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun, machine_of
+from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,20 +24,12 @@ def unfit(run: Run) -> tuple[str, ...]:
     return (*run.facts.invalid_reasons, *state[run.facts.state], *empty)
 
 
-def alike(one: Run, other: Run) -> bool:
-    """Whether two runs are looks at the same thing: target but for its address, scenario, workload and machine."""
-    here, there = one.facts, other.facts
-    moved = there.target.model_copy(update={"base_url": here.target.base_url})
-    machines = machine_of(here.environment), machine_of(there.environment)
-    return (here.target, here.scenario, machines[0]) == (moved, there.scenario, machines[1])
-
-
 def baseline_of(runs: Sequence[Run]) -> Baseline:
     """The baseline that these runs of one scenario make.
 
     Raises:
         InputError: naming the run that does not fit: invalid, interrupted, with errors, given twice, or of another
-            target, workload or machine.
+            setup.
     """
     for place, run in enumerate(runs):
         _check(run, runs[:place])
@@ -46,12 +40,13 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
         scenario=last.scenario.name,
         workload=last.scenario.workload,
         duration_s=last.scenario.duration_s,
-        environment=machine_of(last.environment),
+        environment=last.environment.machine,
         recorded_at=last.finished_at or last.started_at,
         git_commit=last.git_commit,
         versions=last.environment.versions,
         runs=tuple(run.facts.run_id for run in runs),
         endpoints={name: _endpoint_baseline([each[name] for each in summaries]) for name in summaries[0]},
+        setup=setup_of(last),
     )
 
 
@@ -62,9 +57,9 @@ def _check(run: Run, earlier: Sequence[Run]) -> None:
         refusals.append(f"it has {failed:,} failed requests")
     if run.facts.run_id in [one.facts.run_id for one in earlier]:
         refusals.append("it is given twice")
-    if earlier and not alike(run, earlier[0]):
-        first = earlier[0].facts.run_id
-        refusals.append(f"it is not of the same target, scenario, workload and machine as {first}")
+    differs = differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ()
+    if differs:
+        refusals.append(f"it has another setup than {earlier[0].facts.run_id}: {'; '.join(differs)}")
     if refusals:
         raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
 

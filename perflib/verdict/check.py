@@ -9,27 +9,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perflib.figures.summary import summarize
 from perflib.show.html import figure_ms, html_table
 from perflib.spec import InputError, Open
-from perflib.spec.baselines import machine_of
+from perflib.spec.exits import ExitStatus
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
-from perflib.verdict.baseline import alike, unfit
+from perflib.stats.verdict import Verdict
+from perflib.verdict.baseline import unfit
 from perflib.verdict.leak import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.spec import Run, Spec
+    from perflib.spec import Run
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.stats.band import Judgement
-
-Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE", "NO_BASELINE"]
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
@@ -38,7 +39,6 @@ FAMILY = (
     f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
-_SOUND, _FOUND, _INVALID = 0, 1, 3
 _HEAD = ("Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why")
 
 
@@ -136,7 +136,7 @@ class Check:
     endpoints: tuple[EndpointVerdict, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    exit_status: int
+    exit_status: ExitStatus
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class Check:
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
         return {
-            "exit": self.exit_status,
+            "exit": int(self.exit_status),
             "mde": _finite(max(self.mdes, default=None)),
             "family": FAMILY,
             "runs": list(self.runs),
@@ -194,14 +194,13 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
         groups.setdefault(run.facts.scenario.name, []).append(run)
     parts = [_check(some, baselines, most_errors) for some in groups.values()]
     rows = tuple(row for part in parts for row in part.endpoints)
-    statuses = [part.exit_status for part in parts]
     return Check(
         runs=tuple(run for part in parts for run in part.runs),
         baselines={name: at for part in parts for name, at in part.baselines.items()},
         endpoints=rows,
         findings=tuple(finding for part in parts for finding in part.findings),
         notes=(*(note for part in parts for note in part.notes), *_causes([some[0] for some in groups.values()], rows)),
-        exit_status=next((status for status in (_FOUND, _INVALID) if status in statuses), _SOUND),
+        exit_status=ExitStatus.of_all([part.exit_status for part in parts]),
     )
 
 
@@ -211,7 +210,7 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
     unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
     ids = tuple(run.facts.run_id for run in runs)
     if not sound:
-        return Check(ids, {name: None}, (), tuple(unsound), (), _INVALID)
+        return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
     found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
     rows = _judged(name, summaries, found)
@@ -223,17 +222,18 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
         endpoints=rows,
         findings=(*findings, *unsound),
         notes=tuple(f"{name}: {note}" for note in _notes(sound, rows, found)),
-        exit_status=_FOUND if findings else _INVALID if unsound else _SOUND,
+        exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if unsound else ExitStatus.OK,
     )
 
 
 def _refuse_others(runs: Sequence[Run]) -> None:
+    first = runs[0].facts
     for run in runs:
-        if not alike(run, runs[0]):
-            other, name = runs[0].facts.run_id, runs[0].facts.scenario.name
+        differs = differences(setup_of(run.facts), setup_of(first))
+        if differs:
             raise InputError(
-                f"run {run.facts.run_id}: of another target, workload or machine than {other}, though both are "
-                f"{name}; check them apart"
+                f"run {run.facts.run_id}: of another setup than {first.run_id}, though both are "
+                f"{first.scenario.name}: {'; '.join(differs)}; check them apart"
             )
 
 
@@ -246,14 +246,14 @@ class Match:
 
 
 def match(run: Run, baselines: Baselines) -> Match:
-    """The baseline with the run's target, scenario, workload, duration, machine and endpoints."""
-    target, scenario = run.facts.target.name, run.facts.scenario.name
-    near = [one for one in baselines.baselines if (one.target, one.scenario) == (target, scenario)]
+    """The baseline of the run's setup; see `perflib.spec.setup`."""
+    setup = setup_of(run.facts)
+    near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = f"`perflib baseline record {scenario}`"
-        return Match(None, f"no baseline of target {target!r} for this scenario; {record} makes one")
-    closest = min(near, key=lambda one: len(_differences(run, one)))
-    differs = _differences(run, closest)
+        record = f"`perflib baseline record {setup.scenario}`"
+        return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
+    closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
+    differs = differences(setup, closest.known_setup)
     if differs:
         return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
     return Match(closest)
@@ -272,34 +272,6 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     found = match(runs[-1], baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
-
-
-def _differences(run: Run, baseline: Baseline) -> list[str]:
-    """What keeps a baseline of the same target and scenario from being compared with a run, in words."""
-    scenario, workload = run.facts.scenario, baseline.workload
-    said = _changed("", machine_of(run.facts.environment), baseline.environment)
-    if scenario.workload.kind != workload.kind:
-        said.append(f"workload is {scenario.workload.kind}, was {workload.kind}")
-    else:
-        said += _changed("workload ", scenario.workload, workload)
-    if scenario.duration_s != baseline.duration_s:
-        said.append(f"duration is {scenario.duration_s:g} s, was {baseline.duration_s:g} s")
-    driven = {item.name for item in scenario.takes(run.facts.target)}
-    if not scenario.isolated and driven != set(baseline.endpoints):
-        said.append(f"other endpoints are driven: {', '.join(sorted(driven ^ set(baseline.endpoints)))}")
-    return said
-
-
-def _changed(what: str, here: Spec, there: Spec) -> list[str]:
-    now, was = here.model_dump(mode="json"), there.model_dump(mode="json")
-    keys = [key for key in now | was if now.get(key) != was.get(key)]
-    return [f"{what}{key} is {_in_words(now.get(key))}, was {_in_words(was.get(key))}" for key in keys]
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{stage['start']:g}-{stage['end']:g}:{stage['duration_s']:g}s" for stage in value)
-    return "none" if value is None else str(value)
 
 
 def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
@@ -333,7 +305,7 @@ def _verdict(
     return EndpointVerdict(
         scenario=scenario,
         endpoint=name,
-        verdict="NO_BASELINE" if judgement is None else judgement.verdict,
+        verdict=Verdict.NO_BASELINE if judgement is None else judgement.verdict,
         reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
         figures=() if judgement is None else judgement.figures,
         p50_ms=_median(row.judged_p50_ms for row in some),
@@ -370,7 +342,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
             said.append(f"{shown} misses its target of {row.target_ms:,g} ms")
         if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
             said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
-    if row.verdict == "REGRESSION":
+    if row.verdict == Verdict.REGRESSION:
         said.append(row.reason)
     return said
 
@@ -378,7 +350,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
 def _run_findings(run: Run, summary: Summary) -> list[Finding]:
     """What fails a check of a run as a whole."""
     scenario = run.facts.scenario
-    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == "LEAK"]
+    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == Verdict.LEAK]
     said = [f"the target leaks {name}" for name in leaking]
     if scenario.forbid_5xx and summary.server_errors:
         said.append(f"{summary.server_errors:,} answers with a 5xx, none is allowed")
@@ -389,6 +361,9 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
     few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
     said = [found.why_not] if found.why_not else []
+    unknown = found.baseline.known_setup.unknown if found.baseline else ()
+    if unknown:
+        said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     return [*said, *([f"too few requests to judge the target of {', '.join(few)}"] if few else [])]
 
@@ -397,7 +372,7 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     """What a slower endpoint in a closed mix says of its cause: nothing, unless others were looked at apart."""
     scenarios = {run.facts.scenario.name: run.facts.scenario for run in first_runs}
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
-    slower = [row for row in rows if row.verdict == "REGRESSION"]
+    slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
     told = "`perflib check baseline` measures each alone and names the cause"
     if apart:

@@ -13,12 +13,17 @@ from scipy import special
 from perflib.figures.summary import series_of
 from perflib.show.html import html_table
 from perflib.spec import Environment, Scenario, Spec
+from perflib.spec.exits import ExitStatus
+from perflib.spec.run import setup_of
+from perflib.spec.setup import differences
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
+from perflib.stats.verdict import Verdict, worst
+from perflib.verdict.baseline import unfit
 from perflib.verdict.check import match
 
 if TYPE_CHECKING:
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _HEAD = ("Endpoint", "Figure", "Verdict", "Why")
-Verdict = Literal["REGRESSION", "IMPROVED", "SAME", "INCONCLUSIVE"]
 Side = Literal["a", "b"]
 
 FIGURES = {"p50": 0.50, "p95": 0.95}
@@ -153,7 +157,7 @@ def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
 def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdict:
     ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
     if np.isnan(ratios).any():
-        return FigureVerdict(endpoint, figure, "INCONCLUSIVE", None, None, None, f"too few requests for {figure}")
+        return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, f"too few requests for {figure}")
     decision: Decision | None = None
     for look in planned.looks:
         if len(ratios) >= look.restarts and (decision is None or decision.verdict is None):
@@ -163,14 +167,14 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
-    told += "" if decision.verdict in ("REGRESSION", "IMPROVED") else f"; sees {decision.mde:+.0%}"
+    told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; sees {decision.mde:+.0%}"
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
 
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
     """The object that `perflib compare --format json` prints."""
     rows = [asdict(one) | {"interval": one.interval and [one.interval.low, one.interval.high]} for one in figures]
-    return {"exit": exit_status(figures), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
+    return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
 def notes(comparison: Comparison | None) -> tuple[str, ...]:
@@ -203,17 +207,18 @@ def is_clear(comparison: Comparison) -> bool:
 
 def by_endpoint(figures: Sequence[FigureVerdict]) -> dict[str, Verdict]:
     """An endpoint's verdict: REGRESSION if any figure regressed, then IMPROVED; SAME only if all are."""
-    order: tuple[Verdict, ...] = ("REGRESSION", "IMPROVED", "INCONCLUSIVE", "SAME")
     found: dict[str, list[Verdict]] = {}
     for one in figures:
-        found.setdefault(one.endpoint, []).append(one.verdict or "INCONCLUSIVE")
-    return {endpoint: min(some, key=order.index) for endpoint, some in found.items()}
+        found.setdefault(one.endpoint, []).append(one.verdict or Verdict.INCONCLUSIVE)
+    return {endpoint: worst(some) for endpoint, some in found.items()}
 
 
-def exit_status(figures: Sequence[FigureVerdict]) -> int:
+def exit_status(figures: Sequence[FigureVerdict]) -> ExitStatus:
     """1 for a regression, 3 where something stayed inconclusive, else 0."""
     found = by_endpoint(figures).values()
-    return 1 if "REGRESSION" in found else 3 if "INCONCLUSIVE" in found or not found else 0
+    if Verdict.REGRESSION in found:
+        return ExitStatus.FOUND
+    return ExitStatus.NOT_JUDGED if Verdict.INCONCLUSIVE in found or not found else ExitStatus.OK
 
 
 @dataclass(frozen=True)
@@ -240,8 +245,13 @@ def shifts(a: Run, b: Run, drift_sd: float = 0.0) -> tuple[EndpointShift, ...]:
     )
 
 
-def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict, ...]:
+def compare_stored(
+    a: Run, b: Run, baselines: Baselines, *, although_different: bool = False
+) -> tuple[FigureVerdict, ...]:
     """The verdicts on two stored runs, by the run-to-run noise that A's baseline knows; without one, INCONCLUSIVE.
+
+    So are runs of different setups, and runs that are not sound, each with the reason: `although_different` compares
+    them all the same.
 
     A t-test of log(B / A) with twice the variance of a run's log, moderated over endpoints (`moderated_variance`), at
     Holm's levels over all endpoints and both figures.
@@ -258,11 +268,21 @@ def compare_stored(a: Run, b: Run, baselines: Baselines) -> tuple[FigureVerdict,
     ratios = {(name, figure): _ratio(of_a[name], of_b[name], FIGURES[figure]) for name, figure in pairs}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
     able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]
+    if not although_different and (why := _not_alike(a, b)):
+        return tuple(_unknown(pair, ratios[pair], why) for pair in pairs)
     if not able:
         why = found.why_not or "its baseline has too few runs"
         reason = f"one run a side cannot tell a change from the machine's mood; {why}"
         return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
     return _tested(pairs, ratios, noise, able)
+
+
+def _not_alike(a: Run, b: Run) -> str:
+    """Why two runs do not compare; empty where they do."""
+    unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in (a, b) if unfit(run)]
+    differs = differences(setup_of(b.facts), setup_of(a.facts))
+    other = [f"not alike: {'; '.join(differs)} (--although-different compares them all the same)"] if differs else []
+    return "; ".join([*unsound, *other])
 
 
 @dataclass(frozen=True)
@@ -304,13 +324,13 @@ def _tested(
         wide = float(special.stdtrit(known.df, 0.975)) * known.se
         interval = Interval(math.exp(ratios[pair] - wide), math.exp(ratios[pair] + wide))
         mde = math.expm1(float(special.stdtrit(known.df, 1 - ALPHA / len(able)) + special.ndtri(0.9)) * known.se)
-        verdict: Verdict = "INCONCLUSIVE"
+        verdict: Verdict = Verdict.INCONCLUSIVE
         if slower[pair] <= ALPHA and ratio > 1 + THRESHOLD:
-            verdict = "REGRESSION"
+            verdict = Verdict.REGRESSION
         elif faster[pair] <= ALPHA and ratio < 1 / (1 + THRESHOLD):
-            verdict = "IMPROVED"
+            verdict = Verdict.IMPROVED
         elif interval.low > 1 / 1.25 and interval.high < 1.25:
-            verdict = "SAME"
+            verdict = Verdict.SAME
         told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); sees {mde:+.0%}"
         found.append(FigureVerdict(*pair, verdict, ratio, interval, mde, told))
     return tuple(found)
@@ -318,7 +338,7 @@ def _tested(
 
 def _unknown(pair: tuple[str, str], log_ratio: float, reason: str) -> FigureVerdict:
     ratio = math.exp(log_ratio) if math.isfinite(log_ratio) else None
-    return FigureVerdict(*pair, "INCONCLUSIVE", ratio, None, None, reason)
+    return FigureVerdict(*pair, Verdict.INCONCLUSIVE, ratio, None, None, reason)
 
 
 def _ratio(a: Series, b: Series, q: float) -> float:

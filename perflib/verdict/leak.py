@@ -6,23 +6,21 @@ Resident memory, open files and threads are judged alike, over the longest stret
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perflib.spec.scenario import is_steady
+from perflib.spec.workload import is_steady
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
+from perflib.stats.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from perflib.spec import Run
 
-Verdict = Literal["OK", "LEAK", "STEP", "INCONCLUSIVE", "NOT_SAMPLED"]
-
 _GONE_S = 3.0
 """A target whose samples end so long before the run was gone by then."""
-_WORST_FIRST: tuple[Verdict, ...] = ("LEAK", "STEP", "INCONCLUSIVE", "OK")
 _CHANGING = "The load changed, and what a target holds may follow its load."
 
 
@@ -102,7 +100,7 @@ def memory_of(run: Run) -> Memory:
     'INCONCLUSIVE'
     """
     if run.memory is None or run.memory.empty:
-        return Memory("NOT_SAMPLED")
+        return Memory(Verdict.NOT_SAMPLED)
     samples = run.memory
     another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
     restarts_ns = samples.loc[another, "t_ns"]
@@ -114,7 +112,7 @@ def memory_of(run: Run) -> Memory:
     }
     verdicts = [one.verdict for one in found.values() if one is not None]
     return Memory(
-        verdict=min(verdicts, key=_WORST_FIRST.index),
+        verdict=worst(verdicts),
         **found,
         bytes_per_request=_per_request(run, stretch, found["rss"]),
         from_s=float(stretch["t_ns"].iloc[0] / 1e9),
@@ -129,8 +127,8 @@ def _judge(run: Run, stretch: pd.DataFrame, column: str, tolerance: Tolerance) -
     if told.empty:
         return None
     found = growth((told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64), tolerance)
-    if found.verdict in ("LEAK", "STEP") and (scenario.isolated or not is_steady(scenario.workload)):
-        return Growth("INCONCLUSIVE", _CHANGING, fit=found.fit)
+    if found.verdict in (Verdict.LEAK, Verdict.STEP) and (scenario.isolated or not is_steady(scenario.workload)):
+        return Growth(Verdict.INCONCLUSIVE, _CHANGING, fit=found.fit)
     return found
 
 

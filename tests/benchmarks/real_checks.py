@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
 from perflib.figures.summary import summarize
-from perflib.session.drive import sample_dashboard
+from perflib.session.sample import sample_dashboard
 from perflib.spec import Options
 from perflib.spec.baselines import Baselines
 from perflib.stats.band import STANDARD, Verdict

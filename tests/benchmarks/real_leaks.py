@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
 from perflib.stats.growth import MEMORY, Growth, growth
-from perflib.watch.sampler import EVERY_S, ProcessTree
+from perflib.watch.process import ProcessTree
+from perflib.watch.sampler import EVERY_S
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:

@@ -24,11 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
 from perflib.stats.growth import MEMORY, OPEN_FILES, growth
-from perflib.watch.sampler import ProcessTree, Reading
+from perflib.watch.process import ProcessTree
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:
-    from perflib.load.progress import Progress
+    from perflib.watch.reading import Reading
+    from perflib.workbook.live.follow import Progress
 
 WORKER = "perflib.load.worker"
 

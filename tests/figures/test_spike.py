@@ -7,7 +7,7 @@ import pytest
 
 from perflib.figures.spike import TOLERANCE, degradation, recovery, users_at
 from perflib.spec import ERROR_KINDS, Ramp, Run
-from perflib.spec.scenario import Stage, scaled
+from perflib.spec.stages import Stage, scaled
 from tests.synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perflib.load.arrivals import Share, Span, intended_starts_s, spans
 from perflib.spec import SCENARIOS, Closed, Open, Ramp, Stage
-from perflib.spec.scenario import level_at
+from perflib.spec.stages import level_at
 
 STAGES = st.lists(
     st.builds(Stage, start=st.integers(0, 20), end=st.integers(0, 20), duration_s=st.integers(1, 9)), min_size=1

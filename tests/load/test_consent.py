@@ -14,7 +14,9 @@ from perflib.cli.app import main
 from perflib.figures.summary import summarize
 from perflib.load import consent, worker
 from perflib.load.recorder import Outage
+from perflib.session import by_turns
 from perflib.session import drive as session
+from perflib.session.machine import this_machine
 from perflib.spec import SCENARIOS, Closed, Facts, InputError, Open, Options, Target
 from perflib.text.words import verdict_sentence
 from tests.load.test_worker import Driven, facts_of
@@ -48,10 +50,11 @@ def no_load(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
     """The runs that would have been driven; none is."""
     driven: list[Facts] = []
 
-    def drive(facts: Facts, *_: Any) -> None:
+    def drive(facts: Facts, *_: Any, **__: Any) -> None:
         driven.append(facts)
 
-    monkeypatch.setattr(session, "drive_in_processes_of_their_own", drive)
+    monkeypatch.setattr(session, "drive", drive)
+    monkeypatch.setattr(by_turns, "drive", drive)
     return driven
 
 
@@ -98,7 +101,7 @@ def test_an_allowed_host_is_told_of_before_it_gets_load(
     allowed = () if head else ("192.0.2.1",)
     session.run("steady_rate", Options(target="t.toml", url=ELSEWHERE, duration=10, warmup=0, allow_hosts=allowed))
     said = capsys.readouterr().err.splitlines()[0]
-    assert said == "192.0.2.1 gets 50 requests a second for 10 s, about 500 requests at most"
+    assert said == "192.0.2.1 gets 50 requests per second for 10 s, about 500 requests at most"
     assert [facts.target.allow_hosts for facts in no_load] == [("192.0.2.1",)]
 
 
@@ -197,7 +200,7 @@ def test_the_time_budget_of_a_run_covers_all_that_it_may_wait_for() -> None:
         target=target(endpoints=loads, pages=[page]),
         seed=1,
         started_at="2026-01-01T00:00:00+00:00",
-        environment=session.this_machine(),
+        environment=this_machine(),
     )
     longest_s = worker._longest_s(facts)
     assert longest_s > 10 * (scenario.warmup_s + scenario.duration_s + 2 * scenario.timeout_s)

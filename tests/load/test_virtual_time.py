@@ -144,7 +144,7 @@ def drive(workload: Workload, wire: Wire, *, warmup_s: float, share: Share = WHO
     async def run(folder: RunFolder) -> driving.Outcome:
         path = folder.path
         with Spool(requests_spool(path)) as spool, Spool(generator_spool(path), GENERATOR_ROW) as health:
-            return await driving.Worker(facts, None, spool, health, share).drive(lambda _: None)
+            return await driving.Worker(facts, spool, health, share).drive()
 
     with (
         TemporaryDirectory() as scratch,

@@ -497,7 +497,8 @@ def test_giving_up_as_the_connect_time_out_strikes_ends_the_request(loop: asynci
 
 
 def sent(endpoint: Endpoint, token: str | None = None) -> bytes:
-    return encode(target_of("http://h.test:81/base", endpoint), endpoint, token).data
+    target = target_of("http://h.test:81/base", endpoint).replaced(token_env="TOKEN" if token else None)
+    return encode(target, endpoint, {"TOKEN": token or ""}).data
 
 
 def test_a_request_is_what_httpx_makes_of_the_endpoint() -> None:
@@ -527,7 +528,7 @@ def test_an_endpoints_own_headers_win() -> None:
 
 
 def test_a_token_that_no_header_can_hold_is_bad_input_and_not_shown() -> None:
-    with pytest.raises(InputError, match="token holds a line break") as problem:
+    with pytest.raises(InputError, match="the variable TOKEN holds what no header can") as problem:
         sent(GET, "two\r\nlines")
     assert "lines" not in str(problem.value)
 

@@ -14,11 +14,11 @@ import pandas as pd
 import psutil
 import pytest
 
+import perflib
 from perflib import Options
 from perflib.load import worker as driving
-from perflib.load.progress import Beat, Progress
 from perflib.load.worker import Outcome, Worker, new_event_loop
-from perflib.session import drive as session
+from perflib.session.machine import this_machine
 from perflib.spec import Closed, Endpoint, Expect, Facts, InputError, Open, Page, Scenario, Target, Workload
 from perflib.spec.run import Run
 from perflib.store.runs import RunFolder, list_runs, load_run
@@ -38,7 +38,7 @@ def facts_of(url: str, known: tuple[Endpoint, ...] = ABC, pages: tuple[Page, ...
         target=Target(name="t", base_url=url, endpoints=known, pages=pages),
         seed=1,
         started_at="2026-01-01T00:00:00+00:00",
-        environment=session.this_machine(),
+        environment=this_machine(),
     )
 
 
@@ -46,7 +46,6 @@ class Driven:
     """A run driven in this process."""
 
     def __init__(self, folder: Path, facts: Facts, stop_after_s: float | None = None) -> None:
-        self.progress: list[Beat] = []
         self.facts, self.folder = facts, RunFolder.create(folder, facts)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             self.outcome: Outcome = runner.run(self._drive(stop_after_s))
@@ -58,10 +57,10 @@ class Driven:
     async def _drive(self, stop_after_s: float | None) -> Outcome:
         path = self.folder.path
         with Spool(requests_spool(path)) as spool, Spool(generator_spool(path), GENERATOR_ROW) as health:
-            worker = Worker(self.facts, None, spool, health)
+            worker = Worker(self.facts, spool, health)
             if stop_after_s is not None:
                 asyncio.get_running_loop().call_later(stop_after_s, worker.stop)
-            return await asyncio.wait_for(worker.drive(self.progress.append), 20)
+            return await asyncio.wait_for(worker.drive(), 20)
 
 
 def errors_of(rows: pd.DataFrame) -> dict[str, int]:
@@ -130,15 +129,6 @@ def test_a_retry_is_the_same_request_and_counted(tmp_path: Path) -> None:
     retried = driven.rows[driven.rows["retried"]]
     assert len(retried) == driven.outcome.generator.retries > 0
     assert len(server.requests) == len(driven.rows) + len(retried)
-
-
-def test_the_share_of_parsed_bodies_is_counted(tmp_path: Path) -> None:
-    endpoints = (Endpoint(path="/a", expect=Expect(keys=("data",))), Endpoint(path="/b"))
-    with answering(OK) as server:
-        driven = Driven(tmp_path, facts_of(server.url, endpoints))
-    generator = driven.outcome.generator
-    assert generator.bodies_checked == (driven.rows["endpoint"] == "GET /a").sum()
-    assert 1 <= generator.bodies_parsed <= 2
 
 
 # The mix
@@ -296,7 +286,7 @@ class _Full(Spool):
 def test_a_spool_that_cannot_be_written_ends_the_run(tmp_path: Path, workload: Workload) -> None:
     async def drive(facts: Facts) -> None:
         with _Full(requests_spool(tmp_path)) as spool, Spool(generator_spool(tmp_path), GENERATOR_ROW) as health:
-            await asyncio.wait_for(Worker(facts, None, spool, health).drive(lambda _: None), 5)
+            await asyncio.wait_for(Worker(facts, spool, health).drive(), 5)
         assert len(asyncio.all_tasks()) == 1
 
     with (
@@ -350,9 +340,9 @@ def workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(url: str, report: Callable[[Progress], None] = lambda _: None, **options: object) -> Run:
+def run(url: str, report: Callable[[object], None] = lambda _: None, **options: object) -> Run:
     named = {"target": "t.toml", "url": url, "duration": 0.4, "users": 2, "warmup": 0} | options
-    return session.run("light_load", Options.model_validate(named), report=report)
+    return perflib.run("light_load", Options.model_validate(named), report=report)
 
 
 def worker_process() -> psutil.Process:
@@ -371,11 +361,9 @@ def test_a_killed_worker_leaves_a_readable_run_marked_interrupted(workbook: Path
 
 def test_a_run_whose_owner_died_is_finished_by_the_next_reader(workbook: Path) -> None:
     script = """
-        import os, signal
-        from perflib import Options
-        from perflib.session import drive as session
-        options = Options(target="t.toml", url=URL, duration=60, users=2, run_id="lost")
-        session.run("light_load", options, report=lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        import os, signal, perflib
+        options = perflib.Options(target="t.toml", url=URL, duration=60, users=2, run_id="lost")
+        perflib.run("light_load", options, report=lambda _: os.kill(os.getpid(), signal.SIGKILL))
     """
     with answering(OK) as server:
         done = as_script(script, server.url)
@@ -426,17 +414,18 @@ def test_a_plain_script_needs_no_main_guard(workbook: Path) -> None:
 
 def test_a_quick_look_works_where_a_loop_already_runs(workbook: Path) -> None:
     look = """
-        import asyncio, perflib
-        from perflib.session.drive import run_in_process
-        options = perflib.Options(target="t.toml", url=URL, duration=0.5, users=3)
+        import asyncio
+        from functools import partial
+        from perflib import run_in_process
+        look = partial(run_in_process, "light_load", target="t.toml", url=URL, duration=0.5, users=3)
 
         async def cell():
             before = asyncio.create_task(asyncio.sleep(0.1, "other work"))
-            run = run_in_process("light_load", options)
+            run = look()
             print(len(run.requests), run.facts.state, run.requests["error"].notna().sum(), await before)
 
         asyncio.run(cell())
-        print(run_in_process("light_load", options).facts.state)
+        print(look().facts.state)
     """
     with answering(OK) as server:
         done = as_script(look, server.url)
@@ -447,9 +436,7 @@ def test_a_quick_look_works_where_a_loop_already_runs(workbook: Path) -> None:
 
 def test_a_quick_look_can_be_awaited_and_a_cancelled_one_is_kept(workbook: Path) -> None:
     async def cancelled(url: str) -> tuple[Run, int]:
-        looking = asyncio.create_task(
-            session.run_async("light_load", Options(target="t.toml", url=url, duration=20, users=2))
-        )
+        looking = asyncio.create_task(perflib.run_async("light_load", target="t.toml", url=url, duration=20, users=2))
         asyncio.get_running_loop().call_later(0.3, looking.cancel)
         kept = await looking
         await asyncio.sleep(0.05)

@@ -201,7 +201,7 @@ def test_without_a_comparable_baseline_what_differs_is_told_and_the_check_passes
     found = json.loads(said)
     assert (status, found["baseline"], found["mde"]) == (0, None, None)
     assert [row["verdict"] for row in found["endpoints"]] == ["NO_BASELINE", "NO_BASELINE"]
-    assert "is not comparable: workload users is 4, was 8" in found["notes"][0]
+    assert "is not comparable: load is 4 users, was 8 users" in found["notes"][0]
     assert "NO BASELINE" in check_stored(found["runs"][0])[1]
 
 
@@ -250,7 +250,7 @@ def test_several_runs_of_one_scenario_are_judged_together(check_stored: Checked,
     [
         (["no-such-thing"], "no-such-thing"),
         (["light_load", "--max-errors", "many"], "--max-errors"),
-        (["light_load", "--runs", "0"], "--runs: 0 is too few"),
+        (["light_load", "--runs", "0"], "--runs: '0' is no whole number from 1 on"),
     ],
 )
 def test_wrong_use_gets_one_line_and_status_2(

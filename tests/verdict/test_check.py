@@ -259,12 +259,15 @@ def test_a_run_given_twice_makes_no_baseline() -> None:
 def test_runs_of_one_scenario_that_are_not_the_same_thing_are_refused_together(other: Run) -> None:
     with pytest.raises(InputError, match="check them apart"):
         check([run_of(100), other], BASELINES)
-    with pytest.raises(InputError, match="not of the same target"):
+    with pytest.raises(InputError, match="another setup"):
         baseline_of([run_of(100), other])
 
 
-def test_the_address_of_a_target_does_not_matter() -> None:
-    moved = TARGET.model_copy(update={"base_url": "http://127.0.0.1:2"})
+@pytest.mark.parametrize(
+    "change", [{"base_url": "http://127.0.0.1:2"}, {"validation": "PS-5.1"}], ids=["address", "checklist"]
+)
+def test_a_targets_address_and_the_checklist_of_its_report_do_not_matter(change: dict[str, str]) -> None:
+    moved = TARGET.model_copy(update=change)
     found = check([run_of(100), changed(run_of(101), target=moved)], BASELINES)
     assert found.exit_status == 0
     assert found.mdes
@@ -294,7 +297,7 @@ def described(**values: Any) -> Run:
 @pytest.mark.parametrize(
     ("run", "why"),
     [
-        (changed(run_of(100), {"workload": Closed(users=20)}), "workload users is 20, was 10"),
+        (changed(run_of(100), {"workload": Closed(users=20)}), "load is 20 users, was 10 users"),
         (changed(run_of(100), {"workload": Open(rate_per_s=5)}), "workload is open, was closed"),
         (changed(run_of(100), {"duration_s": 60.0}), "duration is 60 s, was 4 s"),
         (changed(run_of(100), {"endpoints": ("GET /a",)}), "other endpoints are driven: GET /b"),
@@ -319,7 +322,8 @@ def test_targets_and_errors_are_judged_without_a_fitting_baseline() -> None:
 
 def test_of_two_baselines_recorded_in_the_same_second_the_fitting_one_is_found() -> None:
     entry = BASELINES.baselines[0]
-    other = entry.model_copy(update={"workload": Closed(users=99)})
+    assert entry.setup is not None
+    other = entry.replaced(setup=entry.setup.replaced(workload=Closed(users=99)))
     for both in ((entry, other), (other, entry)):
         assert match(run_of(100), Baselines(baselines=both)).baseline == entry
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perflib.session.drive import this_machine
+from perflib.session.machine import this_machine
 from perflib.spec import SCENARIOS
 from perflib.spec.baselines import Baselines
 from perflib.text import tables

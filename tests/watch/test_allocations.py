@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import perflib
-from perflib.session.drive import sample_dashboard
+from perflib.session.sample import sample_dashboard
 from perflib.spec import Options, Run
 from perflib.spec.run import MemorySource
 from perflib.store.folders import Workbook

@@ -15,7 +15,9 @@ import pytest
 import perflib
 from perflib.spec import Endpoint, InputError, Target
 from perflib.store.spool import MEMORY_ROW, memory_spool, read_spool
-from perflib.watch.sampler import ProcessTree, PrometheusText, Sampler, find, listener_on
+from perflib.watch.process import ProcessTree, listener_on
+from perflib.watch.prometheus import PrometheusText
+from perflib.watch.sampler import Sampler, find
 from tests.servers import answer, answering, closed_port
 
 HOLDING = """

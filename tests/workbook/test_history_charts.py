@@ -11,7 +11,7 @@ import pytest
 
 from perflib.figures.summary import summarize
 from perflib.spec.baselines import Baselines
-from perflib.spec.scenario import Closed
+from perflib.spec.workload import Closed
 from perflib.stats.change_points import change_points
 from perflib.verdict.baseline import baseline_of
 from perflib.verdict.changes import SETUP, changes

@@ -1,27 +1,67 @@
-"""Live: a run shown while it is measured, and picked up again."""
+"""Live: a run shown while it is measured, and picked up again. `run` is `perflib.run`."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from perflib.session import drive, judge
 from perflib.spec import InputError
+from perflib.spec.options import options_of
 from perflib.store.folders import Workbook
 from perflib.store.runs import FACTS, OWNER, RunFolder, load_run
 from perflib.store.spool import generator_spool
-from perflib.workbook.live.follow import Follower
 from perflib.workbook.live.views import View, view_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import Unpack
 
-    from perflib.spec import Run
+    from perflib.spec import Options, Run
+    from perflib.spec.options import Said
+    from perflib.verdict.check import Check
+    from perflib.workbook.live.follow import Progress
 
-__all__ = ["View", "attach", "view_of"]
+__all__ = ["View", "attach", "check", "run", "view_of"]
 
 _POLL_S = 1.0
 _QUIET_S = 3.0
 """Workers whose owner died get a moment to stop; after so long without a word they are gone."""
+
+
+def run(
+    scenario: str,
+    options: Options | None = None,
+    *,
+    report: Callable[[Progress], None] | None = None,
+    **said: Unpack[Said],
+) -> Run:
+    """Measure: drive `scenario` at the target, store the run, show it meanwhile, return it.
+
+    Works in notebooks and plain scripts alike. A stored run named `run_id` is shown again, one that is under way is
+    followed. Ctrl-C or the stop button ends the run gracefully: what was measured is kept and marked interrupted.
+    Without `target` and `url` it measures the sample dashboard.
+
+    Args:
+        scenario: a scenario of the brief, such as "light_load", or one that the target file defines.
+        options: run options as one value, in place of the keywords.
+        report: called about once per second; default: a panel in a notebook, a line on a terminal, else plain lines.
+        said: run options, as on the command line: users=20, duration="30s". Empty ones stay as they are by default.
+
+    Raises:
+        InputError: in one line, what is wrong and its mend.
+    """
+    asked = options or options_of(said)
+    if asked.run_id and is_under_way(Workbook.find().runs, asked.run_id):
+        return attach(asked.run_id)
+    return drive.run(scenario, asked, watch=partial(view_of, report=report))
+
+
+def check(names: Sequence[str], options: Options | None = None, count: int = 1, most_errors: float = 0.0) -> Check:
+    """Judge scenarios, measured anew and shown meanwhile, and stored runs: see `perflib.session.judge.check`."""
+    return judge.check(names, options, count, most_errors, watch=view_of)
 
 
 def attach(run_id: str = "") -> Run:
@@ -52,13 +92,17 @@ def attach(run_id: str = "") -> Run:
 
 def _watch(folder: RunFolder, view: View) -> None:
     """Until the run is sealed, or left by all who drove it."""
-    follower = Follower(folder)
     while folder.read_facts().state == "running":
-        if news := follower.news():
-            view.show(news)
+        view.look()
         if folder.is_abandoned() and _is_quiet(folder):
             return
         time.sleep(_POLL_S)
+
+
+def is_under_way(runs: Path, run_id: str) -> bool:
+    """Whether a living process drives a run of this name."""
+    folder = RunFolder(runs / run_id)
+    return (folder.path / OWNER).exists() and not folder.is_abandoned()
 
 
 def _is_quiet(folder: RunFolder) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perflib.load.arrivals import Share
-from perflib.load.progress import Beat, Beats, Progress
 from perflib.spec import Closed, Facts, Ramp
 from perflib.stats.histogram import LogHistogram
+from perflib.stats.percentile import required_count
 from perflib.store.spool import GENERATOR_ROW, MEMORY_ROW, generator_spool, memory_spool, read_spool, requests_spool
 
 if TYPE_CHECKING:
@@ -21,13 +21,30 @@ if TYPE_CHECKING:
     Rows = NDArray[np.void]
 
 
+@dataclass(frozen=True)
+class Progress:
+    """One second of a run, as it goes. `p50_ms` and `p95_ms` are of that second, the others so far."""
+
+    elapsed_s: float
+    planned_s: float
+    doing: str
+    users: int
+    """As the workload has them; of an open one the connections used in this second."""
+    requests: int
+    errors: int
+    rate_per_s: float
+    p50_ms: float | None
+    p95_ms: float | None
+    so_far_p50_ms: float | None
+    so_far_p95_ms: float | None
+
+
 class Follower:
-    """Reads the seconds of a run as they are spooled; the same figures that the run's own process is told."""
+    """Reads the seconds of a run as they are spooled; all its workers together."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._path, self._facts = folder.path, folder.read_facts()
-        self._beats, self._taken = Beats(), 0
-        self._errors = [0] * self._facts.workers
+        self._so_far, self._errors, self._taken = LogHistogram(), 0, 0
 
     def news(self) -> list[Progress]:
         """The seconds since the last call, oldest first."""
@@ -37,31 +54,34 @@ class Follower:
             requests = [read_spool(requests_spool(self._path, worker)) for worker in workers]
         except FileNotFoundError:  # sealed just now
             return []
-        found = []
-        for second in range(self._taken, min(map(len, health))):
-            for worker in workers:
-                self._beats.add(worker, self._beat(worker, second, health[worker], requests[worker]))
-            found.append(self._beats.progress())
-            self._taken = second + 1
-        return found
+        seconds = range(self._taken, min(map(len, health)))
+        self._taken = max(self._taken, seconds.stop)
+        return [self._second(second, health, requests) for second in seconds]
 
-    def _beat(self, worker: int, second: int, health: Rows, requests: Rows) -> Beat:
-        before_ns, before = (health["t_ns"][second - 1], health["requests"][second - 1]) if second else (0, 0)
-        now_ns, now = health["t_ns"][second], health["requests"][second]
-        rows = requests[before:now]
+    def _second(self, second: int, health: list[Rows], requests: list[Rows]) -> Progress:
+        ends = [(int(rows["requests"][second]), int(rows["t_ns"][second])) for rows in health]
+        begins = [(int(rows["requests"][second - 1]), int(rows["t_ns"][second - 1])) for rows in health]
+        begins = begins if second else [(0, 0)] * len(health)
+        spans = list(zip(begins, ends, strict=True))
+        rows = np.concatenate([own[before[0] : now[0]] for own, (before, now) in zip(requests, spans, strict=True)])
         good = rows[rows["error"] < 0]
         times_ms = LogHistogram()
         times_ms.add_all((good["end_ns"] - good["start_ns"]) / 1e6)
-        self._errors[worker] += len(rows) - len(good)
-        return Beat(
-            elapsed_s=float(now_ns / 1e9),
+        self._so_far.add_bins(times_ms.bins())
+        self._errors += len(rows) - len(good)
+        elapsed_s = max(at_ns for _, at_ns in ends) / 1e9
+        return Progress(
+            elapsed_s=elapsed_s,
             planned_s=planned_s(self._facts),
             doing=_doing(self._facts, rows),
-            users=_users(self._facts, Share(worker, self._facts.workers), rows, float(now_ns / 1e9)),
-            requests=int(now),
-            errors=self._errors[worker],
-            rate_per_s=float((now - before) / (now_ns - before_ns) * 1e9),
-            times_ms=times_ms.bins(),
+            users=_users(self._facts, rows, elapsed_s),
+            requests=sum(count for count, _ in ends),
+            errors=self._errors,
+            rate_per_s=sum((now[0] - before[0]) / (now[1] - before[1]) * 1e9 for before, now in spans),
+            p50_ms=_supported(times_ms, 0.50),
+            p95_ms=_supported(times_ms, 0.95),
+            so_far_p50_ms=_supported(self._so_far, 0.50),
+            so_far_p95_ms=_supported(self._so_far, 0.95),
         )
 
 
@@ -79,6 +99,10 @@ def planned_s(facts: Facts) -> float:
     return (scenario.warmup_s + scenario.duration_s) * (len(scenario.takes(facts.target)) if scenario.isolated else 1)
 
 
+def _supported(times_ms: LogHistogram, q: float) -> float | None:
+    return times_ms.percentile(q) if times_ms.count >= required_count(q) else None
+
+
 def _doing(facts: Facts, rows: Rows) -> str:
     if not facts.scenario.isolated or not len(rows):
         return f"{len(facts.scenario.takes(facts.target))} endpoints and pages"
@@ -86,11 +110,10 @@ def _doing(facts: Facts, rows: Rows) -> str:
     return facts.target.items[int(last["page"] if last["page"] >= 0 else last["item"])].name
 
 
-def _users(facts: Facts, share: Share, rows: Rows, elapsed_s: float) -> int:
-    """A worker's share of the users, as the workload has them; of an open one the connections used in this second."""
+def _users(facts: Facts, rows: Rows, elapsed_s: float) -> int:
     workload = facts.scenario.workload
     if isinstance(workload, Closed):
-        return share.part_of(workload.users)
+        return workload.users
     if isinstance(workload, Ramp):
-        return share.part_of(math.ceil(workload.users_at(elapsed_s - facts.scenario.warmup_s)))
+        return math.ceil(workload.users_at(elapsed_s - facts.scenario.warmup_s))
     return len(np.unique(rows["user"][rows["user"] >= 0]))

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from perflib.text.words import amount_of, ms
-from perflib.workbook.live.follow import memory_so_far
+from perflib.workbook.live.follow import Follower, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 
 if TYPE_CHECKING:
@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 
     from IPython.display import DisplayHandle
 
-    from perflib.load.progress import Progress
     from perflib.spec import Run
     from perflib.store.runs import RunFolder
+    from perflib.workbook.live.follow import Progress
 
 
 class View(AbstractContextManager["View"]):
-    """Shows a run of one folder; called with each second of it. This one shows nothing."""
+    """Shows a run of one folder, read off what its workers spool. This one shows nothing."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
+        self._follower: Follower | None = None
 
-    def __call__(self, second: Progress) -> None:
-        self.show([second])
+    def look(self) -> None:
+        """Show what is new."""
+        self._follower = self._follower or Follower(self._folder)
+        if news := self._follower.news():
+            self.show(news)
 
     def show(self, news: Sequence[Progress]) -> None:
         """One or more seconds that were not shown yet, oldest first."""

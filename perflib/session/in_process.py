@@ -1,0 +1,66 @@
+"""A quick look: a run driven in this very process, whose other work may then show in the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from perflib.load.worker import Worker, new_event_loop
+from perflib.session.drive import aimed, prepare, require_secrets, sealed
+from perflib.session.floor import floor
+from perflib.spec.options import Said, options_of
+from perflib.store.folders import Workbook
+from perflib.store.runs import RunFolder
+from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
+from perflib.watch import sampler
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from perflib.load.worker import Outcome
+    from perflib.session.floor import Floor
+    from perflib.spec import Facts, Run
+    from perflib.watch.sampler import Found
+
+
+async def run_async(scenario: str, **said: Unpack[Said]) -> Run:
+    """`perflib.run` awaited in this process; it takes the same options."""
+    workbook = Workbook.find()
+    with aimed(options_of(said).replaced(workers=1), workbook) as options:
+        facts = prepare(scenario, options, workbook)
+        require_secrets(facts.target)
+        found = sampler.find(facts.target, options.pid)
+        least = await asyncio.to_thread(floor)
+        return await _driven_here(facts.replaced(memory=found.about), found, least, workbook)
+
+
+async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workbook) -> Run:
+    folder = RunFolder.create(workbook.runs, facts)
+    with (
+        Spool(requests_spool(folder.path)) as spool,
+        Spool(generator_spool(folder.path), GENERATOR_ROW) as health,
+        sampler.Sampler(found.source, folder.path) as sampling,
+    ):
+        worker = Worker(facts, spool, health)
+        origin_ns = perf_counter_ns()
+        sampling.begin(origin_ns)
+        try:
+            outcome: Outcome | None = await worker.drive(origin_ns)
+        except asyncio.CancelledError:
+            outcome = None
+    return sealed(folder, facts, outcome, least)
+
+
+def run_in_process(scenario: str, **said: Unpack[Said]) -> Run:
+    """`run_async` as a plain call, also where an event loop already runs, as in a notebook's cell."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(run_async(scenario, **said))
+    import nest_asyncio
+
+    nest_asyncio.apply()
+    finished: Run = asyncio.get_event_loop().run_until_complete(run_async(scenario, **said))
+    return finished

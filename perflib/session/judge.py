@@ -1,0 +1,59 @@
+"""Judging: scenarios measured anew and stored runs, against the stored baselines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perflib.session.drive import run, target_of, unwatched
+from perflib.session.stored import is_stored, load_run, stored_baselines
+from perflib.spec import InputError, Options
+from perflib.spec.exits import ExitStatus
+from perflib.spec.options import suggested
+from perflib.spec.scenario import scenario_names
+from perflib.store.folders import Workbook
+from perflib.verdict.check import Check
+from perflib.verdict.check import check as judge_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perflib.session.drive import Watch
+
+
+def check(
+    names: Sequence[str],
+    options: Options | None = None,
+    count: int = 1,
+    most_errors: float = 0.0,
+    *,
+    watch: Watch = unwatched,
+) -> Check:
+    """Judge scenarios, each measured `count` times anew, and stored runs against the stored baselines.
+
+    An interrupted run ends it; what was measured until then is judged where it can be.
+
+    Args:
+        names: scenarios, or ids of stored runs.
+        most_errors: the share of failed requests above which an endpoint fails.
+
+    Raises:
+        InputError: for a name that is neither, before anything is measured.
+    """
+    options = options or Options()
+    if count < 1:
+        raise InputError(f"--runs: {count} is too few; 1 or more")
+    stored = [name for name in names if is_stored(name)]
+    fresh = [name for name in names if name not in stored]
+    known = scenario_names(target_of(options, Workbook.find()).scenarios) if fresh else []
+    for name in fresh:
+        if name not in known:
+            mend = f"{suggested(name, known)}; `perflib history` lists the stored runs"
+            raise InputError(f"{name!r}: neither a scenario nor a stored run; {mend}")
+    judged = [load_run(name) for name in stored]
+    for name in [name for name in fresh for _ in range(count)]:
+        judged.append(run(name, options, watch=watch))
+        if judged[-1].facts.interrupted:
+            found = judge_runs(judged, stored_baselines(), most_errors)
+            return replace(found, exit_status=ExitStatus.INTERRUPTED)
+    return judge_runs(judged, stored_baselines(), most_errors)

@@ -1,0 +1,74 @@
+"""The sample dashboard: started for whoever names no target, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perflib.spec import InputError
+from perflib.spec.extras import require_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from perflib.store.folders import Workbook
+
+_SAMPLE_URL = "PERFLIB_SAMPLE_URL"
+"""Tells the kernels of a report that the URL they are given is the sample dashboard's."""
+
+
+@dataclass(frozen=True)
+class SampleDashboard:
+    """A running sample dashboard."""
+
+    url: str
+    pid: int
+
+
+def require_sample() -> None:
+    """Raise InputError where the sample dashboard is not installed."""
+    require_extra("demo", "without --target and --url the sample dashboard is measured, which")
+
+
+@contextmanager
+def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iterator[SampleDashboard]:
+    """Start the sample dashboard on a free port, its random token in this process's environment; end it afterwards.
+
+    Raises:
+        InputError: where it does not start, or is not installed.
+    """
+    require_sample()
+    token_env = "PERF_API_TOKEN"
+    before = {name: os.environ.get(name) for name in (token_env, _SAMPLE_URL)}
+    os.environ[token_env] = secrets.token_urlsafe(24)
+    workbook.make_data()
+    database = workbook.data / "dashboard.sqlite"
+    command = [sys.executable, "-P", "-m", "perflib.sample", "--port", "0", "--database", str(database), *switches]
+    pipe = subprocess.PIPE  # the end of its stdin ends it, however this process dies
+    server = subprocess.Popen(
+        [*command, "--end-with-stdin"], stdin=pipe, stdout=pipe, text=True, start_new_session=True
+    )
+    try:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        if "serving on " not in said:
+            raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
+        url = os.environ[_SAMPLE_URL] = said.split("serving on ")[1].strip()
+        yield SampleDashboard(url, server.pid)
+    finally:
+        server.terminate()
+        server.communicate()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def is_sample(url: str) -> bool:
+    """Whether the sample dashboard, started by this process or by the one that started it, serves at this URL."""
+    return url != "" and url == os.environ.get(_SAMPLE_URL)

@@ -1,0 +1,47 @@
+"""Secrets: named by an environment variable, never a value."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
+
+from perflib.spec.values import InputError, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _check_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("not the name of an environment variable; write PERF_API_TOKEN, never the secret itself")
+    return name
+
+
+def _check_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("not the name of a header; write it as X-Api-Key")
+    return name
+
+
+Variable = Annotated[str, AfterValidator(_check_variable)]
+Header = Annotated[str, AfterValidator(_check_header)]
+
+
+class Secret(Spec):
+    """A value named by its environment variable, ``{ env = "API_KEY" }``: only a worker reads it, nothing stores it."""
+
+    env: Variable
+
+    def value_in(self, environment: Mapping[str, str]) -> str:
+        """The value. Raises InputError, without it, where there is none or no request can hold it."""
+        value = environment.get(self.env)
+        if not value:
+            raise InputError(f"the variable {self.env} is not set; export it first")
+        if not (value.isascii() and value.isprintable()):
+            raise InputError(f"the variable {self.env} holds what no header can: only printable ASCII fits; mend it")
+        return value

@@ -1,0 +1,258 @@
+"""The setup: what makes two runs alike. One value, one hash, one account of the differences.
+
+Runs of one setup measure the same thing: they share a baseline and a history. Outside of it, for they change no
+latency by themselves: the seed, a loopback port, limits and expectations, consent, the workbook's own version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import computed_field, model_validator
+
+from perflib.spec.secret import Secret
+from perflib.spec.target import Page
+from perflib.spec.values import Spec
+from perflib.spec.workload import Open, Workload, shape_in_words
+
+if TYPE_CHECKING:
+    from perflib.spec.scenario import Scenario
+    from perflib.spec.target import Endpoint, Target
+
+HERE = "this machine"
+LOCAL = "processes"
+"""The engine that drives a load from processes of this machine."""
+_HASH_DIGITS = 16
+
+
+class Machine(Spec):
+    """The load generator's machine. `cores`: those that it may use, by its affinity and its cgroup's quota."""
+
+    os: str
+    arch: str
+    cpu: str
+    cores: int
+
+
+class SentRequest(Spec):
+    """A request as it is sent; a secret by the name of its variable."""
+
+    name: str
+    line: str
+    """Method, path and query."""
+    headers: dict[str, str]
+    body: str
+    weight: float
+    cold: str
+    """How a cold answer shows, which the judged percentiles leave out."""
+
+
+class SentPage(Spec):
+    """A page as it is loaded."""
+
+    name: str
+    loads: tuple[str, ...]
+    weight: float
+
+
+class Setup(Spec):
+    """What makes two runs alike. None: not known of a run or baseline that was recorded before setups were."""
+
+    target: str
+    scenario: str
+    items: tuple[str, ...]
+    """The endpoints and pages that the scenario drives, by name."""
+    isolated: bool
+    workload: Workload
+    duration_s: float
+    machine: Machine
+    host: str | None = None
+    """"this machine" for a loopback address whatever its port, else scheme, host and port."""
+    auth: str | None = None
+    requests: tuple[SentRequest, ...] | None = None
+    pages: tuple[SentPage, ...] | None = None
+    warmup_s: float | None = None
+    timeout_s: float | None = None
+    enough_successes: int | None = None
+    workers: int | None = None
+    engine: str | None = None
+    connections: int | None = None
+    """The bound of an open workload; 0: none."""
+
+    @classmethod
+    def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Setup:
+        """The setup of a run that drives `scenario` at `target`."""
+        driven, workload = scenario.takes(target), scenario.workload
+        pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)
+        asked = {item.name for item in driven} | {load for page in pages for load in page.loads}
+        endpoints = sorted((one for one in target.endpoints if one.name in asked), key=lambda one: one.name)
+        return cls(
+            target=target.name,
+            scenario=scenario.name,
+            items=tuple(sorted(item.name for item in driven)),
+            isolated=scenario.isolated,
+            workload=workload,
+            duration_s=scenario.duration_s,
+            machine=machine,
+            host=_host_of(target.base_url),
+            auth=target.auth_in_words,
+            requests=tuple(map(_sent, endpoints)),
+            pages=tuple(SentPage(name=page.name, loads=page.loads, weight=page.weight) for page in pages),
+            warmup_s=scenario.warmup_s,
+            timeout_s=scenario.timeout_s,
+            enough_successes=scenario.enough_successes,
+            workers=workers,
+            engine=engine,
+            connections=scenario.most_connections(workload) if isinstance(workload, Open) else 0,
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_its_hash(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if name != "hash"} if isinstance(data, dict) else data
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def hash(self) -> str:
+        """The same for equal setups; 16 hexadecimal digits of SHA-256."""
+        whole = json.dumps(self.model_dump(mode="json", exclude={"hash"}), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(whole.encode()).hexdigest()[:_HASH_DIGITS]
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What cannot be known of it, in words."""
+        return tuple(words for name, words in _WORDS.items() if getattr(self, name) is None)
+
+
+_WORDS = {
+    "host": "the target's host",
+    "auth": "authentication",
+    "requests": "requests as sent and their weights",
+    "pages": "pages",
+    "warmup_s": "warm-up",
+    "timeout_s": "time-out",
+    "workers": "workers",
+    "engine": "engine",
+    "connections": "connections",
+}
+_PLAIN = {"warmup_s": "warm-up", "timeout_s": "time-out", "duration_s": "duration"}
+
+
+def differences(now: Setup, was: Setup) -> tuple[str, ...]:
+    """What differs between two setups, a phrase each; empty where they are alike as far as both are known.
+
+    Of isolated scenarios, which measure each endpoint alone, only what both drive is compared.
+    """
+    return (
+        *_named("target", now.target, was.target),
+        *_named("scenario", now.scenario, was.scenario),
+        *_named("host", now.host, was.host),
+        *_machines(now.machine, was.machine),
+        *_workloads(now.workload, was.workload),
+        *_numbers(now, was),
+        *_items(now, was),
+        *_requests(now, was),
+        *_pages(now, was),
+    )
+
+
+def _named(what: str, now: object, was: object) -> tuple[str, ...]:
+    return (f"{what} is {now}, was {was}",) if None not in (now, was) and now != was else ()
+
+
+def _machines(now: Machine, was: Machine) -> tuple[str, ...]:
+    return tuple(
+        phrase for name in Machine.model_fields for phrase in _named(name, getattr(now, name), getattr(was, name))
+    )
+
+
+def _workloads(now: Workload, was: Workload) -> tuple[str, ...]:
+    if now.kind != was.kind:
+        return _named("workload", now.kind, was.kind)
+    return _named("load", shape_in_words(now), shape_in_words(was))
+
+
+def _numbers(now: Setup, was: Setup) -> tuple[str, ...]:
+    said = [
+        phrase
+        for name, words in _PLAIN.items()
+        for phrase in _named(words, _seconds(getattr(now, name)), _seconds(getattr(was, name)))
+    ]
+    plain = ("auth", "enough_successes", "workers", "engine", "connections")
+    return (
+        *said,
+        *(p for name in plain for p in _named(name.replace("_", " "), getattr(now, name), getattr(was, name))),
+    )
+
+
+def _seconds(value_s: float | None) -> str | None:
+    return None if value_s is None else f"{value_s:g} s"
+
+
+def _items(now: Setup, was: Setup) -> tuple[str, ...]:
+    if now.isolated and was.isolated:
+        return ()
+    others = sorted(set(now.items) ^ set(was.items))
+    return (f"other endpoints are driven: {', '.join(others)}",) if others else ()
+
+
+def _requests(now: Setup, was: Setup) -> tuple[str, ...]:
+    before = {one.name: one for one in was.requests or ()}
+    pairs = [(one, before[one.name]) for one in now.requests or () if one.name in before]
+    return tuple(
+        phrase
+        for here, there in pairs
+        for part in ("line", "headers", "body", "weight", "cold")
+        for phrase in _part(here.name, part, getattr(here, part), getattr(there, part))
+    )
+
+
+def _part(name: str, part: str, now: Any, was: Any) -> tuple[str, ...]:
+    if now == was:
+        return ()
+    if part in ("headers", "body"):
+        return (f"{name} is sent with other {'headers' if part == 'headers' else 'content'}",)
+    if part == "weight":
+        return (f"{name} is weighted {now:g}, was {was:g}",)
+    words = {"line": "sent as", "cold": "cold by"}[part]
+    return (f"{name} is {words} {now or 'nothing'}, was {was or 'nothing'}",)
+
+
+def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
+    before = {page.name: page for page in was.pages or ()}
+    return tuple(
+        f"page {page.name} loads {', '.join(page.loads)} (weight {page.weight:g}), "
+        f"was {', '.join(before[page.name].loads)} (weight {before[page.name].weight:g})"
+        for page in now.pages or ()
+        if page.name in before and page != before[page.name]
+    )
+
+
+def _host_of(base_url: str) -> str:
+    """Where the target is; a loopback address is this machine, whatever its port."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").rstrip(".")
+    loopback = host in ("localhost", "::1") or host.startswith("127.")
+    return f"{HERE}{parts.path}" if loopback else f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _sent(endpoint: Endpoint) -> SentRequest:
+    query = urlencode({name: _shown(value) for name, value in endpoint.params.items()})
+    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    cold = endpoint.cold
+    return SentRequest(
+        name=endpoint.name,
+        line=f"{endpoint.method} {endpoint.path}{'?' if query else ''}{query}",
+        headers={name.lower(): str(_shown(value)) for name, value in sorted(endpoint.headers.items())},
+        body=body or "",
+        weight=endpoint.weight,
+        cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
+    )
+
+
+def _shown(value: object) -> object:
+    return f"${value.env}" if isinstance(value, Secret) else value
