@@ -24,15 +24,16 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
+from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
 from perflib.session.machine import this_machine
 from perflib.spec import InputError, Options, Target
 from perflib.spec.workload import is_steady
+from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
-from perflib.store.runs import RunFolder, write_atomically
-from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
+from perflib.store.runs import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

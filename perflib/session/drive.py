@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.floor import Floor, floor
@@ -19,6 +20,7 @@ from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.run import setup_of
 from perflib.spec.setup import Setup, differences
+from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
 from perflib.store.runs import RunFolder, load_run
 from perflib.watch import sampler
@@ -150,7 +152,18 @@ def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floo
             invalid_reasons=(*generator.invalid_reasons(), *([f"cut: {outcome.cut}"] if outcome.cut else [])),
         )
     folder.seal(ended.replaced(finished_at=finished_at))
-    return folder.load()
+    kept = folder.load()
+    _remember(folder, kept)
+    return kept
+
+
+def _remember(folder: RunFolder, run: Run) -> None:
+    """Write the figures of a sealed run for the history. Whatever fails here loses nothing: `runs` makes up for it."""
+    try:
+        write_figures(folder.path, figures_of(run))
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        sys.stderr.write(f"perflib: {folder.path}: the run is kept, its figures.parquet is not ({why})\n")
 
 
 def new_run_id(scenario: str) -> str:

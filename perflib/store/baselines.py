@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perflib.spec import InputError
 from perflib.spec.baselines import SCHEMA_VERSION, Baseline, Baselines
-from perflib.store.runs import write_atomically
+from perflib.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

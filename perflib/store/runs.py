@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from perflib.spec import ERROR_KINDS, Facts, InputError, Run
 from perflib.spec.run import Part
+from perflib.store.atomic import replacing, write_atomically
 from perflib.store.spool import COLD, GENERATOR_ROW, MEMORY_ROW, REQUEST_ROW, RETRIED, WARMUP, memory_spool, read_spool
 
 if TYPE_CHECKING:
@@ -128,29 +128,19 @@ class RunFolder:
     def _write_tables(self, facts: Facts) -> None:
         rows = _checked(self.rows(), self.path, facts)
         flags = _first_ones_cold(rows)
-        unfinished = self.path / (TABLE + ".part")
-        with pq.ParquetWriter(
-            unfinished,
-            _AS_CODES,
-            store_schema=False,
-            write_page_checksum=True,
-            compression="zstd",
-            use_dictionary=_NAMES,
-            column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
-        ) as writer:
-            for first in range(0, len(rows), _GROUP_ROWS):
-                group = slice(first, first + _GROUP_ROWS)
-                writer.write_table(_as_table(rows[group], flags[group], facts))
-        self._write_frame(self._health(), HEALTH_TABLE)
-        memory = self._memory()
-        if memory is not None:
-            self._write_frame(memory, MEMORY_TABLE)
-        unfinished.replace(self.path / TABLE)
+        with replacing(self.path / TABLE) as unfinished:  # the last to take its place: where it is, they all are
+            with _writer(unfinished) as writer:
+                for first in range(0, len(rows), _GROUP_ROWS):
+                    group = slice(first, first + _GROUP_ROWS)
+                    writer.write_table(_as_table(rows[group], flags[group], facts))
+            self._write_frame(self._health(), HEALTH_TABLE)
+            memory = self._memory()
+            if memory is not None:
+                self._write_frame(memory, MEMORY_TABLE)
 
     def _write_frame(self, frame: pd.DataFrame, name: str) -> None:
-        unfinished = self.path / (name + ".part")
-        frame.to_parquet(unfinished, write_page_checksum=True)
-        unfinished.replace(self.path / name)
+        with replacing(self.path / name) as unfinished:
+            frame.to_parquet(unfinished, write_page_checksum=True)
 
     def _health(self) -> pd.DataFrame:
         """The workers' own health by second, a row a worker."""
@@ -233,27 +223,16 @@ def load_run(runs: Path, run_id: str) -> Run:
     return folder.load()
 
 
-def list_runs(runs: Path) -> list[Facts]:
-    """The facts of all stored runs, oldest first; abandoned ones are finished on the way."""
-    folders = [RunFolder(path.parent) for path in sorted(runs.glob(f"*/{FACTS}"))]
-    for folder in folders:
-        if folder.is_abandoned():
-            folder.recover()
-    return [folder.read_facts() for folder in folders]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's text in one step: a reader sees the old text or the new, never a part."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+def _writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        _AS_CODES,
+        store_schema=False,
+        write_page_checksum=True,
+        compression="zstd",
+        use_dictionary=_NAMES,
+        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
+    )
 
 
 def _unreadable(path: Path, why: object) -> InputError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from perflib.verdict.leak import Allocations, Frame, Site
+from perflib.spec.allocations import Allocations, Frame, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,6 +1,7 @@
 """The worker: every request is accounted for, whatever the target or the user does to the run."""
 
 import asyncio
+import errno
 import gc
 import signal
 import subprocess
@@ -19,9 +20,10 @@ from perflib import Options
 from perflib.load import worker as driving
 from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.session.machine import this_machine
+from perflib.session.stored import runs as stored_runs
 from perflib.spec import Closed, Endpoint, Expect, Facts, InputError, Open, Page, Scenario, Target, Workload
 from perflib.spec.run import Run
-from perflib.store.runs import RunFolder, list_runs, load_run
+from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from tests.servers import Do, answer, answering, closed_port, scripted
 
@@ -368,13 +370,27 @@ def test_a_run_whose_owner_died_is_finished_by_the_next_reader(workbook: Path) -
     with answering(OK) as server:
         done = as_script(script, server.url)
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
-        [facts] = list_runs(workbook / "data/runs")
         found = load_run(workbook / "data/runs", "lost")
         sent = len(server.requests)
-    assert facts.interrupted
+    assert found.facts.interrupted
     assert 0 < len(found.requests) <= sent
     assert sorted(path.name for path in (workbook / "data/runs/lost").glob("*.parquet"))
     assert not list((workbook / "data/runs/lost").glob("*.spool"))
+
+
+def test_figures_that_cannot_be_written_lose_no_run_and_are_made_up_for(
+    workbook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("perflib.session.drive.write_figures", full)
+    with answering(OK) as server:
+        kept = run(server.url)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "the run is kept" in line
+    assert "No space left on device" in line
+    assert set(stored_runs()["run_id"]) == {kept.facts.run_id}
 
 
 def test_the_token_is_sent_but_neither_in_the_arguments_nor_in_the_run(workbook: Path) -> None:

@@ -32,10 +32,10 @@ perflib.run("light_load", perflib.Options(target="t.toml", url="URL", duration=3
 _READ = """\
 import json, sys
 from pathlib import Path
-from perflib.store.runs import list_runs, load_run
+from perflib.store.runs import load_run
 from perflib.figures.summary import summarize
-[facts] = list_runs(Path(sys.argv[1]))
-run = load_run(Path(sys.argv[1]), facts.run_id)
+[facts] = Path(sys.argv[1]).glob("*/run.json")
+run = load_run(Path(sys.argv[1]), facts.parent.name)
 print(json.dumps([run.facts.state, len(run.requests), summarize(run).endpoints[0].requests]))
 """
 _ANSWER_AFTER_S = 0.005

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from perflib.judge.baseline import baseline_of
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import load_run
 from perflib.store.spool import requests_spool
-from perflib.verdict.baseline import baseline_of
 from tests.long.death import KINDS, trial
 from tests.store.test_runs import FACTS, recorded
 from tests.synthetic import make_run
@@ -23,7 +23,7 @@ def test_a_killed_run_keeps_all_but_its_last_second(kind: str, seed: int) -> Non
     assert died.state == "interrupted"
     assert died.seconds_lost < 1.5  # a flush a second, on a machine that may be busy
     assert died.alive == 0
-    assert died.files - {"memory.parquet"} == {"requests.parquet", "generator.parquet", "run.json"}
+    assert died.files - {"memory.parquet", "figures.parquet"} == {"requests.parquet", "generator.parquet", "run.json"}
 
 
 def record_for_ever(path: Path, number: int) -> None:

@@ -15,14 +15,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from perflib.figures.row import figures_of
+from perflib.judge.baseline import baseline_of
 from perflib.spec import Facts, InputError, Run
 from perflib.store import runs
 from perflib.store.baselines import load_baselines, store_baseline
+from perflib.store.figures import FIGURES, history
 from perflib.store.folders import Workbook
-from perflib.store.index import history
-from perflib.store.runs import RunFolder, list_runs, load_run
+from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool, requests_spool
-from perflib.verdict.baseline import baseline_of
 from tests.benchmarks.scale import make_up
 from tests.servers import answer, answering
 from tests.synthetic import make_run, make_target
@@ -139,7 +140,6 @@ def test_what_a_dead_process_left_is_finished_and_marked_interrupted(tmp_path: P
     assert len(run.requests) == 100
     assert run.facts.duration_s == pytest.approx((99 - 10) / 1000, rel=0.01)
     assert sorted(path.name for path in folder.path.iterdir()) == ["generator.parquet", "requests.parquet", "run.json"]
-    assert [facts.run_id for facts in list_runs(tmp_path)] == [FACTS.run_id]
 
 
 def test_a_run_id_is_never_used_twice(tmp_path: Path) -> None:
@@ -312,10 +312,12 @@ def test_two_commands_that_run_at_once_keep_all_that_was_served(tmp_path: Path) 
         said = [one.communicate(timeout=60)[1] for one in both]
         served = len(server.requests)
     assert [one.returncode in (0, 3) for one in both] == [True, True], said  # 3: the machine was too busy to judge
-    stored = [load_run(tmp_path / "data/runs", facts.run_id) for facts in list_runs(tmp_path / "data/runs")]
+    folder = tmp_path / "data/runs"
+    stored = [load_run(folder, path.parent.name) for path in folder.glob("*/run.json")]
     assert len(stored) == 2
     assert sum(len(run.requests) for run in stored) == served
-    assert set(history(tmp_path / "data/runs")["run_id"]) == {run.facts.run_id for run in stored}
+    assert {path.parent.name for path in folder.glob(f"*/{FIGURES}")} == {run.facts.run_id for run in stored}
+    assert set(history(folder, figures_of)["run_id"]) == {run.facts.run_id for run in stored}
     assert {run.facts.state for run in stored} == {"finished"}
 
 

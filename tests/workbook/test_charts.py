@@ -16,8 +16,8 @@ import pytest
 from perflib.figures.spike import degradation, recovery
 from perflib.figures.summary import summarize
 from perflib.spec import ERROR_KINDS, Run
+from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.stats.percentile import required_count
-from perflib.verdict.leak import Allocations, Frame, Site
 from perflib.workbook import charts
 from perflib.workbook.charts.parts import log_ms_axis
 from perflib.workbook.charts.windows import widened

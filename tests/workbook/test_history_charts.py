@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 import pytest
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.changes import SETUP_WORDS, changes
+from perflib.judge.check import baseline_ms
 from perflib.spec.baselines import Baselines
 from perflib.spec.workload import Closed
 from perflib.stats.change_points import change_points
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.changes import SETUP, changes
-from perflib.verdict.check import baseline_ms
 from perflib.workbook.charts import POINTS, history, overlay
 from tests.synthetic import make_run, make_target, without_successes
 
@@ -37,7 +37,13 @@ def make_history(
             figures = {"endpoint": endpoint, "p50_ms": ms / 2, "p95_ms": ms, "target_ms": 150.0 * (place + 1)}
             started_at = pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(hours=number)
             rows.append(facts | figures | {"started_at": started_at, "p95_low_ms": np.nan, "p95_high_ms": np.nan})
-    return pd.DataFrame(rows).astype({"started_at": "datetime64[us, UTC]"}).assign(**others)
+    frame = pd.DataFrame(rows).astype({"started_at": "datetime64[us, UTC]"}).assign(**others)
+    return with_setup(frame)
+
+
+def with_setup(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same runs, alike where the words are."""
+    return frame.assign(setup=frame[SETUP_WORDS].agg(" ".join, axis=1) if len(frame) else "")
 
 
 def dots(figure: go.Figure) -> list[go.Scatter]:
@@ -69,7 +75,7 @@ def test_changes_are_those_of_the_series_in_a_family_of_all_of_them() -> None:
 def test_runs_of_another_setup_never_make_a_change() -> None:
     other_machine = make_history(step_at=99).assign(environment="Another CPU")
     other_machine["p95_ms"] *= 3
-    later = other_machine.assign(
+    later = with_setup(other_machine).assign(
         run_id="later-" + other_machine["run_id"], started_at=lambda rows: rows["started_at"] + pd.Timedelta(days=30)
     )
     assert changes(pd.concat([make_history(step_at=99), later])).empty
@@ -143,11 +149,19 @@ def test_the_whisker_of_an_interval_without_an_upper_end_leaves_the_panel() -> N
 
 def test_setups_differ_by_colour_and_are_named_by_what_differs() -> None:
     quick = make_history().assign(profile="quick", workload="10 users, 10 s", run_id=lambda rows: "q" + rows["run_id"])
-    figure = history(pd.concat([make_history(), quick]))
+    figure = history(pd.concat([make_history(), with_setup(quick)]))
     named = [trace for trace in dots(figure) if trace.showlegend]
     assert {trace.name for trace in named} == {"brief, 10 users, 60 s", "quick, 10 users, 10 s"}
     assert len({trace.marker.color for trace in named}) == 2
     assert "80 runs · made-up · light_load · A made-up CPU, 2 cores" in figure.layout.title.subtitle.text
+
+
+def test_setups_alike_in_words_are_drawn_apart_too() -> None:
+    one, other = make_history().assign(setup="beef"), make_history().assign(setup="f00d")
+    figure = history(pd.concat([one, other.assign(run_id="o" + other["run_id"])]))
+    named = [trace for trace in dots(figure) if trace.showlegend]
+    assert {trace.name for trace in named} == {"setup beef", "setup f00d"}
+    assert len({trace.marker.color for trace in named}) == 2
 
 
 def test_a_long_description_of_the_setup_goes_over_lines_above_the_panels() -> None:
@@ -175,7 +189,7 @@ def test_a_long_history_shows_its_latest_runs_says_so_and_stays_small() -> None:
 )
 def test_where_there_is_nothing_to_show_the_chart_says_so(frame: pd.DataFrame, why: str) -> None:
     assert why in words(history(frame))
-    assert list(changes(frame.iloc[:0]).columns[-len(SETUP) :]) == SETUP
+    assert list(changes(frame.iloc[:0]).columns[-6:]) == [*SETUP_WORDS, "setup"]
 
 
 @pytest.mark.parametrize("runs", [1, 2, 5])

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser
 
-from perflib.store.index import history
+from perflib.figures.row import figures_of
+from perflib.store.figures import history
 from perflib.workbook.report import execute, write_page
 from tests.browser import Seen, chromium, opened
 
@@ -76,7 +77,7 @@ def test_the_runs_that_ship_show_the_slow_release_and_its_repair(
     assert [label for label in labels if label.endswith("% · sample-1.3") and label.startswith("+")]
     assert [label for label in labels if label.endswith("% · sample-1.4") and label.startswith("-")]
     assert page.stat().st_size < MAX_PAGE_BYTES
-    frame = history(data / "runs", scenario="light_load")
+    frame = history(data / "runs", figures_of, scenario="light_load")
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), frame)
     assert len(pd.read_csv(csv)) == len(frame)
 

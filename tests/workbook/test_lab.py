@@ -181,7 +181,7 @@ def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: L
     shot(first, "stopped")
     expect(first.locator("text=Traceback")).to_have_count(0)
 
-    [folder] = (lab.workbook / "data/runs").iterdir()
+    [folder] = [path.parent for path in lab.workbook.glob("data/runs/*/run.json")]
     facts = json.loads((folder / "run.json").read_text())
     assert facts["state"] == "interrupted"
     assert (folder / "requests.parquet").stat().st_size > 0

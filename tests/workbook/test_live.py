@@ -362,7 +362,7 @@ def test_a_run_under_way_is_followed_and_stopping_to_watch_does_not_stop_it(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("perflib.workbook.live.view_of", lambda folder: views.view_of(folder, watch))
-    [folder] = data.glob("runs/*")
+    [folder] = [path.parent for path in data.glob("runs/*/run.json")]
     run = perflib.attach(folder.name)
     assert run.facts.state == "running"
     assert len(run.requests) >= seen[-1].requests > seen[0].requests > 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from perflib.verdict.changes import PERCENTILES, SETUP, changes, judged
+from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
@@ -104,11 +104,12 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _series_of(own: pd.DataFrame, shown: pd.DataFrame, found: pd.DataFrame) -> Iterator[_Series]:
     """One endpoint's rows by setup; a setup keeps its colour over the panels."""
-    setups = list(shown.groupby(SETUP, sort=False, dropna=False).groups)
-    differ = [column for column in SETUP if shown[column].nunique(dropna=False) > 1]
-    for setup, rows in own.groupby(SETUP, sort=False, dropna=False):
-        words = [str(value) for column, value in zip(SETUP, setup, strict=True) if column in differ]
-        same = np.all([found[column] == rows[column].iloc[0] for column in [*SETUP, "endpoint"]], axis=0)
+    setups = shown["setup"].drop_duplicates().tolist()
+    differ = [column for column in SETUP_WORDS if shown[column].nunique(dropna=False) > 1]
+    alike_in_words = len(shown[SETUP_WORDS].drop_duplicates()) < len(setups)
+    for setup, rows in own.groupby("setup", sort=False):
+        words = [str(rows[column].iloc[0]) for column in differ] + [f"setup {setup}"] * alike_in_words
+        same = np.all([found[column] == rows[column].iloc[0] for column in ("setup", "endpoint")], axis=0)
         marks = found[same].sort_values("started_at", kind="stable")
         yield _Series(rows, marks, COLOURS[setups.index(setup) % len(COLOURS)], ", ".join(words) or "run")
 
@@ -183,7 +184,7 @@ def _mark_changes(figure: go.Figure, series: Sequence[_Series], row: int) -> Non
 def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoints: int) -> None:
     """What runs these are, and what was left out, in the subtitle."""
     count, every = shown["run_id"].nunique(), frame["run_id"].nunique()
-    same = [str(shown[column].iloc[0]) for column in SETUP if shown[column].nunique() == 1]
+    same = [str(shown[column].iloc[0]) for column in SETUP_WORDS if shown[column].nunique() == 1]
     words = [f"{count:,} runs" if count == every else f"the latest {count:,} of {every:,} runs", *same]
     if endpoints > _MOST_PANELS:
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")

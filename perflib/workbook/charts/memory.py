@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.figures.summary import pooled
-from perflib.verdict.leak import memory_of
+from perflib.judge.leak import memory_of
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.over_time import completed_s, per_second, windows_line, wire_of
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from perflib.spec import Run
+    from perflib.spec.allocations import Allocations
     from perflib.stats.growth import Fit
-    from perflib.verdict.leak import Allocations
 
 _MB = 1e6
 _LEAST_SHARE = 0.005

@@ -7,26 +7,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perflib.figures.row import figures_of
+from perflib.judge.changes import runs_before
+from perflib.judge.compare import compare_stored
 from perflib.spec import InputError
 from perflib.spec.run import setup_of
-from perflib.spec.setup import differences
-from perflib.store.runs import FACTS, RunFolder, load_run
+from perflib.store.figures import history
+from perflib.store.runs import load_run
 from perflib.text import tables
-from perflib.verdict.baseline import unfit
-from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
 from perflib.workbook.report import html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from great_tables import GT
     from markupsafe import Markup
 
-    from perflib.spec import Facts, Run
+    from perflib.judge.compare import FigureVerdict
+    from perflib.show.table import Table
+    from perflib.spec import Run
     from perflib.spec.baselines import Baselines
-    from perflib.verdict.compare import FigureVerdict
     from perflib.workbook.report.outcome import Outcome
 
 PAGE = "compare.html"
@@ -46,17 +47,12 @@ class Pair:
         return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
 
     @property
-    def table(self) -> GT:
+    def table(self) -> Table:
         return tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
 
     @property
     def chart(self) -> Markup:
         return html.chart(json.loads(charts.shift(self.a, self.b).to_json()))
-
-    @property
-    def without_interval(self) -> tuple[str, ...]:
-        """Why figures have no interval, each reason once."""
-        return tuple(dict.fromkeys(one.reason for one in self.figures if one.interval is None))
 
 
 @dataclass(frozen=True)
@@ -91,19 +87,9 @@ def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselin
 
 
 def _before(run: Run, runs: Path) -> Run | None:
-    """The latest sound run that measured the same thing."""
-    facts = run.facts
-    earlier = [one for one in _readable(runs) if one.scenario == facts.scenario and one.started_at < facts.started_at]
-    for one in sorted(earlier, key=lambda one: one.started_at, reverse=True):
-        with suppress(InputError):
-            other = load_run(runs, one.run_id)
-            if not differences(setup_of(other.facts), setup_of(facts)) and not unfit(other):
-                return other
+    """The latest sound run that is a look at the same thing."""
+    stored = history(runs, figures_of)
+    for run_id in runs_before(stored, setup_of(run.facts).hash, run.facts.started_at):
+        with suppress(InputError):  # one that cannot be read is no hindrance to a report
+            return load_run(runs, run_id)
     return None
-
-
-def _readable(runs: Path) -> Iterator[Facts]:
-    """The facts of the stored runs; those that cannot be read are left out."""
-    for path in runs.glob(f"*/{FACTS}"):
-        with suppress(InputError):
-            yield RunFolder(path.parent).read_facts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from perflib.session.drive import aimed, new_run_id, require_consent, scenario_o
 from perflib.spec import InputError, Options
 from perflib.spec.scenario import scenario_names
 from perflib.spec.target import base_url_of
+from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import Workbook
 from perflib.store.runs import load_run
@@ -203,7 +203,5 @@ def _given_folder(out: Path) -> Path:
 
 
 def _point_latest_at(folder: Path, shelf: Path) -> None:
-    beside = shelf / f".latest.{os.getpid()}"
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
-    beside.replace(shelf / "latest")
+    with replacing(shelf / "latest") as beside:
+        beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)

@@ -9,21 +9,21 @@ from perflib.stats.change_points import change_points
 
 PERCENTILES = ("p50_ms", "p95_ms")
 """The figures whose changes are looked for, in one family of series."""
-SETUP = ["target", "scenario", "profile", "workload", "environment"]
-"""Runs compare where these are equal."""
+SETUP_WORDS = ["target", "scenario", "profile", "workload", "environment"]
+"""What says in words how runs of one setup were made; the column `setup` says which runs are alike."""
 _CHANGES: dict[str, str] = {
     **dict.fromkeys(("endpoint", "percentile"), "str"),
     **dict.fromkeys(("ratio", "before_ms", "after_ms", "p_value"), "float64"),
     "run_id": "str",
     "started_at": "datetime64[us, UTC]",
-    **dict.fromkeys(("git_commit", "brief", "note", *SETUP), "str"),
+    **dict.fromkeys(("git_commit", "brief", "note", *SETUP_WORDS, "setup"), "str"),
 }
 
 
 def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
     """The change points in p50 and p95 of every endpoint: the run a new level began with, and the levels' medians.
 
-    Only finished, valid runs of one setup (`SETUP`) are compared. The chance of any false alarm in the whole frame
+    Only finished, valid runs of one `setup` are compared. The chance of any false alarm in the whole frame
     is at most `alpha`, if its runs do not drift; see `stats.change_points`.
 
     Args:
@@ -39,7 +39,7 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
     ['sample-21-release-1.4', 'p50_ms']
     """
     fit = judged(frame)
-    series = [rows for _, rows in fit.groupby([*SETUP, "endpoint"], sort=False, dropna=False)]
+    series = [rows for _, rows in fit.groupby(["setup", "endpoint"], sort=False, dropna=False)]
     family = max(1, len(series) * len(PERCENTILES))
     found = [
         rows.iloc[point.index].to_dict()
@@ -55,3 +55,11 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
 
 def judged(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["valid"].astype(bool) & (frame["state"] == "finished")]
+
+
+def runs_before(frame: pd.DataFrame, setup: str, moment: str) -> list[str]:
+    """The ids of the sound runs of this setup that were started before this moment, the latest first."""
+    sound = judged(frame)
+    earlier = sound["started_at"] < pd.to_datetime(moment, utc=True)
+    like = sound[earlier & (sound["setup"] == setup) & (sound["requests"] > 0)]
+    return [str(run_id) for run_id in like["run_id"].drop_duplicates().iloc[::-1]]

@@ -1,0 +1,190 @@
+"""The figures of the stored runs: written once, as a run is sealed, and read as one tidy table. Computes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perflib.spec import InputError
+from perflib.spec.figures import FigureRow
+from perflib.store.atomic import replacing
+from perflib.store.runs import FACTS, TABLE, RunFolder
+from perflib.store.table import ROWS, TABLE_NAME, Kept, as_table, change_table, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from perflib.spec import Run
+
+    FiguresOf = Callable[[Run], tuple[FigureRow, ...]]
+
+FIGURES = "figures.parquet"
+_OF = b"perflib.of"
+"""The key of the note in figures.parquet that says which files its figures are of."""
+
+
+def write_figures(run: Path, rows: tuple[FigureRow, ...]) -> None:
+    """Write the figures of a sealed run into its folder, and into the table of all runs.
+
+    Raises:
+        OSError, sqlite3.Error: where either cannot be written; the history makes up for it.
+    """
+    stamp = _stamp(run)
+    table = as_table([Kept(run.name, stamp, rows)])
+    with replacing(run / FIGURES) as unfinished:
+        noted = table.select(ROWS.names).replace_schema_metadata({_OF: _fingerprint(run)})
+        pq.write_table(noted, unfinished, write_page_checksum=True)
+    change_table(run.parent / TABLE_NAME, [], table)
+
+
+def history(
+    folder: Path,
+    figures_of: FiguresOf,
+    *,
+    scenario: str = "",
+    endpoint: str = "",
+    environment: str = "",
+    since: str = "",
+    until: str = "",
+) -> pd.DataFrame:
+    """The stored runs' figures: a row per run and endpoint or page, oldest run first, columns as in `FigureRow`.
+
+    Runs under way are left out, and so are copies of runs and runs that cannot be read: `frame.attrs["unreadable"]`
+    says which folders and why. Abandoned runs are finished on the way.
+
+    Args:
+        folder: the runs' folder; it need not exist.
+        figures_of: computes the rows of a run that has no figures.parquet, or one of other files; they are kept in
+            the table alone.
+        scenario: only this one; empty: all. So are the other filters.
+        endpoint: only this endpoint or page.
+        environment: only machines whose `environment` contains this text, upper and lower case being equal.
+        since: only runs started at this date or moment or later, such as "2026-03-01" or "2026-03-01 14:30"; UTC.
+        until: only runs started by then; a date takes in its whole day.
+
+    Raises:
+        InputError: for a date that cannot be read.
+    """
+    begin, end = _moment(since, "since"), _moment(until, "until")
+    frame = _all_rows(folder, figures_of)
+    wanted = pd.Series(data=True, index=frame.index)
+    for column, text in (("scenario", scenario), ("endpoint", endpoint)):
+        if text:
+            wanted &= frame[column] == text
+    if environment:
+        wanted &= frame["environment"].str.contains(environment, case=False, regex=False)
+    if begin is not None:
+        wanted &= frame["started_at"] >= begin
+    if end is not None:
+        is_day = len(until.strip()) <= len("2026-03-01")
+        wanted &= frame["started_at"] < end + pd.Timedelta(days=1) if is_day else frame["started_at"] <= end
+    return frame[wanted].reset_index(drop=True)
+
+
+def _moment(text: str, name: str) -> pd.Timestamp | None:
+    if not text:
+        return None
+    try:
+        moment = pd.Timestamp(text)
+        if pd.isna(moment):
+            raise ValueError(text)
+    except ValueError:
+        raise InputError(f"{name}: {text!r} is no date; write it as 2026-03-01 or 2026-03-01T14:30") from None
+    return moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
+
+
+def _all_rows(folder: Path, figures_of: FiguresOf) -> pd.DataFrame:
+    stamps = _stamps(folder)
+    stored = read_table(folder / TABLE_NAME)
+    seen = dict(zip(stored["folder"].to_pylist(), stored["stamp"].to_pylist(), strict=True))
+    current = {name for name, stamp in seen.items() if stamps.get(name) == stamp}
+    kept = stored.filter(pc.is_in(stored["folder"], pa.array(current, pa.string())))
+    found: list[Kept] = []
+    unreadable: dict[str, str] = {}
+    try:
+        for name in sorted(stamps.keys() - current):
+            try:
+                found.append(Kept(name, stamps[name], _rows_of(folder / name, figures_of)))
+            except (InputError, OSError, ValueError, KeyError, pa.ArrowException) as error:
+                unreadable[name] = str(error)
+    finally:  # what was read by then outlives Ctrl-C
+        rows, gone = as_table(found), seen.keys() - stamps.keys()
+        if len(rows) or gone:
+            with suppress(sqlite3.Error, OSError):
+                change_table(folder / TABLE_NAME, gone, rows)
+    frame: pd.DataFrame = pa.concat_tables([kept, rows]).to_pandas()
+    copies = _copies(frame)
+    frame = frame[~frame["folder"].isin(copies.keys())].astype({"meets_target": "boolean"})
+    frame = frame[ROWS.names].sort_values(["started_at", "run_id"], kind="stable", ignore_index=True)
+    frame.attrs["unreadable"] = unreadable | copies
+    return frame
+
+
+def _copies(frame: pd.DataFrame) -> dict[str, str]:
+    """The folders that hold a run which another folder holds already, the one of the run's name before others."""
+    places = frame[["folder", "run_id"]].drop_duplicates()
+    places = places.assign(renamed=places["folder"] != places["run_id"]).sort_values(["renamed", "folder"])
+    first = places.drop_duplicates("run_id").set_index("run_id")["folder"]
+    copies = places[places.duplicated("run_id")]
+    return {
+        folder: f"a copy of run {run_id}, which is counted once; remove this folder or {first[run_id]}"
+        for folder, run_id in zip(copies["folder"], copies["run_id"], strict=True)
+    }
+
+
+def _rows_of(path: Path, figures_of: FiguresOf) -> tuple[FigureRow, ...]:
+    """The rows of a run; none while it is under way."""
+    run = RunFolder(path)
+    if run.is_abandoned():
+        run.recover()
+    written = _read_figures(path)
+    if written is not None:
+        return written
+    return () if run.read_facts().state == "running" else figures_of(run.load())
+
+
+def _read_figures(run: Path) -> tuple[FigureRow, ...] | None:
+    """The rows of figures.parquet; None where it cannot be read, has other columns, or the run was changed since."""
+    try:
+        table = pq.read_table(run / FIGURES, partitioning=None, page_checksum_verification=True)
+        if table.schema.equals(ROWS) and (table.schema.metadata or {}).get(_OF) == _fingerprint(run):
+            return tuple(FigureRow(**row) for row in table.to_pylist())
+    except (OSError, ValueError, pa.ArrowException):
+        pass
+    return None
+
+
+def _stamps(folder: Path) -> dict[str, str]:
+    """A stamp of each run there is, by its folder's name."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):  # no run, or one that is being removed
+            found[path.name] = _stamp(path)
+    return found
+
+
+def _stamp(run: Path) -> str:
+    """What tells a run's files from changed ones, without opening them."""
+    facts = (run / FACTS).stat()
+    return f"{facts.st_mtime_ns} {facts.st_size} {_table_bytes(run)}"
+
+
+def _fingerprint(run: Path) -> bytes:
+    """What tells them by their content: a copy of a run has the same."""
+    return b"%08x %d" % (zlib.crc32((run / FACTS).read_bytes()), _table_bytes(run))
+
+
+def _table_bytes(run: Path) -> int:
+    """The size of requests.parquet; -1: it is not there."""
+    try:
+        return (run / TABLE).stat().st_size
+    except FileNotFoundError:
+        return -1
