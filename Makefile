@@ -38,7 +38,7 @@ check: setup ## lint, format, types, layers, notebook form
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify --keep-id $(NOTEBOOKS))
 
 lab: setup ## open JupyterLab on notebooks/00_start_here.ipynb
-	$(BIN)/jupyter-lab notebooks/00_start_here.ipynb $(ARGS)
+	$(BIN)/jupyter-lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 baseline: setup ## measure light_load and baseline at full length, write performance_baselines.json
 	$(BIN)/perflib baseline record light_load baseline --profile brief $(ARGS)
@@ -57,7 +57,7 @@ death: setup ## kill 200 runs at random moments, count what is lost (ARGS="--tri
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
 	    --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
 
 clean: ## remove .venv and caches, never data/

@@ -83,6 +83,8 @@ def __getattr__(name: str) -> object:
     room = next((room for room, names in _ROOMS.items() if name in names), None)
     if room is None:
         raise AttributeError(f"module 'perflib' has no attribute {name!r}")
+    if name == "charts":
+        import_module("perflib.spec.extras").require_extra("workbook", "perflib.charts")
     home = import_module(f"perflib.{room}")
     return getattr(home, name) if hasattr(home, name) else import_module(f"perflib.{room}.{name}")
 

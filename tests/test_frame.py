@@ -4,7 +4,9 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from perflib.spec import Options
+from perflib.store.folders import load_target
 
 ROOT = Path(__file__).parent.parent
 TARGETS = [
@@ -33,7 +38,8 @@ TARGETS = [
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
-DIRECT = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *chain.from_iterable(EXTRAS.values())]]
 
 # The names under which conda-forge has a package, where they differ by more than "-" and "_".
 PYPI_NAMES = {"playwright-python": "playwright"}
@@ -165,6 +171,45 @@ def test_ci_runs_the_checks_and_then_the_tests() -> None:
     assert "set -euo pipefail" in lines
     assert "export CI=true" in lines
     assert lines[-2:] == ["make check", "make test"]
+
+
+def test_the_workflow_does_what_ci_does_on_every_python_from_the_oldest() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    versions = jobs["linux"]["strategy"]["matrix"]["python"]
+    assert PROJECT["requires-python"] == f">={versions[0]}"
+    assert versions == [f"3.{minor}" for minor in range(11, 11 + len(versions))]
+    assert {"run": ".ci/run"} in jobs["linux"]["steps"]
+    assert [step["run"] for step in jobs["macos"]["steps"] if "run" in step] == ["make check", "make test"]
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for file, heading in LINK.findall(page.read_text(encoding="utf-8")):
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), f"{page.name}: {file}"
+        if heading:
+            heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, heading
+
+
+def test_the_target_file_that_the_docs_show_is_one(tmp_path: Path) -> None:
+    shown = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / "docs/target-file.md").read_text(), re.MULTILINE)
+    (tmp_path / "mine.toml").write_text("\n".join(textwrap.dedent(block) for block in shown if "    [" in block))
+    target = load_target(tmp_path / "mine.toml")
+    assert [item.name for item in target.items] == ["GET /clients", "Home"]
+    assert Options().scenario("checkout", target).title.startswith("Checkout")
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_the_version_on_top_of_the_changelog_is_that_of_pyproject() -> None:
+    versions = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
 
 
 def test_no_tracked_file_names_a_path_of_somebodys_machine() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from perflib.figures.summary import judged_ms, measured
+from perflib.figures.summary import judged_ms, pooled
 from perflib.spec import Ramp
 from perflib.stats.percentile import percentile, required_count
 
@@ -101,7 +101,7 @@ def degradation(run: Run) -> tuple[LoadBand, ...]:
     ramp = run.facts.scenario.workload
     if not isinstance(ramp, Ramp):
         return ()
-    rows = _pooled(run)
+    rows = _measured(run)
     _, back_s = _spike_s(ramp)
     rows = rows[rows["at_s"] < (math.inf if back_s is None else back_s)]
     users = np.ceil(users_at(ramp, rows["at_s"].to_numpy()) - 1e-9)
@@ -123,7 +123,7 @@ def recovery(run: Run) -> Recovery:
     if not isinstance(ramp, Ramp) or not run.facts.parts:
         return Recovery(None, None, None, None, ())
     rise_s, back_s = _spike_s(ramp)
-    rows, end_s = _pooled(run), run.facts.parts[0].duration_s
+    rows, end_s = _measured(run), run.facts.parts[0].duration_s
     width_s = _width_s(rows, rise_s)
     windows = _windows(rows, width_s or 1.0, rise_s, back_s, end_s)
     before = [window.p95_ms for window in windows if window.phase == "before" and window.p95_ms is not None]
@@ -146,14 +146,12 @@ def _in_a_row(windows: Sequence[Window], inside: Sequence[bool]) -> bool:
     return len(some) == IN_A_ROW and all(inside[:IN_A_ROW]) and adjoin
 
 
-def _pooled(run: Run) -> pd.DataFrame:
-    """The warm requests outside pages (if none: the loads of pages) after warm-up, with `at_s` from its end."""
-    rows = measured(run)
-    rows = rows[rows["page"].isna() & ~rows["cold"]]
-    requests = rows[rows["kind"] == "request"]
-    chosen = rows if requests.empty else requests
+def _measured(run: Run) -> pd.DataFrame:
+    """The pooled requests after warm-up, with `at_s` from its end."""
+    rows = pooled(run)
+    rows = rows[~rows["warmup"]]
     from_ns = run.facts.parts[0].measured_from_ns if run.facts.parts else 0
-    return chosen.assign(at_s=(chosen["intended_ns"] - from_ns) / 1e9)
+    return rows.assign(at_s=(rows["intended_ns"] - from_ns) / 1e9)
 
 
 def _spike_s(ramp: Ramp) -> tuple[float, float | None]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Moments = NDArray[np.int64]
 
 _NS_PER_MS = 1e6
+_POOLED = ["kind", "intended_ns", "start_ns", "end_ns", "error", "warmup"]
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,20 @@ def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
 
 def measured(run: Run) -> pd.DataFrame:
     """The rows after warm-up, with `response_ms` (from the intended start) and `service_ms`; NaN if never answered."""
-    rows = run.requests[~run.requests["warmup"]]
+    return _timed(run.requests[~run.requests["warmup"]])
+
+
+def pooled(run: Run) -> pd.DataFrame:
+    """The requests outside pages, all endpoints together; where a run drives pages alone, the loads of its pages.
+
+    Warm-up included and cold answers left out, with the columns that `measured` adds.
+    """
+    own = run.requests.loc[run.requests["page"].isna() & ~run.requests["cold"], _POOLED]
+    requests = own[own["kind"] == "request"]
+    return _timed(own if requests.empty else requests)
+
+
+def _timed(rows: pd.DataFrame) -> pd.DataFrame:
     answered = rows["end_ns"] >= 0
     return rows.assign(
         response_ms=((rows["end_ns"] - rows["intended_ns"]) / _NS_PER_MS).where(answered),

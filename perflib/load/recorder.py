@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from perflib.load.answer import Judge, Sampler
+from perflib.load.answer import Judge
 from perflib.load.wire import Exchange
 from perflib.spec import ERROR_KINDS
 from perflib.stats.histogram import LogHistogram
@@ -68,8 +68,7 @@ class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
     def __init__(self, target: Target, spool: Spool) -> None:
-        self.sampler = Sampler()
-        self._judges = [Judge(endpoint, self.sampler) for endpoint in target.endpoints]
+        self._judges = [Judge(endpoint) for endpoint in target.endpoints]
         self._spool = spool
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)

@@ -110,8 +110,6 @@ class Worker:
             loop_lag_p99_ms=recorder.loop_lag_ms.percentile(0.99),
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
             retries=recorder.retries,
-            bodies_checked=recorder.sampler.checked,
-            bodies_parsed=recorder.sampler.parsed,
         )
 
     def stop(self) -> None:

@@ -98,6 +98,10 @@ def compare(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=this_machine(),
     )
+    try:
+        comparison.plan  # noqa: B018 - a change too small to plan for is refused before anything is measured
+    except ValueError as error:
+        raise InputError(f"--detect: {error}") from None
     _check_consent(comparison, facts, say)
     return _Turns(comparison, facts, workbook, fixed=block_s is not None, say=say).run()
 

@@ -15,7 +15,7 @@ from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, this_machine
-from perflib.session.sample import is_sample, sample_dashboard
+from perflib.session.sample import is_sample, require_sample, sample_dashboard
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.run import setup_of
@@ -79,6 +79,8 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
     workbook, options = Workbook.find(), options or Options()
     if options.run_id and (workbook.runs / options.run_id).exists():
         return _shown_again(scenario, options, workbook)
+    if not (options.target or options.url):
+        require_sample()
     scenario_of(scenario, options, workbook)
     with aimed(options, workbook) as at:
         facts = prepare(scenario, at, workbook)
@@ -205,9 +207,7 @@ def _target_file(options: Options, workbook: Workbook) -> Path:
 
 
 def require_consent(scenarios: Sequence[str], options: Options) -> None:
-    """Raise InputError where these scenarios would load a host that nobody allowed."""
-    if not (options.target or options.url):
-        return
+    """Raise InputError for an unknown scenario, or where one would load a host that nobody allowed."""
     workbook = Workbook.find()
     for name in scenarios:
         check_consent(target_of(options, workbook), scenario_of(name, options, workbook))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perflib.spec import InputError
+from perflib.spec.extras import require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +30,19 @@ class SampleDashboard:
     pid: int
 
 
+def require_sample() -> None:
+    """Raise InputError where the sample dashboard is not installed."""
+    require_extra("demo", "without --target and --url the sample dashboard is measured, which")
+
+
 @contextmanager
 def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iterator[SampleDashboard]:
     """Start the sample dashboard on a free port, its random token in this process's environment; end it afterwards.
 
     Raises:
-        InputError: where it does not start.
+        InputError: where it does not start, or is not installed.
     """
+    require_sample()
     token_env = "PERF_API_TOKEN"
     before = {name: os.environ.get(name) for name in (token_env, _SAMPLE_URL)}
     os.environ[token_env] = secrets.token_urlsafe(24)

@@ -19,7 +19,7 @@ def target_of(document: Any, base_url: str) -> Target:
     where = f"{base_url}/openapi.json"
     paths = document.get("paths") if isinstance(document, dict) else None
     if not isinstance(paths, dict):
-        raise InputError(f"{where}: not an OpenAPI document (no paths); write a target file by hand, see the README")
+        raise InputError(f"{where}: not an OpenAPI document (no paths); write a target file, see docs/target-file.md")
     found = [
         {"path": path, "expect": _expect(document, item["get"])}
         for path, item in paths.items()

@@ -122,6 +122,11 @@ class Options(Load):
         """The same, some options left as they are by default."""
         return self.replaced(**{name: Options.model_fields[name].default for name in names})
 
+    def as_said(self) -> dict[str, Any]:
+        """What these options say beyond the defaults, as JSON values that `options_of` reads."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return said | ({"stages": ", ".join(map(str, self.stages))} if self.stages else {})
+
     def asks_for_a_setup(self) -> bool:
         """Whether these options say anything of what is sent, beyond the name of a run."""
         return any(getattr(self, name) != Options.model_fields[name].default for name in _OF_THE_SETUP)

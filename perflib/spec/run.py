@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import model_validator
+
 from perflib.show.html import html_facts
 from perflib.spec.scenario import Scenario
 from perflib.spec.scenario_table import Profile
@@ -24,6 +26,8 @@ ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "
 MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
 """A generator beyond these bounds makes its run invalid."""
+
+_RETIRED = ("bodies_checked", "bodies_parsed")
 
 State = Literal["running", "finished", "interrupted"]
 
@@ -85,9 +89,12 @@ class Generator(Spec):
     floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
-    bodies_checked: int = 0
-    bodies_parsed: int = 0
-    """Of `bodies_checked`: those read by a full JSON parser, the others by a search of their bytes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, data: Any) -> Any:
+        """Runs of earlier versions also hold how many bodies were checked: now all of them are."""
+        return {key: data[key] for key in data if key not in _RETIRED} if isinstance(data, dict) else data
 
     def invalid_reasons(self) -> tuple[str, ...]:
         """Why a run of this generator measured itself rather than the target; empty for a valid one."""
@@ -112,8 +119,6 @@ class Generator(Spec):
             loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
-            bodies_checked=sum(one.bodies_checked for one in workers),
-            bodies_parsed=sum(one.bodies_parsed for one in workers),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -126,8 +131,6 @@ class Generator(Spec):
             "floor_p50_ms": self.floor_p50_ms,
             "floor_p99_ms": self.floor_p99_ms,
             "retries": self.retries,
-            "bodies_checked": self.bodies_checked,
-            "bodies_parsed": self.bodies_parsed,
         }
 
 

@@ -23,6 +23,9 @@ class Stage(Spec):
     end: NonNegativeInt | NonNegativeFloat
     duration_s: PositiveDuration
 
+    def __str__(self) -> str:
+        return f"{self.start:g}-{self.end:g}:{self.duration_s:g}s"
+
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, data: Any) -> Any:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFlo
 
 from perflib.show.html import html_table
 from perflib.spec.auth import Auth, AuthTable, Bearer
+from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import Header, Secret, Variable
 from perflib.spec.values import InputError, Spec
@@ -177,6 +178,8 @@ class Target(Spec):
     """Whether a run goes on after five seconds of nothing but errors."""
     metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
     """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
+    validation: Annotated[str, AfterValidator(check_brief)] = ""
+    """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
     scenarios: Annotated[dict[str, ScenarioTable], Field(default_factory=dict, validation_alias=_as_table("scenario"))]

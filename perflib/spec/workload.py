@@ -119,4 +119,4 @@ def shape_in_words(workload: Workload) -> str:
 
 
 def _stages(stages: tuple[Stage, ...]) -> str:
-    return ", ".join(f"{stage.start:g}-{stage.end:g}:{stage.duration_s:g}s" for stage in stages)
+    return ", ".join(map(str, stages))

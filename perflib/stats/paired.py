@@ -123,7 +123,9 @@ def plan(detect: float, noise_sd: float, *, power: float = 0.9, alpha: float = 0
         if _least_shift(n, alpha * shares[1.0], power) / math.sqrt(n) <= wanted:
             looks = (Look(math.ceil(at * n), alpha * share) for at, share in shares.items())
             return Plan(detect, tuple(looks))
-    raise ValueError(f"a change of {detect:.1%} does not show in {_MOST_RESTARTS} restarts that vary by {noise_sd:.1%}")
+    least = math.expm1(_least_shift(_MOST_RESTARTS, alpha * shares[1.0], power) / math.sqrt(_MOST_RESTARTS) * noise_sd)
+    told = f"a change of {detect:.1%} does not show in {_MOST_RESTARTS:,} restarts that vary by {noise_sd:.0%}"
+    raise ValueError(f"{told}; the smallest that does is {least + 0.0005:.1%}")
 
 
 def decide(log_ratios: Floats, plan: Plan) -> Decision:

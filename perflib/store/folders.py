@@ -70,7 +70,7 @@ def load_target(path: Path) -> Target:
         InputError: naming the file, the key and the mend.
     """
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -81,3 +81,18 @@ def load_target(path: Path) -> Target:
 def target_as_toml(target: Target) -> str:
     """The text of a target file."""
     return tomli_w.dumps(target.to_document())
+
+
+def write_target(path: Path, target: Target) -> None:
+    """Write a new target file.
+
+    Raises:
+        InputError: where there is a file already, or none can be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(target_as_toml(target))
+    except FileExistsError:
+        raise InputError(f"{path}: exists; choose another name or remove it first") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a new file in a folder that can be written") from None

@@ -51,6 +51,7 @@ _CHECK_LEGEND = (
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 COMPARISON_COLUMNS = ("Endpoint", "Figure", "Verdict", "B / A", "Interval", "Sees")
 _COMPARISON_LEFT = (0, 1, 2)
+_NO_RUNS = "no stored runs here; `perflib run light_load` makes one"
 
 
 def as_markdown(summary: Summary, *, judged: bool = True, against: Check | None = None) -> str:
@@ -202,7 +203,19 @@ def comparison_row(figure: FigureVerdict) -> list[str]:
 def history_as_text(frame: pd.DataFrame) -> str:
     """Stored runs for a terminal: a line a run, or a run and endpoint where there is one; then what changed when."""
     if frame.empty:
-        return "no stored runs here; `perflib run light_load` makes one"
+        return _NO_RUNS
+    return "\n".join([_runs_table(frame), "", "Changes:", *_changes(frame)])
+
+
+def runs_as_text(frame: pd.DataFrame, last: int) -> str:
+    """The newest of the stored runs for a terminal, the newest first."""
+    if frame.empty:
+        return _NO_RUNS
+    newest = frame["run_id"].drop_duplicates().tail(last)
+    return _runs_table(frame[frame["run_id"].isin(newest)].iloc[::-1])
+
+
+def _runs_table(frame: pd.DataFrame) -> str:
     one = frame["endpoint"].nunique() == 1
     rows = frame if one else frame.drop_duplicates("run_id")
     counts = frame["run_id"].value_counts()
@@ -219,8 +232,7 @@ def history_as_text(frame: pd.DataFrame) -> str:
         ]
         for row in rows.to_dict("records")
     ]
-    table = _as_text(columns, lines, left=(0, 1, 2, 3, 4, len(columns) - 1))
-    return "\n".join([table, "", "Changes:", *_changes(frame)])
+    return _as_text(columns, lines, left=(0, 1, 2, 3, 4, len(columns) - 1))
 
 
 def _changes(frame: pd.DataFrame) -> list[str]:

@@ -22,6 +22,7 @@ from perflib.text.plain import (
     comparison_row,
     escape_markdown,
     history_as_text,
+    runs_as_text,
 )
 from perflib.text.words import (
     INSUFFICIENT,
@@ -83,6 +84,7 @@ __all__ = [
     "memory_sentence",
     "recovery_sentence",
     "response_and_service",
+    "runs_as_text",
     "verdict_sentence",
 ]
 
@@ -344,7 +346,6 @@ def _generator(facts: Facts) -> dict[str, str]:
         "Instrument floor, p50": scaled(generator["floor_p50_ms"], 1, "ms"),
         "Instrument floor, p99": scaled(generator["floor_p99_ms"], 1, "ms"),
         "Retries on stale connections": f"{generator['retries']:,}",
-        "Bodies checked": f"{generator['bodies_checked']:,}, {generator['bodies_parsed']:,} by a full parser",
     }
 
 

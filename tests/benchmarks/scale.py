@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 REQUESTS_PER_S = 5000
 CHUNK_ROWS = 500_000
 USERS, ENDPOINTS = 50, 6
-CHARTS = (charts.percentiles, charts.ecdf, charts.histogram, charts.latency_over_time, charts.throughput)
+CHARTS = (charts.percentiles, charts.ecdf, charts.histogram, charts.over_time)
 AIM_S, AIM_PEAK_BYTES, AIM_BYTES = 10, 2e9, 16
 
 Value = TypeVar("Value")
@@ -136,7 +136,7 @@ def summarise(folder: RunFolder) -> Costs:
 
 
 def chart(folder: RunFolder) -> Costs:
-    """load the run, then five charts as JSON"""
+    """load the run, then four charts as JSON"""
     loaded = timed(folder.load)
     drawn = {draw.__name__: timed(partial(_draw, draw, loaded.value)).cost for draw in CHARTS}
     return {"load": loaded.cost, **drawn}

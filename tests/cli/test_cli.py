@@ -74,7 +74,8 @@ def test_the_verdict_table_is_printed_with_every_endpoint_of_the_brief(data: Pat
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "nope"], "invalid choice: 'nope'"),
+        (["run", "nope"], "scenario 'nope': unknown; choose one of baseline, light_load"),
+        (["run", "ligth_load"], "did you mean light_load?"),
         (["run", "light_load", "--users", "0"], "users"),
         (["run", "light_load", "--users", "many"], "users"),
         (["run", "light_load", "--duration", "soon"], "'soon' is not a duration"),
@@ -83,13 +84,13 @@ def test_the_verdict_table_is_printed_with_every_endpoint_of_the_brief(data: Pat
         (["run", "light_load", "--target", "missing.toml"], "missing.toml: no such target file"),
         (["run", "light_load", "--url", "http://127.0.0.1:9"], "the variable PERF_API_TOKEN is not set"),
         (["run", "light_load", "--url", "nonsense"], "url"),
-        (["run", "light_load", "--colour", "red"], "unrecognized arguments"),
+        (["run", "light_load", "--colour", "red"], "Unknown option: --colour"),
         (["report", "nope"], "nope"),
         (["discover", "http://127.0.0.1:9"], "no OpenAPI document there"),
         (["discover", "http://anna:secret@127.0.0.1:9"], "discover: not a base URL; write http://host:port"),
         (["baseline", "record"], "name scenarios"),
         (["baseline", "record", "--from", "no-such-run"], "no such run"),
-        ([], "COMMAND"),
+        (["baseline", "record", "light_load", "nope"], "scenario 'nope': unknown"),
     ],
 )
 def test_wrong_use_gets_one_clear_line_and_status_2(data: Path, words: list[str], says: str) -> None:

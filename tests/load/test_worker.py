@@ -133,15 +133,6 @@ def test_a_retry_is_the_same_request_and_counted(tmp_path: Path) -> None:
     assert len(server.requests) == len(driven.rows) + len(retried)
 
 
-def test_the_share_of_parsed_bodies_is_counted(tmp_path: Path) -> None:
-    endpoints = (Endpoint(path="/a", expect=Expect(keys=("data",))), Endpoint(path="/b"))
-    with answering(OK) as server:
-        driven = Driven(tmp_path, facts_of(server.url, endpoints))
-    generator = driven.outcome.generator
-    assert generator.bodies_checked == (driven.rows["endpoint"] == "GET /a").sum()
-    assert 1 <= generator.bodies_parsed <= 2
-
-
 # The mix
 
 

@@ -250,7 +250,7 @@ def test_several_runs_of_one_scenario_are_judged_together(check_stored: Checked,
     [
         (["no-such-thing"], "no-such-thing"),
         (["light_load", "--max-errors", "many"], "--max-errors"),
-        (["light_load", "--runs", "0"], "--runs: 0 is too few"),
+        (["light_load", "--runs", "0"], "--runs: '0' is no whole number from 1 on"),
     ],
 )
 def test_wrong_use_gets_one_line_and_status_2(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from perflib.figures.summary import summarize
 from perflib.load import wire
-from perflib.load.answer import Judge, Sampler
+from perflib.load.answer import Judge
 from perflib.load.wire import Exchange, encode
 from perflib.spec import Endpoint, Expect, InputError
 from perflib.spec.baselines import Baselines
@@ -69,7 +69,7 @@ def outcome(pieces: Sequence[bytes]) -> tuple[object, ...]:
             channel.data_received(piece)
     channel.connection_lost(None)
     assert over == [exchange]
-    judged = Judge(Endpoint(path="/", expect=EXPECT), Sampler()).error_of(exchange)
+    judged = Judge(Endpoint(path="/", expect=EXPECT)).error_of(exchange)
     failed = exchange.error is not None
     return exchange.error, judged, None if failed else (exchange.status, exchange.headers, body_of(exchange))
 

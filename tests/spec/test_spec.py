@@ -8,6 +8,7 @@ import pytest
 
 from perflib.spec import SCENARIOS, Endpoint, InputError, Options, Target, parse_duration_s
 from perflib.spec.openapi import target_of
+from perflib.spec.run import Generator
 from perflib.store.folders import load_target, target_as_toml
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,7 @@ ENDPOINT = '[[endpoint]]\npath = "/a"\n'
         (HEAD + ENDPOINT + '[[page]]\nname = "p"\nloads = ["GET /b"]\n', "loads 'GET /b', which is no endpoint here"),
         (HEAD.replace("http://", "ftp://") + ENDPOINT, "base_url: not a base URL"),
         (HEAD.replace(":1", ":99999") + ENDPOINT, "base_url: not a base URL"),
+        (HEAD + 'validation = "PS-9"\n' + ENDPOINT, "validation: not a brief that perflib knows; write PS-5.1"),
         (HEAD + ENDPOINT + "[scenarios]\n", "scenarios: unknown key"),
         ("[target\n", "cannot be read as TOML"),
     ],
@@ -164,3 +166,10 @@ def test_a_target_may_bring_its_own_numbers_for_a_scenario_and_options_win() -> 
     assert Options(users=4).scenario("light_load", target).workload.model_dump()["users"] == 4
     assert Options().scenario("medium_load", target) == SCENARIOS["medium_load"]["brief"]
     assert Target.from_document(target.to_document(), "again") == target
+
+
+def test_a_run_that_still_counts_its_checked_bodies_is_read() -> None:
+    earlier = {"requests": 4, "bodies_checked": 4, "bodies_parsed": 1}
+    assert Generator.parse(earlier, "run.json") == Generator(requests=4)
+    with pytest.raises(InputError, match="bodies_counted"):
+        Generator.parse(earlier | {"bodies_counted": 4}, "run.json")

@@ -85,6 +85,12 @@ def test_a_change_that_cannot_show_is_refused() -> None:
         plan(0.01, 0.5)
 
 
+def test_the_smallest_change_that_shows_is_named_and_can_be_planned() -> None:
+    with pytest.raises(ValueError, match=r"does not show .* the smallest that does is 0\.6%"):
+        plan(0.005, 0.05)
+    assert plan(0.006, 0.05).restarts <= 1000
+
+
 def test_restarts_that_are_no_look_are_refused_for_that_would_be_peeking() -> None:
     with pytest.raises(ValueError, match="no look of the plan"):
         decide(np.zeros(6), plan(0.1, 0.05))

@@ -263,8 +263,11 @@ def test_runs_of_one_scenario_that_are_not_the_same_thing_are_refused_together(o
         baseline_of([run_of(100), other])
 
 
-def test_the_address_of_a_target_does_not_matter() -> None:
-    moved = TARGET.model_copy(update={"base_url": "http://127.0.0.1:2"})
+@pytest.mark.parametrize(
+    "change", [{"base_url": "http://127.0.0.1:2"}, {"validation": "PS-5.1"}], ids=["address", "checklist"]
+)
+def test_a_targets_address_and_the_checklist_of_its_report_do_not_matter(change: dict[str, str]) -> None:
+    moved = TARGET.model_copy(update=change)
     found = check([run_of(100), changed(run_of(101), target=moved)], BASELINES)
     assert found.exit_status == 0
     assert found.mdes

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
@@ -16,17 +15,15 @@ from perflib.spec import ERROR_KINDS, Run
 from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.stats.percentile import required_count
 from perflib.workbook import charts
-from perflib.workbook.charts.binning import windowed
-from perflib.workbook.charts.look import log_ms_axis
+from perflib.workbook.charts.parts import log_ms_axis
+from perflib.workbook.charts.windows import widened
 from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
 
 ALL = [
     charts.percentiles,
     charts.ecdf,
     charts.histogram,
-    charts.latency_over_time,
-    charts.throughput,
-    charts.errors,
+    charts.over_time,
     charts.latency_by_active_users,
     charts.recovery_timeline,
     charts.rates,
@@ -106,57 +103,108 @@ def test_every_target_is_drawn_where_the_target_file_puts_it(run: Run) -> None:
     assert sorted(t.x[0] for t in charts.ecdf(run).data if t.meta == "target") == bounds
 
 
+def panel(figure: go.Figure, heading: str) -> list[go.Scatter | go.Bar]:
+    """What the panel with this heading shows of the run, target marks left out."""
+    titles = [note.text for note in figure.layout.annotations if note.y and note.xref == "paper" and note.name is None]
+    number = next(place for place, text in enumerate(titles, start=1) if text.startswith(heading))
+    axis = "y" if number == 1 else f"y{number}"
+    return [trace for trace in figure.data if trace.yaxis == axis and trace.meta != "target"]
+
+
 def test_a_window_shows_the_exact_p95_of_its_successes() -> None:
     run = make_run(make_target("GET /a"), per_s=200, warmup_s=0.0)
     rows = run.requests
     inside = rows[rows["intended_ns"].between(3_000_000_000, 3_999_999_999)]
     expected = np.quantile((inside["end_ns"] - inside["intended_ns"]) / 1e6, 0.95, method="inverted_cdf")
-    figure = charts.latency_over_time(run)
-    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
+    (p95,) = panel(charts.over_time(run), "p95")
     assert dict(zip(p95.x, p95.y, strict=True))[3.5] == pytest.approx(expected)
 
 
-def test_windows_are_those_of_a_slow_count_empty_ones_included() -> None:
+@pytest.mark.parametrize(("q", "least"), [(0.5, 5), (0.95, 59)])
+def test_windows_are_widened_until_each_bears_its_quantile_and_leave_nothing_out(q: float, least: int) -> None:
     rng = np.random.default_rng(5)
     at_s = np.concatenate([rng.uniform(0, 20, 500), rng.uniform(60, 70, 40), [30.0]])  # 30.0 begins a window
-    times = pd.DataFrame({"at_s": at_s, "ms": rng.lognormal(size=len(at_s))})
-    slow = [times["ms"][(at_s >= begin) & (at_s < begin + 10)] for begin in range(0, 70, 10)]
-    found = windowed(times, 10)
-    assert found["at_s"].tolist() == [5, 15, 25, 35, 45, 55, 65]
-    assert found["successes"].tolist() == [len(ms) for ms in slow]
-    for column, q, least in (("p50_ms", 0.5, 5), ("p95_ms", 0.95, 59)):
-        some = [np.quantile(ms, q, method="inverted_cdf") if len(ms) >= least else np.nan for ms in slow]
-        np.testing.assert_array_equal(found[column], some)
-    assert windowed(times.iloc[:0], 10).empty
+    ms = rng.lognormal(size=len(at_s))
+    found = widened(at_s, ms, q, begin_s=0.0, width_s=1)
+    assert (found["begin_s"].iloc[0], found["end_s"].iloc[-1]) == (0, 70)
+    assert found["begin_s"].iloc[1:].tolist() == found["end_s"].iloc[:-1].tolist()
+    assert found["count"].sum() == len(ms)
+    assert found["count"].min() >= least
+    for window in found.itertuples():
+        own = (at_s >= window.begin_s) & (at_s < window.end_s)
+        assert window.count == own.sum()
+        assert window.ms == np.quantile(ms[own], q, method="inverted_cdf")
+        last = at_s >= window.end_s - 1
+        assert (own & ~last).sum() < least or window.end_s == 70, "no window is wider than it must be"
+    assert widened(at_s[: least - 1], ms[: least - 1], q, begin_s=0.0, width_s=1).empty
+    assert widened(at_s[:0], ms[:0], q, begin_s=0.0, width_s=1).empty
 
 
-def test_windows_grow_until_a_p95_is_supported() -> None:
-    figure = charts.latency_over_time(make_run(make_target("GET /a"), per_s=40, seconds=20))
-    assert "GET /a · 2-s windows" in words(figure)
-    p95 = next(trace for trace in figure.data if "p95" in trace.hovertemplate)
-    assert np.isfinite(p95.y[1:-1]).all()
+def test_p95_has_no_hole_where_the_target_is_slow() -> None:
+    """Slow answers are fewer: a window of fixed width would hold too few of them just then."""
+    run = make_run(make_target("GET /a"), per_s=70, seconds=30)
+    stalled = run.requests["intended_ns"].between(11_000_000_000, 21_000_000_000)
+    kept = run.requests[~stalled | (np.arange(len(run.requests)) % 7 == 0)].copy()
+    kept.loc[stalled, "end_ns"] += 900_000_000
+    (p95,) = panel(charts.over_time(Run(run.facts, kept)), "p95")
+    assert np.isfinite(p95.y).all()
+    assert max(p95.y[(p95.x > 11) & (p95.x < 21)]) > 900
+    begins, ends = p95.customdata[:, 1], p95.customdata[:, 2]
+    assert begins[0] <= 1
+    assert list(begins[1:]) == list(ends[:-1])
+
+
+def test_an_endpoint_too_rare_for_any_p95_shows_its_answers_one_by_one() -> None:
+    run = make_run(make_target("GET /a"), per_s=2, seconds=10)
+    (marks,) = panel(charts.over_time(run), "p95")
+    assert marks.mode == "markers"
+    assert len(marks.x) == len(run.requests)
+
+
+def test_percentiles_count_from_zero_on_a_linear_axis_that_a_button_makes_logarithmic(run: Run) -> None:
+    figure = charts.over_time(run)
+    assert (figure.layout.yaxis.rangemode, figure.layout.yaxis.type) == ("tozero", None)
+    (menu,) = figure.layout.updatemenus
+    assert [button.label for button in menu.buttons] == ["linear", "log"]
+    assert menu.buttons[1].args[0] == {"yaxis.type": "log", "yaxis2.type": "log", "yaxis5.type": "log"}
+
+
+def test_a_target_is_drawn_over_time_where_the_times_come_near_it(run: Run) -> None:
+    figure = charts.over_time(run)
+    highest = max(max(trace.y) for trace in panel(figure, "p95"))
+    drawn = {trace.y[0] for trace in figure.data if trace.meta == "target"}
+    assert drawn == {item.target_ms for item in DASHBOARD.items if item.target_ms and item.target_ms < 1.3 * highest}
 
 
 def test_warm_up_is_shaded_in_every_panel_and_named_once(run: Run) -> None:
-    figure = charts.latency_over_time(run)
-    assert len([shape for shape in figure.layout.shapes if (shape.x0, shape.x1) == (0, 1)]) == len(NAMES)
+    figure = charts.over_time(run)
+    assert len([shape for shape in figure.layout.shapes if (shape.x0, shape.x1) == (0, 1)]) == 6
     assert words(figure).count("warm-up") == 1
-    for chart in (charts.throughput, charts.errors):
-        assert [(shape.x0, shape.x1) for shape in chart(run).layout.shapes] == [(0, 1)]
+    for trace in panel(figure, "p95"):
+        assert not [x for x in trace.customdata if x[1] < 1 < x[2]], "no window mixes warm-up with what is judged"
 
 
 def test_cold_answers_stand_out_where_the_target_can_tell_them(run: Run) -> None:
-    figure = charts.latency_over_time(run)
-    cold = {trace.yaxis: len(trace.x) for trace in figure.data if trace.meta == "cold"}
+    cold = {trace.legendgroup: len(trace.x) for trace in panel(charts.over_time(run), "Single cold answers")}
     own = run.requests[run.requests["page"].isna() & run.requests["cold"] & run.requests["error"].isna()]
-    counts = own["endpoint"].value_counts()
-    assert list(cold.values()) == [counts[name] for name in NAMES]
-    assert counts["GET /snapshot"] > 0
+    assert cold == {name: n for name, n in own["endpoint"].value_counts().items() if n}
+    assert cold["GET /snapshot"] > 0
+    assert "cold" not in words(charts.over_time(make_run()))
+
+
+def test_the_users_are_those_of_the_workload_and_the_connections_those_in_use() -> None:
+    (line,) = panel(charts.over_time(make_run()), "Active users")
+    assert set(line.y) == {10}
+    (line,) = panel(charts.over_time(make_spike(5.0)), "Active users")
+    at = dict(zip(line.x, line.y, strict=True))
+    assert (at[0], at[16.0], at[21.0]) == (5, 100, 5), "from the end of a warm-up of one second"
+    (line,) = panel(charts.over_time(make_run(scenario="steady_rate")), "Connections used")
+    assert set(line.y) == {10}
 
 
 def test_every_completed_request_is_in_the_throughput(run: Run) -> None:
-    figure = charts.throughput(run)
-    layers = [trace for trace in figure.data if trace.stackgroup]
+    figure = charts.over_time(run)
+    layers = [trace for trace in panel(figure, "Completed") if trace.stackgroup]
     wire = run.requests[(run.requests["kind"] == "request") & run.requests["error"].isna()]
     assert sum(int(trace.customdata.sum()) for trace in layers) == len(wire)
     mean = next(trace for trace in figure.data if trace.name == "mean after warm-up")
@@ -165,13 +213,22 @@ def test_every_completed_request_is_in_the_throughput(run: Run) -> None:
 
 def test_every_failure_is_in_the_chart_of_failures_by_its_kind(run: Run) -> None:
     wire = run.requests[run.requests["kind"] == "request"]
-    drawn = {trace.name: int(sum(trace.y)) for trace in charts.errors(run).data}
+    drawn = {trace.name: int(sum(trace.y)) for trace in panel(charts.over_time(run), "Failed requests")}
     assert drawn == {kind: n for kind in ERROR_KINDS if (n := int((wire["error"] == kind).sum()))}
 
 
 def test_a_run_without_failures_says_so() -> None:
     run = make_run()
-    assert f"None of {(run.requests['kind'] == 'request').sum():,} requests failed" in words(charts.errors(run))
+    figure = charts.over_time(run)
+    assert f"none of {(run.requests['kind'] == 'request').sum():,} requests failed" in words(figure)
+    assert "Failed requests" not in words(figure)
+
+
+def test_a_few_failures_are_counted_in_whole_numbers() -> None:
+    run = make_run()
+    rows = run.requests.copy()
+    rows.loc[[100, 300], "error"] = "status"
+    assert charts.over_time(Run(run.facts, rows)).layout.yaxis5.dtick == 1
 
 
 @pytest.mark.parametrize("chart", ALL)
@@ -190,11 +247,12 @@ def test_a_run_of_a_single_endpoint_and_an_isolated_run_draw(chart: Callable[[Ru
         assert json.loads(chart(run).to_json())["data"] or words(chart(run))
 
 
-def test_an_isolated_run_counts_time_from_each_endpoints_own_start() -> None:
-    figure = charts.latency_over_time(make_run(scenario="baseline", per_s=100, seconds=8))
-    starts = [trace.x[0] for trace in figure.data if trace.hovertemplate and "p50" in trace.hovertemplate]
-    assert starts == [0.5] * len(NAMES)
-    assert figure.layout.xaxis.range[1] < 10
+def test_an_isolated_run_shows_its_endpoints_one_after_another_each_with_its_warm_up() -> None:
+    figure = charts.over_time(make_run(scenario="baseline", per_s=100, seconds=8))
+    lines = panel(figure, "p50")
+    assert [trace.customdata[0, 1] for trace in lines] == pytest.approx([9 * n for n in range(len(NAMES))], abs=0.2)
+    ends = sorted({shape.x1 for shape in figure.layout.shapes})
+    assert ends == pytest.approx([9 * n + 1 for n in range(len(NAMES))])
 
 
 @pytest.mark.parametrize("chart", ALL)
@@ -216,7 +274,7 @@ def test_every_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(
     assert figure.layout.meta["alt"].endswith(".")
     titles = [axis.title.text for axis in figure.select_yaxes()]
     titles += [axis.title.text for axis in figure.select_xaxes() if axis.showticklabels is not False]
-    units = ("ms", "%", "seconds", "a second", "window", "Requests", "Percentile", "users", "Seconds")
+    units = ("ms", "%", "seconds", "per second", "window", "connections", "Requests", "Percentile", "users", "Seconds")
     assert all(any(unit in title for unit in units) for title in titles)
 
 
@@ -226,7 +284,7 @@ def test_an_endpoint_keeps_its_colour_over_all_charts(run: Run) -> None:
     assert {name: curve(charts.ecdf(run), name).line.color for name in NAMES} == colours
     bars = [trace.marker.color for trace in charts.histogram(run).data if trace.type == "bar"]
     assert bars == list(colours.values())
-    layers = [trace for trace in charts.throughput(run).data if trace.stackgroup]
+    layers = [trace for trace in panel(charts.over_time(run), "Completed") if trace.stackgroup]
     assert {trace.name: trace.line.color for trace in layers}.items() <= colours.items()
     alone = charts.percentiles(make_run(endpoints=("GET /signals",)))
     assert curve(alone, "GET /signals").line.color == colours["GET /signals"]
@@ -389,6 +447,45 @@ def test_every_chart_has_a_dark_form_of_the_same_marks(chart: Callable[[Run], go
     assert len(night.data) == len(light.data)
     assert night.layout.template.layout.font.color != light.layout.template.layout.font.color
     assert contrast(night.layout.template.layout.font.color, night.layout.template.layout.paper_bgcolor) > 7
+
+
+def test_what_only_reads_like_a_colour_stays_as_it_is_in_the_dark() -> None:
+    colour = charts.COLOURS[0]
+    figure = charts.percentiles(make_run(make_target("#FFFFFF", colour)))
+    figure.update_traces(text=[colour], hovertemplate=colour, customdata=[colour])
+    figure.add_annotation(text="#000000", hovertext="#24292F")
+    figure.update_layout(title_text="#6E7781", xaxis_ticktext=["#E8EBEE"], meta={"colour": "#FFFFFF"})
+    night = charts.dark(figure)
+    assert [trace.name for trace in night.data] == [trace.name for trace in figure.data]
+    assert {trace.legendgroup for trace in night.data} == {"#FFFFFF", colour}
+    assert {trace.text[0] for trace in night.data} == {colour}
+    assert {trace.hovertemplate for trace in night.data} == {colour}
+    assert {trace.customdata[0] for trace in night.data} == {colour}
+    assert (night.layout.annotations[-1].text, night.layout.annotations[-1].hovertext) == ("#000000", "#24292F")
+    assert (night.layout.title.text, night.layout.xaxis.ticktext[0]) == ("#6E7781", "#E8EBEE")
+    assert night.layout.meta == {"colour": "#FFFFFF"}
+    assert {trace.line.color for trace in night.data} == set(charts.DARK_COLOURS[:2])
+
+
+def test_a_colour_of_the_user_s_own_is_kept_in_the_dark(run: Run) -> None:
+    figure = charts.ecdf(run).update_traces(line_color="tomato")
+    assert {trace.line.color for trace in charts.dark(figure).data} == {"tomato"}
+
+
+@pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)
+def test_how_to_read_a_chart_comes_with_it_and_says_nothing_of_what_was_found(
+    chart: Callable[[Run], go.Figure], run: Run
+) -> None:
+    drawn = [chart(some) for some in ((make_spike(5.0), make_spike(2.0)) if chart in OF_A_SPIKE else (run, make_run()))]
+    if chart is charts.memory_and_load:
+        assert not drawn[0].layout.meta["reading"], "there is nothing to read where memory was not sampled"
+        return
+    reading = {figure.layout.meta["reading"] for figure in drawn}
+    assert len(reading) == 1
+    assert 8 <= len(reading.pop().split()) <= 60
+    (mark,) = (note for note in drawn[0].layout.annotations if note.name == "reading")
+    assert mark.text == "How to read"
+    assert mark.hovertext.replace("<br>", " ") == drawn[0].layout.meta["reading"]
 
 
 def test_titles_are_as_short_as_a_phone_needs(run: Run) -> None:

@@ -16,8 +16,7 @@ from perflib.stats.change_points import change_points
 from perflib.verdict.baseline import baseline_of
 from perflib.verdict.changes import SETUP_WORDS, changes
 from perflib.verdict.check import baseline_ms
-from perflib.workbook.charts.binning import POINTS
-from perflib.workbook.charts.history import history, overlay
+from perflib.workbook.charts import POINTS, history, overlay
 from tests.synthetic import make_run, make_target, without_successes
 
 NASTY = "<b>&bold</b>"

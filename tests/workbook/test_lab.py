@@ -23,6 +23,8 @@ from tests.browser import chromium
 
 ROOT = Path(__file__).parents[2]
 START = "00_start_here.ipynb"
+AT_THE_ROOT = f"--ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/{START}"
+"""As `make lab` has it: the file browser shows target files and reports too."""
 WATCH = "watch.ipynb"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 STARTS_S = 60.0
@@ -41,7 +43,7 @@ class Lab:
 
     def address(self, notebook: str) -> str:
         """In a workspace of its own, so that nothing else is opened with it."""
-        return f"{self.url}lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token={self.token}"
+        return f"{self.url}lab/workspaces/{Path(notebook).stem}/tree/notebooks/{notebook}?token={self.token}"
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,11 @@ def lab(workbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     folders += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     own = {name: str(home / name.lower()) for name in folders}
     options = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root"]
-    command = [sys.executable, "-m", "jupyterlab", *options, str(workbook / "notebooks" / START)]
-    with (home / "log").open("w") as log, ended(subprocess.Popen(command, env=os.environ | own, stderr=log)) as server:
+    command = [sys.executable, "-m", "jupyterlab", *options, *AT_THE_ROOT.split()]
+    with (
+        (home / "log").open("w") as log,
+        ended(subprocess.Popen(command, cwd=workbook, env=os.environ | own, stderr=log)) as server,
+    ):
         runtime = Path(own["JUPYTER_RUNTIME_DIR"])
         url = served_at(runtime, server, home / "log")
         yield Lab(url, token, workbook, "".join(path.read_text() for path in runtime.glob("*open.html")))
@@ -148,8 +153,15 @@ def shot(page: Page, name: str) -> None:
 
 
 def test_make_lab_opens_on_the_start_notebook(lab: Lab) -> None:
-    assert f"jupyter-lab notebooks/{START} " in (ROOT / "Makefile").read_text()
-    assert f"/lab/tree/{START}" in lab.opens
+    assert f"jupyter-lab {AT_THE_ROOT} " in (ROOT / "Makefile").read_text()
+    assert f"/lab/tree/notebooks/{START}" in lab.opens
+
+
+def test_the_file_browser_of_make_lab_shows_the_whole_workbook(lab: Lab, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{lab.url}lab/workspaces/files?token={lab.token}")
+    for name in ("data", "notebooks", "performance_baselines.json"):
+        expect(page.locator(".jp-DirListing-itemName", has_text=name).first).to_be_visible()
 
 
 def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: Lab, browser: Browser) -> None:

@@ -206,7 +206,7 @@ def test_the_reports_of_a_brief_have_a_folder_of_their_own(book: Path) -> None:
     assert plain.parent == reports
     assert filed.parent == reports / "PS-5.1"
     assert (reports / "latest").resolve() == (reports / "PS-5.1/latest").resolve() == filed
-    assert (filed / "summary.md").read_text().startswith("# Performance report, brief PS-5.1\n\n- [ ] ")
+    assert (filed / "summary.md").read_text().startswith("# Performance report, brief PS-5.1\n\n")
 
 
 @pytest.mark.parametrize("brief", ["../up", "a/b", "latest", ".", "..", "-x", "a" * 200])
@@ -271,6 +271,20 @@ def test_a_page_opens_offline_from_any_folder_and_shows_what_it_was_given_as_tex
         assert not seen.errors
         assert not seen.requests
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_how_to_read_a_chart_is_folded_below_it(book: Path, browser: Browser) -> None:
+    helped = "figure_of(Words('A title', 'An alt.', 'Look for <a> bend.')).add_scatter(y=[1, 2])"
+    own = CHART.replace("NASTY", "'mine'")
+    write_notebook(book, f"from perflib.workbook.charts.parts import Words, figure_of\n{helped}", own)
+    with opened(browser, report(["light_load"]) / "light_load.html") as seen:
+        assert all(seen.marks_by_chart())
+        assert seen.page.locator("figure details").count() == 1, "a figure of the user's own has no such help"
+        reading = seen.page.locator("figure details p")
+        assert not reading.is_visible()
+        seen.page.get_by_text("How to read this chart").click()
+        assert reading.inner_text() == "Look for <a> bend."
+        assert "How to read" not in seen.page.locator(".chart").first.inner_text(), "it is said once"
 
 
 def test_a_page_opens_with_the_verdict_and_ends_with_the_method(book: Path, browser: Browser) -> None:
@@ -355,7 +369,7 @@ def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browse
     run = a_run(NASTY)
     write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
     with opened(browser, tmp_path / "index.html") as seen:
-        assert seen.page.inner_text(".verdict").startswith("1 of 1 targets is missed:")
+        assert seen.page.inner_text(".verdict").startswith("1 of 1 limits is missed:")
         assert NASTY in seen.page.inner_text("table")
         assert "missed" in seen.page.inner_text("table")
         assert seen.page.locator("main b, main img").count() == 0
@@ -365,7 +379,7 @@ def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browse
 
 def an_outcome(scenario: str, profile: Any = "brief", per_s: float = 10.0, **change: Any) -> Outcome:
     """A sound run of what a scenario asks in a profile; the made-up minute stands for its whole length."""
-    target = make_target("GET /a", "GET /b", page="Home", target_ms=5000.0)
+    target = make_target("GET /a", "GET /b", page="Home", target_ms=5000.0).model_copy(update={"validation": "PS-5.1"})
     made = make_run(target, scenario=scenario, per_s=per_s, **{k: v for k, v in change.items() if k != "asks"})
     asked = SCENARIOS[scenario][profile].model_copy(update=change.get("asks", {}))
     run = Run(made.facts.model_copy(update={"scenario": asked}), made.requests, made.memory)
@@ -375,7 +389,7 @@ def an_outcome(scenario: str, profile: Any = "brief", per_s: float = 10.0, **cha
 def line_of(scenario: str, outcome: Outcome, baselines: Baselines | None = None) -> Line:
     """The line that rests on a scenario."""
     place = {"steady_rate": 2, "sustained": 3, "light_load": 4}[scenario]
-    return validation([outcome], baselines or Baselines())[place]
+    return validation("PS-5.1", [outcome], baselines or Baselines())[place]
 
 
 def with_memory(outcome: Outcome, growth_bytes_per_s: float, seconds: int = 1800) -> Outcome:
@@ -389,10 +403,10 @@ def with_memory(outcome: Outcome, growth_bytes_per_s: float, seconds: int = 1800
 
 
 def test_the_briefs_six_lines_stand_in_its_order_and_without_a_run_none_is_met() -> None:
-    lines = validation([], Baselines())
+    lines = validation("PS-5.1", [], Baselines())
     assert len(lines) == 6
-    assert {line.status for line in lines} == {"not measured in this profile"}
-    brief = [outcome.asked for outcome in lines]
+    assert {line.status for line in lines} == {"not measured"}
+    brief = [line.wording for line in lines]
     assert brief[0] == "Baseline recorded for all critical endpoints"
     assert brief[-1] == "Performance baselines documented"
 
@@ -401,27 +415,27 @@ def test_the_briefs_six_lines_stand_in_its_order_and_without_a_run_none_is_met()
 def test_a_sound_run_meets_its_line_only_if_it_asked_all_that_the_brief_asks(scenario: str) -> None:
     assert line_of(scenario, an_outcome(scenario)).status == "met"
     quick = line_of(scenario, an_outcome(scenario, "quick"))
-    assert quick.status == "not measured in this profile"
-    assert "of the brief's" in quick.told
+    assert quick.status == "not measured"
+    assert "of the brief's" in quick.reason
     some = an_outcome(scenario, asks={"endpoints": ("GET /a", "Home")})
-    assert line_of(scenario, some).status == "not measured in this profile"
+    assert line_of(scenario, some).status == "not measured"
     fewer = an_outcome("light_load", asks={"workload": Closed(users=9)})
-    assert line_of("light_load", fewer).told.endswith("9 of its 10 users")
+    assert line_of("light_load", fewer).reason.endswith("9 of its 10 users")
 
 
 def test_a_short_run_can_disprove_a_line() -> None:
     failed = line_of("steady_rate", an_outcome("steady_rate", "quick", failures=0.05))
-    assert (failed.status, "5xx" in failed.told) == ("not met", True)
+    assert (failed.status, "5xx" in failed.reason) == ("not met", True)
     late = line_of("light_load", an_outcome("light_load", "quick", slowdown=lambda at_s: 100 + 0 * at_s))
     assert late.status == "not met"
     crowded = {"asks": {"workload": Closed(users=99)}, "slowdown": lambda at_s: 100 + 0 * at_s}
-    assert line_of("light_load", an_outcome("light_load", **crowded)).status == "not measured in this profile"
+    assert line_of("light_load", an_outcome("light_load", **crowded)).status == "not measured"
 
 
 def test_dropped_requests_are_no_sustained_rate() -> None:
     line = line_of("steady_rate", an_outcome("steady_rate", dropped=0.1))
     assert line.status == "not met"
-    assert "no 5xx, but" in line.told
+    assert "no 5xx, but" in line.reason
 
 
 def test_the_memory_line_follows_the_verdict_on_memory() -> None:
@@ -429,9 +443,9 @@ def test_the_memory_line_follows_the_verdict_on_memory() -> None:
     assert line_of("sustained", with_memory(sampled, 0.0)).status == "met"
     leaking = with_memory(sampled, 50_000.0)
     assert line_of("sustained", leaking).status == "not met"
-    assert line_of("sustained", sampled).status == "not measured in this profile"
+    assert line_of("sustained", sampled).status == "not measured"
     short = an_outcome("sustained", "quick", per_s=1.0, seconds=1800.0)
-    assert line_of("sustained", with_memory(short, 0.0)).status == "not measured in this profile"
+    assert line_of("sustained", with_memory(short, 0.0)).status == "not measured"
 
 
 def test_a_leak_is_told_on_the_index(tmp_path: Path) -> None:
@@ -447,24 +461,24 @@ def test_the_baseline_lines_need_a_baseline_of_this_target_and_machine_with_ever
     assert alone.run is not None
     assert light.run is not None
     both = Baselines(baselines=(baseline_of([alone.run]), baseline_of([light.run])))
-    lines = validation([alone, light], both)
+    lines = validation("PS-5.1", [alone, light], both)
     assert (lines[0].status, lines[5].status) == ("met", "met")
-    one = validation([alone, light], Baselines(baselines=both.baselines[:1]))
+    one = validation("PS-5.1", [alone, light], Baselines(baselines=both.baselines[:1]))
     assert (one[0].status, one[5].status) == ("met", "not met")
     elsewhere = both.baselines[0].model_copy(
         update={"environment": both.baselines[0].environment.model_copy(update={"cpu": "another"})}
     )
-    assert validation([alone], Baselines(baselines=(elsewhere,)))[0].status == "not met"
+    assert validation("PS-5.1", [alone], Baselines(baselines=(elsewhere,)))[0].status == "not met"
     few = an_outcome("baseline", per_s=2.0, warmup_s=0.0)
     assert few.run is not None
-    lacking = validation([few], Baselines(baselines=(baseline_of([few.run]),)))[0]
-    assert (lacking.status, lacking.told) == ("not met", "no p95 of GET /a, GET /b, Home")
+    lacking = validation("PS-5.1", [few], Baselines(baselines=(baseline_of([few.run]),)))[0]
+    assert (lacking.status, lacking.reason) == ("not met", "no p95 of GET /a, GET /b, Home")
 
 
 def test_a_script_that_did_not_run_to_its_end_did_not_run_successfully() -> None:
     sound, broken = an_outcome("light_load"), Outcome("spike", "spike.html", failure="boom")
-    assert validation([sound], Baselines())[1].status == "met"
-    assert validation([sound, broken], Baselines())[1].status == "not met"
+    assert validation("PS-5.1", [sound], Baselines())[1].status == "met"
+    assert validation("PS-5.1", [sound, broken], Baselines())[1].status == "not met"
 
 
 def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its_baseline(
@@ -486,6 +500,56 @@ def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its
         assert top["y"] < verdict["y"]
 
 
+def test_a_report_of_a_target_that_asks_for_no_brief_has_no_checklist(tmp_path: Path) -> None:
+    asked = an_outcome("light_load")
+    assert asked.run is not None
+    plain = asked.run.facts.target.model_copy(update={"validation": ""})
+    run = Run(asked.run.facts.model_copy(update={"target": plain}), asked.run.requests)
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, asked.summary)], "today")
+    assert "- [" not in (tmp_path / "summary.md").read_text()
+    assert '<ul class="validation"' not in (tmp_path / "index.html").read_text()
+    assert "Dashboard home" not in (tmp_path / "index.html").read_text()
+
+
+def test_the_index_says_how_many_requests_failed_also_where_no_limit_is_set(tmp_path: Path) -> None:
+    run = make_run(failures=0.05)
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
+    counts = summarize(run).requests
+    assert f"{counts.failed:,} of {counts.scheduled:,} requests failed." in (tmp_path / "summary.md").read_text()
+
+
+HOSTILE = "{{ 7*7 }}{% raw %}'\"><script>document.title='owned'</script>"
+
+
+def test_a_hostile_title_note_or_name_stays_text_on_every_page(book: Path, browser: Browser) -> None:
+    """Of the index, a scenario's page and the comparison; tests/workbook/test_live.py has the panel."""
+    write_notebook(book, f"print({HOSTILE!r})", "print(note)")
+    folder = report(["light_load"], Options(url="http://127.0.0.1:9", note=HOSTILE))
+    write_page(folder / "light_load.ipynb", folder / "light_load.html", HOSTILE, failure=HOSTILE)
+    runs = book / "runs"
+    old, new = (titled(a_day(day, slower, name=HOSTILE), HOSTILE) for day, slower in ((1, 1.0), (2, 2.0)))
+    store(runs, old)
+    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new), failure="")]
+    compared = compare_with_before(folder, outcomes, runs, Baselines())
+    assert len(compared.pairs) == 1
+    outcomes.append(Outcome("spike", "", failure=HOSTILE))
+    write_index(folder, outcomes, HOSTILE, brief=HOSTILE, notes=[HOSTILE], compared=compared)
+    for page in ("index.html", "light_load.html", "compare.html"):
+        with opened(browser, folder / page) as seen:
+            seen.page.wait_for_timeout(200)
+            assert seen.page.inner_text("main").count(HOSTILE) >= 2, page
+            assert "49" not in seen.page.inner_text("h1"), page
+            assert seen.page.title() != "owned", page
+            assert seen.page.locator("main script:not([type='application/json'])").count() == 0, page
+            assert not seen.errors + seen.requests, page
+    assert "<script" not in (folder / "summary.md").read_text()
+
+
+def titled(run: Run, title: str) -> Run:
+    scenario = run.facts.scenario.model_copy(update={"title": title})
+    return Run(run.facts.model_copy(update={"scenario": scenario, "note": title}), run.requests, run.memory)
+
+
 def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: Path, browser: Browser) -> None:
     runs, folder = tmp_path / "runs", tmp_path / "report"
     folder.mkdir()
@@ -498,7 +562,7 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
     assert [pair.a.facts.run_id for pair in compared.pairs] == [name_of(2)]
     write_index(folder, outcomes, "today", compared=compared)
     with opened(browser, folder / "index.html") as seen:
-        seen.page.click("text=Compare with the runs before")
+        seen.page.click("text=Compared with the previous runs")
         seen.page.wait_for_selector("html[data-drawn]", state="attached")
         text = seen.page.inner_text("main")
         assert f"A: {name_of(2)} · B: {name_of(4)}" in text
@@ -516,7 +580,7 @@ def test_only_the_run_before_is_loaded_however_many_others_are_stored(
 ) -> None:
     store(tmp_path, a_day(1, 1.0))
     for day in range(2, 5):
-        store(tmp_path, a_day(day, 1.0, target="GET /other"))
+        store(tmp_path, a_day(day, 1.0, name="GET /other"))
     new, loaded, load = a_day(9, 1.0), [], RunFolder.load
     outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
     with_runs_before(outcomes, tmp_path, Baselines())
@@ -525,8 +589,8 @@ def test_only_the_run_before_is_loaded_however_many_others_are_stored(
     assert loaded == [name_of(1)]
 
 
-def a_day(day: int, slower: float, state: str = "finished", target: str = NASTY) -> Run:
-    run = make_run(make_target(target), slowdown=lambda at_s: slower + 0 * at_s, state=state)
+def a_day(day: int, slower: float, state: str = "finished", name: str = NASTY) -> Run:
+    run = make_run(make_target(name), slowdown=lambda at_s: slower + 0 * at_s, state=state)
     told = {"run_id": name_of(day), "started_at": f"2026-01-0{day}T00:00:00+00:00"}
     return Run(run.facts.model_copy(update=told), run.requests, run.memory)
 
@@ -546,7 +610,7 @@ def test_without_an_earlier_run_the_index_says_so_and_links_to_no_comparison(tmp
     write_index(tmp_path, [an_outcome("light_load")], "today")
     for page in ("index.html", "summary.md"):
         told = (tmp_path / page).read_text()
-        assert "Nothing to compare with" in told
+        assert "There is no previous sound run" in told
         assert "compare.html" not in told
 
 
@@ -558,7 +622,7 @@ def test_a_comparison_that_fails_keeps_no_report_from_its_index(book: Path, monk
     write_notebook(book)
     folder = report(["light_load"])
     index, summary = ((folder / name).read_text() for name in ("index.html", "summary.md"))
-    told = "The comparison with the runs before failed: ArithmeticError: "
+    told = "The comparison with the previous runs failed: ArithmeticError: "
     assert told in index
     assert told in summary
     assert not [tag for tag in ("<b>bold", "<img src=x") if tag in index + summary]
@@ -667,7 +731,9 @@ def test_papermill_finds_the_engine_by_its_entry_point_whichever_is_imported_fir
     about = tmp_path / "perflib-0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: perflib\nVersion: 0\n")
-    (about / "entry_points.txt").write_text("[papermill.engine]\nperflib = perflib.report.engine:TruthfulEngine\n")
+    (about / "entry_points.txt").write_text(
+        "[papermill.engine]\nperflib = perflib.workbook.report.engine:TruthfulEngine\n"
+    )
     code = (
         f"import {first}; from papermill.engines import papermill_engines as e; print(e.get_engine('perflib').__name__)"
     )

@@ -1,5 +1,9 @@
 """The report: notebooks executed headlessly, shown as offline HTML pages. The only package that knows notebooks."""
 
+from perflib.spec.extras import require_extra
+
+require_extra("workbook", "perflib report")
+
 import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
 
 from perflib.workbook.report.engine import NotebookFailed

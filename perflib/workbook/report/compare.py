@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from perflib.figures.row import figures_of
@@ -17,11 +16,14 @@ from perflib.text import tables
 from perflib.verdict.changes import runs_before
 from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
-from perflib.workbook.report.page import chart, document
+from perflib.workbook.report import html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from great_tables import GT
+    from markupsafe import Markup
 
     from perflib.spec import Run
     from perflib.spec.baselines import Baselines
@@ -29,17 +31,11 @@ if TYPE_CHECKING:
     from perflib.workbook.report.outcome import Outcome
 
 PAGE = "compare.html"
-_TITLE = "Against the runs before"
-_HOW = (
-    "Each run of this report (B) beside the latest sound run stored before it (A) of the same scenario, target, load "
-    "and machine. B / A above 1: B is slower. Sees: the smallest change that such a comparison finds nine times in "
-    "ten. How much the machine varies from run to run is known only from a baseline; without one there is no verdict."
-)
 
 
 @dataclass(frozen=True)
-class Before:
-    """A run of this report, `b`, and the one before it, `a`."""
+class Pair:
+    """A run of this report, `b`, and the latest one before it, `a`."""
 
     outcome: Outcome
     a: Run
@@ -47,68 +43,58 @@ class Before:
     figures: tuple[FigureVerdict, ...]
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
+
+    @property
+    def table(self) -> GT:
+        return tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
+
+    @property
+    def chart(self) -> Markup:
+        return html.chart(json.loads(charts.shift(self.a, self.b).to_json()))
+
+    @property
+    def without_interval(self) -> tuple[str, ...]:
+        """Why figures have no interval, each reason once."""
+        return tuple(dict.fromkeys(one.reason for one in self.figures if one.interval is None))
 
 
 @dataclass(frozen=True)
 class Compared:
     """The comparable pairs; without one, why there is none, as a sentence."""
 
-    pairs: tuple[Before, ...] = ()
-    why_none: str = (
-        "Nothing to compare with: no sound earlier run of the same scenario, target, load and machine is stored here."
-    )
+    pairs: tuple[Pair, ...] = ()
+    why_none: str = "There is no previous sound run of the same scenario, target, load and machine to compare with."
 
 
 def compare_with_before(folder: Path, outcomes: Sequence[Outcome], runs: Path, baselines: Baselines) -> Compared:
-    """Write `compare.html`, where there is a pair. Whatever fails here is told: no report goes without its index."""
+    """Write `compare.html`, where there is a pair. A failure here becomes a sentence: every report gets its index."""
     try:
         pairs = with_runs_before(outcomes, runs, baselines)
         if pairs:
-            write_comparison(folder, pairs)
+            shown = {"title": "Compared with the previous runs", "pairs": pairs, "charts": True}
+            html.write(folder / PAGE, "compare.html.j2", shown)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        return Compared(why_none=f"The comparison with the runs before failed: {reason}")
+        return Compared(why_none=f"The comparison with the previous runs failed: {reason}")
     return Compared(pairs)
 
 
-def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselines) -> tuple[Before, ...]:
+def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselines) -> tuple[Pair, ...]:
     """The comparable pairs; sound runs only, and none for a scenario that ran here for the first time."""
     found = []
     for outcome in outcomes:
         b = outcome.run
         if b is not None and not outcome.unfit and (a := _before(b, runs)) is not None:
-            found.append(Before(outcome, a, b, compare_stored(a, b, baselines)))
+            found.append(Pair(outcome, a, b, compare_stored(a, b, baselines)))
     return tuple(found)
 
 
 def _before(run: Run, runs: Path) -> Run | None:
-    """The latest sound run that is a look at the same thing."""
+    """The latest sound run that measured the same thing."""
     stored = history(runs, figures_of)
     for run_id in runs_before(stored, setup_of(run.facts).hash, run.facts.started_at):
         with suppress(InputError):  # one that cannot be read is no hindrance to a report
             return load_run(runs, run_id)
     return None
-
-
-def write_comparison(folder: Path, pairs: Sequence[Before]) -> None:
-    """Write `compare.html`."""
-    told = "".join(f'<p class="said">{escape(pair.told)}</p>' for pair in pairs)
-    back = '<nav><a href="index.html">All scenarios</a></nav>'
-    sections = "".join(_section(pair) for pair in pairs)
-    body = f"<main>{back}<h1>{_TITLE}</h1>{told}<p>{escape(_HOW)}</p>{sections}</main>"
-    (folder / PAGE).write_text(document(_TITLE, body, charts=True), encoding="utf-8")
-
-
-def _section(pair: Before) -> str:
-    a, b = pair.a.facts, pair.b.facts
-    table = tables.comparison(pair.figures).with_id(f"comparison-{b.scenario.name}").as_raw_html()
-    reasons = dict.fromkeys(one.reason for one in pair.figures if one.interval is None)
-    why = "".join(f"<p>No interval: {escape(reason)}.</p>" for reason in reasons)
-    shifts = json.loads(charts.shift(pair.a, pair.b).to_json())
-    return (
-        f'<section><h2><a href="{escape(pair.outcome.page)}">{escape(pair.outcome.title)}</a></h2>'
-        f'<p class="meta">A: {escape(a.run_id)} · B: {escape(b.run_id)}</p>'
-        f'<div class="html">{table}</div>{why}{chart(shifts)}</section>'
-    )

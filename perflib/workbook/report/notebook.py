@@ -16,21 +16,58 @@ from perflib.store.folders import Workbook
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from perflib.spec import Options
+
+_TEMPLATE = Path(__file__).with_name("templates") / "scenario.ipynb"
+
 
 def parameter_names(notebook: Path) -> list[str]:
     """The parameters a notebook declares in its cell tagged `parameters`."""
     return list(papermill.inspect_notebook(notebook))
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, Any], progress: Callable[[str], None]) -> None:
+def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
+    """A notebook's parameters for these options: what has no parameter of its own goes into its `more`."""
+    said = options.as_said() | {"profile": options.profile, "run_id": run_id}
+    known = parameter_names(notebook)
+    own = {name: value for name, value in said.items() if name in known}
+    rest = {name: value for name, value in said.items() if name not in known}
+    return own | ({"more": rest} if rest else {})
+
+
+def scenario_notebook(scenario: str, folder: Path) -> Path:
+    """A notebook for a scenario that has none of its own, written into a folder; returns its path."""
+    notebook = nbformat.read(_TEMPLATE, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("SCENARIO", scenario).replace("TITLE", titled(scenario))
+    path = folder / f"00_{scenario}.ipynb"
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def titled(scenario: str) -> str:
+    """A scenario's name as a title."""
+    return scenario.replace("_", " ").capitalize()
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: dict[str, Any],
+    progress: Callable[[str], None],
+    workbook: Workbook | None = None,
+) -> None:
     """Execute `notebook` from the workbook's root into `output`, which is written however it ends.
+
+    Args:
+        workbook: whose root and data it works in; None: the one that the notebook lies in.
 
     Raises:
         InputError: for a parameter that the notebook does not declare, or that holds a password.
         NotebookFailed: where a cell did not run to its end.
     """
     check_parameters(notebook, parameters)
-    workbook = Workbook.find(notebook.parent)
+    workbook = workbook or Workbook.find(notebook.parent)
     try:
         papermill.execute_notebook(
             notebook.resolve(),
@@ -54,9 +91,10 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
         InputError: naming the notebook, the parameter and the known ones.
     """
     known = parameter_names(notebook)
-    for name, value in parameters.items():
+    for name in parameters:
         if name not in known:
             raise InputError(f"{notebook.name}: {name}: unknown parameter; it has {', '.join(known) or 'none'}")
+    for name, value in (parameters | parameters.get("more", {})).items():
         if isinstance(value, str) and "://" in value and "@" in urlsplit(value).netloc:
             raise InputError(f"{notebook.name}: {name}: holds a password, which the report would show; remove it")
 

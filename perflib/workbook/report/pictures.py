@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,28 +11,23 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import nbformat
-from plotly.offline import get_plotlyjs
+
+from perflib.workbook.report import html
+from perflib.workbook.report.page import PLOTLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PLOTLY = "application/vnd.plotly.v1+json"
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
+_OPTIONS = (
+    *("--headless", "--disable-gpu", "--no-first-run", "--disable-breakpad", "--disable-crash-reporter"),
+    *("--virtual-time-budget=600000", "--dump-dom"),
+)
 _PATIENCE_S = 120.0
 _MADE = re.compile(r'<img class="made" src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
-_DRAW = """
-(async () => {
-  for (const one of JSON.parse(document.getElementById("figures").textContent)) {
-    const made = document.createElement("img");
-    made.className = "made";
-    made.src = await Plotly.toImage(one, { format: "png", width: 900, height: one.layout.height ?? 420 });
-    document.body.append(made);
-  }
-})();
-"""
 
 
 def add_pictures(notebooks: Sequence[Path]) -> str:
@@ -47,14 +41,14 @@ def add_pictures(notebooks: Sequence[Path]) -> str:
         for notebook in opened.values()
         for cell in notebook.cells
         for output in cell.get("outputs", ())
-        if _PLOTLY in output.get("data", {})
+        if PLOTLY in output.get("data", {})
     ]
     browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
     if not charts:
         return ""
     if browser is None:
         return "The notebooks' charts have no pictures: no Chrome or Chromium was found."
-    made = _drawn(browser, [chart[_PLOTLY] for chart in charts])
+    made = _drawn(browser, [chart[PLOTLY] for chart in charts])
     if len(made) != len(charts):
         return f"The notebooks' charts have no pictures: the browser drew {len(made)} of {len(charts)}."
     for chart, png in zip(charts, made, strict=True):
@@ -64,30 +58,20 @@ def add_pictures(notebooks: Sequence[Path]) -> str:
     return ""
 
 
-def _environment(home: str) -> dict[str, str]:
-    """What a browser needs and no more: should it crash, its dump holds no secret of this process."""
-    return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": home}
-
-
 def _drawn(browser: str, figures: list[Any]) -> list[str]:
     """PNGs in base64, as many as the browser drew within its time."""
-    wanted = [{"data": figure["data"], "layout": figure["layout"]} for figure in figures]
-    inert = json.dumps(wanted).replace("<", "\\u003c")
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / "figures.html"
-        page.write_text(
-            f'<!DOCTYPE html><meta charset="utf-8"><body><script type="application/json" id="figures">{inert}</script>'
-            f"<script>{get_plotlyjs()}</script><script>{_DRAW}</script></body>",
-            encoding="utf-8",
-        )
-        options = ["--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={scratch}/profile"]
-        options += ["--disable-breakpad", "--disable-crash-reporter"]
-        options += ["--no-sandbox"] if os.geteuid() == 0 else []
-        command = [browser, *options, "--virtual-time-budget=600000", "--dump-dom", page.as_uri()]
+        wanted = [{"data": figure["data"], "layout": figure["layout"]} for figure in figures]
+        html.write(page, "pictures.html.j2", {"figures": wanted})
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        command = [browser, *_OPTIONS, *sandbox, f"--user-data-dir={scratch}/profile", page.as_uri()]
+        # What a browser needs and no more: should it crash, its dump holds no secret of this process.
+        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": scratch}
         try:
-            said = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S, env=_environment(scratch)
+            shown = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S, env=environment
             )
         except (OSError, subprocess.TimeoutExpired):
             return []
-    return _MADE.findall(said.stdout)
+    return _MADE.findall(shown.stdout)

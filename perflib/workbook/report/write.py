@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from perflib.figures.summary import summarize
-from perflib.session.drive import aimed, new_run_id
-from perflib.spec import SCENARIOS, InputError, Options
-from perflib.spec.target import BaseUrl
+from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
+from perflib.spec import InputError, Options
+from perflib.spec.scenario import scenario_names
+from perflib.spec.target import base_url_of
 from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import Workbook
@@ -21,7 +21,7 @@ from perflib.store.runs import load_run
 from perflib.workbook.report.compare import compare_with_before
 from perflib.workbook.report.engine import NotebookFailed
 from perflib.workbook.report.index import write_index
-from perflib.workbook.report.notebook import check_parameters, execute, parameter_names
+from perflib.workbook.report.notebook import check_parameters, execute, parameters_of, scenario_notebook, titled
 from perflib.workbook.report.outcome import Outcome
 from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
@@ -41,8 +41,18 @@ class ReportFailed(Exception):  # noqa: N818 - said of the report, once it is wr
 
 @dataclass(frozen=True)
 class _Job:
+    """A scenario's notebook, and the options that the scenario takes."""
+
     scenario: str
     notebook: Path
+    options: Options
+    left_out: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """Which options it does not take; empty: it takes all."""
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in self.left_out)
+        return f"{self.scenario}: {named} left out, for this load has none" if named else ""
 
 
 def write_report(scenarios: Sequence[str], options: Options, out: Path | None, progress: Callable[[str], None]) -> Path:
@@ -58,24 +68,31 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     """
     workbook = Workbook.find()
     options = _portable(options, workbook)
-    offered = _notebooks(workbook)
-    names = dict.fromkeys(scenarios or offered)
-    jobs = [_Job(name, _notebook(offered, name, workbook)) for name in names]
+    with TemporaryDirectory() as scratch:
+        return _written(_jobs(scenarios, options, workbook, Path(scratch)), options, workbook, out, progress)
+
+
+def _written(
+    jobs: Sequence[_Job], options: Options, workbook: Workbook, out: Path | None, progress: Callable[[str], None]
+) -> Path:
     for job in jobs:
-        check_parameters(job.notebook, options.model_dump(exclude_defaults=True))
+        check_parameters(job.notebook, parameters_of(job.notebook, job.options, ""))
     made_at, baselines = datetime.now(UTC), load_baselines(workbook.baselines)
     folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
     outcomes: list[Outcome] = []
-    without_pictures = ""
+    notes = [job.told for job in jobs if job.told]
+    for note in notes:
+        progress(note)
     try:
         with aimed(options, workbook) as at:
             for job in jobs:
-                outcomes.append(_perform(job, at, workbook, folder, progress))
+                aim = job.options.replaced(url=at.url, pid=at.pid)
+                outcomes.append(_perform(job, aim, workbook, folder, progress))
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
         without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
+        notes += [without_pictures] if without_pictures else []
     finally:
-        notes = [without_pictures] if without_pictures else []
         compared = compare_with_before(folder, outcomes, workbook.runs, baselines)
         made = f"{made_at:%Y-%m-%d %H:%M} UTC"
         write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
@@ -94,55 +111,56 @@ def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, prog
     executed, page = folder / f"{job.scenario}.ipynb", folder / f"{job.scenario}.html"
     run_id, failure, interrupted = new_run_id(job.scenario), "", False
     try:
-        execute(job.notebook, executed, _parameters(job.notebook, options, run_id), progress)
+        execute(job.notebook, executed, parameters_of(job.notebook, options, run_id), progress, workbook)
     except NotebookFailed as error:
         failure = str(error)
     except KeyboardInterrupt:
         failure, interrupted = "interrupted", True
     if failure:
         progress(f"{job.notebook.stem}: {failure}")
-    write_page(executed, page, _title(job.scenario), failure)
+    write_page(executed, page, titled(job.scenario), failure)
     run = _stored(workbook, run_id)
     return Outcome(job.scenario, page.name, run, summarize(run) if run else None, failure, interrupted)
 
 
 def _stored(workbook: Workbook, run_id: str) -> Run | None:
     """The run that the notebook left; None where it ended before one began."""
-    if not (workbook.runs / run_id).exists():
-        return None
-    return load_run(workbook.runs, run_id)
+    return load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
 
 
-def _parameters(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
-    known = parameter_names(notebook)
-    values = options.model_dump(mode="json", exclude_none=True) | {"run_id": run_id}
-    return {name: value for name, value in values.items() if name in known}
-
-
-def _title(scenario: str) -> str:
-    return scenario.replace("_", " ").capitalize()
+def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratch: Path) -> list[_Job]:
+    """What is to be executed: of no scenarios, all that have a notebook. An option fits one of them at least."""
+    target = target_of(options, workbook)
+    known, own = scenario_names(target.scenarios), _notebooks(workbook)
+    chosen = list(dict.fromkeys(scenarios)) or [name for name in known if name in own]
+    left_out = {name: options.not_taken(name, target) for name in chosen}
+    nowhere = set.intersection(*map(set, left_out.values())) if left_out else set()
+    jobs = [
+        _Job(
+            name,
+            own.get(name) or scenario_notebook(name, scratch),
+            options.without(set(left_out[name]) - nowhere),
+            left_out[name],
+        )
+        for name in chosen
+    ]
+    for job in jobs:
+        scenario_of(job.scenario, job.options, workbook)
+        require_consent([job.scenario], job.options)
+    if not jobs:
+        raise InputError(f"{workbook.notebooks}: no notebook of a scenario here; name a scenario to report on")
+    return jobs
 
 
 def _notebooks(workbook: Workbook) -> dict[str, Path]:
-    """The scenarios that have a notebook, in the notebooks' order."""
-    paths = sorted(workbook.notebooks.glob("[0-9][0-9]_*.ipynb"))
-    return {name: path for path in paths if (name := path.stem.partition("_")[2]) in SCENARIOS}
-
-
-def _notebook(offered: dict[str, Path], scenario: str, workbook: Workbook) -> Path:
-    if scenario not in offered:
-        there = ", ".join(offered) or "none"
-        raise InputError(f"{workbook.notebooks}: no notebook for scenario {scenario!r}; there are {there}")
-    return offered[scenario]
+    """The notebooks that are named after a scenario, by its name, in their order."""
+    return {path.stem.partition("_")[2]: path for path in sorted(workbook.notebooks.glob("[0-9][0-9]_*.ipynb"))}
 
 
 def _portable(options: Options, workbook: Workbook) -> Options:
     """The options as a notebook can store them: paths from the workbook's root, a URL that holds no secret."""
     if options.url:
-        try:
-            TypeAdapter(BaseUrl).validate_python(options.url)
-        except ValidationError:
-            raise InputError("--url: not a base URL; write http://host:port, without user, password or query") from None
+        base_url_of(options.url, "--url")
     if not options.target:
         return options
     target = Path(options.target).resolve()

@@ -1,0 +1,41 @@
+"""Judge scenarios or stored runs against limits and baselines; for CI.
+
+Example: perflib check light_load --runs 3 --format markdown --target data/targets/mine.toml
+Exit status: 0 passed, 1 a missed limit, failures, a regression or a leak, 2 wrong use, 3 not judged, 130 interrupted.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from perflib.cli.options import Count, Share, takes_run_options
+from perflib.spec import Options
+from perflib.spec.exits import ExitStatus
+
+
+@takes_run_options(profile="brief")
+def check(
+    names: Annotated[list[str], Parameter(name="SCENARIO|RUN")],
+    /,
+    options: Options,
+    *,
+    format_: Literal["table", "markdown", "junit", "json"] = "table",
+    runs: Count = 1,
+    max_errors: Share = 0.0,
+) -> ExitStatus:
+    """Judge `names`, print the verdicts.
+
+    Args:
+        names: Scenarios, which are measured anew, and ids of stored runs.
+        format_: What is printed.
+        runs: Fresh runs per scenario, judged together.
+        max_errors: Share of failed requests that is allowed.
+    """
+    from perflib.text import tables
+    from perflib.workbook.live import check
+
+    found = check(names, options, runs, max_errors)
+    shown = {"table": tables.check_as_text, "markdown": tables.check_as_markdown, "junit": tables.check_as_junit}
+    print(json.dumps(found.as_json(), allow_nan=False) if format_ == "json" else shown[format_](found))
+    return found.exit_status

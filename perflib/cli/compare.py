@@ -1,0 +1,59 @@
+"""Compare A with B: stored runs, URLs or commands.
+
+Example: perflib compare "uvicorn old:app --port {port}" "uvicorn new:app --port {port}" --detect 5%
+Exit status: 0 B is the same or faster, 1 B is slower, 2 wrong use, 3 no clear answer, 130 interrupted.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from perflib.cli.options import ABOVE_0, Count, Duration, Share, say, takes_run_options
+from perflib.spec import Options
+from perflib.spec.exits import ExitStatus
+
+
+@takes_run_options(profile="brief")
+def compare(
+    a: str,
+    b: str,
+    /,
+    options: Options,
+    *,
+    detect: Annotated[Share, ABOVE_0] = 0.1,
+    scenario: str = "light_load",
+    pairs: Count = 6,
+    block: Annotated[Duration | None, ABOVE_0] = None,
+    format_: Literal["table", "markdown", "json"] = "table",
+) -> ExitStatus:
+    """Compare `a` with `b`, print the verdicts.
+
+    Args:
+        a: The id of a stored run, a URL, or a command with {port} in it.
+        b: The same for the other side.
+        detect: Smallest slowdown that must be detected.
+        scenario: Its load is used, in short blocks.
+        pairs: Blocks per side after each start.
+        block: Length of a block; default: what a p95 needs, 5 to 30 s.
+        format_: What is printed.
+    """
+    from perflib.session import by_turns, stored
+    from perflib.text import tables
+    from perflib.verdict import compare as verdict
+
+    interrupted = False
+    if stored.is_stored(a) and stored.is_stored(b):
+        figures = stored.compare_runs(a, b)
+        notes: tuple[str, ...] = ("two stored runs, one per side",)
+    else:
+        measured = by_turns.compare(
+            a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, say=say
+        )
+        figures, notes = verdict.verdicts(measured), verdict.notes(measured)
+        interrupted = measured.state == "interrupted"
+    status = ExitStatus.INTERRUPTED if interrupted else verdict.exit_status(figures)
+    if format_ == "json":
+        print(json.dumps(verdict.as_json(figures, notes) | {"exit": status}))
+    else:
+        shown = {"table": tables.comparison_as_text, "markdown": tables.comparison_as_markdown}
+        print(shown[format_](figures, notes))
+    return status

@@ -1,0 +1,30 @@
+"""Write a target file from a server's OpenAPI document.
+
+Example: perflib discover http://127.0.0.1:8000 -o data/targets/mine.toml
+Exit status: 0 written or printed, 2 no OpenAPI document there, or FILE exists.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def discover(
+    url: str, /, *, output: Annotated[Path | None, Parameter(name=("--output", "-o"), metavar="FILE")] = None
+) -> None:
+    """Print or write the target file.
+
+    Args:
+        url: The server's base URL; its document is read from URL/openapi.json.
+        output: A new file. Without it the target file is printed.
+    """
+    from perflib.session.discover import discover
+    from perflib.store.folders import target_as_toml, write_target
+
+    target = discover(url)
+    if output is None:
+        print(target_as_toml(target), end="")
+        return
+    write_target(output, target)
+    print(f"wrote {output}; check its limits, then: perflib report --target {output}")

@@ -1,0 +1,41 @@
+"""Measure one run of a scenario.
+
+Example: perflib run light_load --target data/targets/mine.toml --users 20 --duration 60s
+Exit status: 0 measured, 1 a memory leak, or a 5xx in steady_rate, 2 wrong use, 3 an invalid run, 130 interrupted.
+"""
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from perflib.cli.options import takes_run_options
+from perflib.spec import Options
+from perflib.spec.exits import ExitStatus
+
+
+@takes_run_options(profile="quick")
+def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Parameter("--json")] = False) -> ExitStatus:
+    """Measure, print the table.
+
+    Args:
+        scenario: baseline, light_load, medium_load, spike, sustained, steady_rate, or one of the target file.
+        as_json: Print one JSON object instead of the table.
+    """
+    from perflib.figures import summary as figures
+    from perflib.text.tables import as_text
+    from perflib.verdict.leak import memory_of
+    from perflib.workbook.live import run
+
+    measured = run(scenario, options)
+    summary, memory = figures.summarize(measured), memory_of(measured)
+    if as_json:
+        print(json.dumps(figures.as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
+    else:
+        print(as_text(measured, summary, memory))
+    if measured.facts.interrupted:
+        return ExitStatus.INTERRUPTED
+    if not measured.facts.valid:
+        return ExitStatus.NOT_JUDGED
+    fails = measured.facts.scenario.forbid_5xx and summary.server_errors
+    return ExitStatus.FOUND if fails or memory.verdict == "LEAK" else ExitStatus.OK

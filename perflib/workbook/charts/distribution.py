@@ -1,0 +1,178 @@
+"""Distributions: the share answered within a time, and counts of response times."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from perflib.figures.summary import item_rows, pooled
+from perflib.workbook.charts import parts
+from perflib.workbook.charts.look import LIGHT, TARGET_DASH
+from perflib.workbook.charts.parts import Panel, Words, label_of
+from perflib.workbook.charts.quantiles import curve_of
+from perflib.workbook.charts.windows import POINTS, log_edges, thin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perflib.spec import Run
+    from perflib.workbook.charts.quantiles import Curve
+
+_HEAT_COLUMNS, _HEAT_ROWS = 100, 40
+_WITHIN = "Requests answered within a time"
+
+
+def ecdf(run: Run) -> go.Figure:
+    """The share of warm requests answered within a time; with failures it stays below 100 %.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.ecdf(run).layout.xaxis.title.text
+    'Response time, ms (log)'
+    """
+    words = Words(
+        _WITHIN,
+        "Cumulative distribution of response times in milliseconds",
+        "A curve belongs above the dotted line at 95 % before it reaches its dashed target. One that ends below 100 % "
+        "has failures.",
+    )
+    names = [item.name for item in parts.items_of(run)]
+    curves = [curve_of(run, name, label_of(name), parts.line_of(run, name), name) for name in names]
+    targets = parts.target_traces(run, 90, 100, upright=True)
+    line = {"color": LIGHT.ink, "width": 2.2, "dash": TARGET_DASH}
+    entry = [parts.scatter([None], [None], name="target for p95", line=line)] if targets else []
+    return _within(parts.figure_of(words, run), curves, targets + entry)
+
+
+def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
+    """The share of an endpoint's warm requests answered within a time, a curve per run; failures keep it below 100 %.
+
+    Args:
+        runs: any, at best a handful; a curve gets fewer points the more there are.
+        endpoint: an endpoint or page; empty: the first that all the runs drove.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> perflib.charts.overlay(a, b, endpoint="GET /clients").layout.title.subtitle.text
+    'GET /clients · 2 of 2 runs'
+    """
+    names = [[item.name for item in parts.items_of(run)] for run in runs]
+    common = [name for name in (names[0] if names else []) if all(name in some for some in names)]
+    chosen = endpoint or next(iter(common), "")
+    drawn = [run for run, some in zip(runs, names, strict=True) if chosen in some]
+    if not drawn:
+        why = f"No run drove {chosen}." if chosen else "The runs have no endpoint in common."
+        return parts.empty_figure(_WITHIN, label_of(why) if runs else "No run was given.")
+    ids = ", ".join(run.facts.run_id for run in drawn)
+    words = Words(
+        _WITHIN,
+        f"Cumulative distributions of the response times of {chosen} in milliseconds, runs {ids}.",
+        "A curve that lies to the right everywhere is slower for every request; one that parts from the others only at "
+        "the top has a longer tail. One that ends below 100 % has failures.",
+    )
+    figure, subtitle = parts.figure_of(words), f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs"
+    figure.update_layout(showlegend=True, title_subtitle_text=subtitle)
+    return _within(figure, [curve_of(run, chosen, _about(run), parts.series_line(n, 2)) for n, run in enumerate(drawn)])
+
+
+def _about(run: Run) -> str:
+    facts = run.facts
+    words = (facts.run_id, (facts.git_commit or "")[:7], facts.brief, facts.note, "" if facts.valid else "invalid")
+    return label_of(" · ".join(word for word in words if word))
+
+
+def _within(figure: go.Figure, curves: Sequence[Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
+    most = min(POINTS, max(50, 4 * POINTS // max(len(curves), 1)))
+    for curve in curves:
+        ranks = thin(len(curve.ms), most)
+        name = curve.name if len(ranks) else f"{curve.name} (no success)"
+        hover = "%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms"
+        x, y, line = curve.ms[ranks], 100 * (ranks + 1) / max(curve.requests, 1), curve.line | {"shape": "hv"}
+        figure.add_trace(parts.scatter(x, y, hover, name=name, group=curve.group, line=line))
+    figure.add_traces(marks)
+    figure.add_hline(y=95)
+    axis = parts.log_ms_axis(ms for trace in figure.data for ms in trace.x)
+    figure.update_xaxes(title="Response time, ms (log)", **axis)
+    return figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
+
+
+def histogram(run: Run) -> go.Figure:
+    """Counts of response times of warm successes; a panel per endpoint, bins even on a log axis.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.histogram(run).layout.annotations[0].text
+    'GET /health · 127 successes'
+    """
+    words = Words(
+        "Distribution of response times",
+        "Histograms of response times in milliseconds",
+        "Look at the shape. A second hill far to the right is a queue or a lock that some requests meet; a long flat "
+        "foot is waiting of every length.",
+    )
+    items = parts.items_of(run)
+    values = {item.name: item_rows(run, item.name).warm_ms for item in items}
+    if not any(len(ms) for ms in values.values()):
+        return parts.empty_figure(words.title, "No request was answered as expected after warm-up.", run)
+    edges = log_edges(np.concatenate(list(values.values())))
+    panels = []
+    for item in items:
+        counts = np.histogram(np.clip(values[item.name], edges[0], edges[-1]), edges)[0]
+        bars = go.Bar(
+            x=np.sqrt(edges[:-1] * edges[1:]),
+            y=counts,
+            width=np.diff(edges),
+            marker={"color": parts.line_of(run, item.name)["color"], "line": {"width": 0}},
+            customdata=np.column_stack([edges[:-1], edges[1:]]),
+            hovertemplate="%{y:,} in %{customdata[0]:.3~r} to %{customdata[1]:.3~r} ms<extra></extra>",
+        )
+        peak, bound = max(1, int(counts.max())), item.target_ms
+        target = [] if bound is None else [parts.panel_target(bound, [bound] * 2, [0, peak])]
+        panels.append(Panel([bars, *target], "Requests", f"{item.name} · {len(values[item.name]):,} successes"))
+    figure = parts.stacked(words, panels, run, x_title="Response time, ms (log)")
+    return figure.update_xaxes(**parts.log_ms_axis([edges[0], edges[-1], *(item.target_ms for item in items)]))
+
+
+def heatmap(run: Run) -> go.Figure:
+    """Counts of warm successes by window of intended start and response time (log bins); endpoints pooled.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.heatmap(run).layout.yaxis.title.text
+    'Response time, ms (log); 1-s windows'
+    """
+    words = Words(
+        "Response times as a heat map",
+        "Heat map of counts of response times in milliseconds over time, pooled",
+        "A band that forks has found a second way to an answer; a band that climbs gets slower; a column that reaches "
+        "up is a moment when everything stood still.",
+    )
+    rows = pooled(run)
+    good = rows[rows["error"].isna() & (rows["end_ns"] >= 0)]
+    if good.empty:
+        return parts.empty_figure(words.title, "No request was answered as expected.", run)
+    at_s, log_ms = good["intended_ns"].to_numpy() / 1e9, np.log10(np.maximum(good["response_ms"].to_numpy(), 1e-3))
+    x_step = max(1, math.ceil(at_s.max() / _HEAT_COLUMNS))
+    y_step = next(step for step in (0.05, 0.1, 0.2, 0.4) if np.ptp(log_ms) / step < _HEAT_ROWS - 1 or step == 0.4)
+    column, row = (at_s // x_step).astype(np.int64), np.floor(log_ms / y_step).astype(np.int64)
+    lowest, shape = row.min(), (np.ptp(row) + 1, column.max() + 1)
+    counts = np.bincount((row - lowest) * shape[1] + column, minlength=math.prod(shape)).reshape(shape)
+    levels = [10**power for power in range(math.ceil(math.log10(counts.max())) + 1)]
+    scale = {"tickvals": np.log10(levels), "ticktext": [f"{n:,}" for n in levels]}
+    figure = parts.figure_of(words, run)
+    figure.add_heatmap(
+        x=(np.arange(shape[1]) + 0.5) * x_step,
+        y=10 ** ((np.arange(shape[0]) + lowest + 0.5) * y_step),
+        z=np.log10(counts, where=counts > 0, out=np.full(shape, np.nan)).astype(np.float32),
+        customdata=counts.astype(np.uint32),
+        colorbar=scale | {"title": {"text": "Requests (log)"}},
+        hoverongaps=False,
+        hovertemplate="%{customdata:,} requests around %{y:.3~r} ms, %{x:.4~g} s<extra></extra>",
+    )
+    parts.shade_warmups(figure, run)
+    figure.update_xaxes(title="Intended start, seconds since the start of the run", range=[0, shape[1] * x_step])
+    axis = parts.log_ms_axis(10.0 ** (np.array([lowest, lowest + shape[0]]) * y_step))
+    return figure.update_yaxes(title=f"Response time, ms (log); {x_step}-s windows", **axis)

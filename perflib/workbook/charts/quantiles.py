@@ -1,0 +1,130 @@
+"""Curves over quantiles: how slow the slow ones are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perflib.figures.summary import item_rows, pooled
+from perflib.stats.percentile import required_count
+from perflib.workbook.charts import parts
+from perflib.workbook.charts.look import COLOURS, DASHES
+from perflib.workbook.charts.parts import Words, label_of
+from perflib.workbook.charts.windows import POINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import plotly.graph_objects as go
+    from numpy.typing import NDArray
+
+    from perflib.spec import Run
+
+    Floats = NDArray[np.float64]
+
+_MARKS = {0.5: "50 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The response times of one line: successes ascending, of so many requests, failures included."""
+
+    name: str
+    ms: Floats
+    requests: int
+    line: dict[str, Any]
+    group: str | None = None
+
+
+def percentiles(*runs: Run) -> go.Figure:
+    """Percentile curves of warm successes on a log axis of 1/(1 - q), as HdrHistogram draws them.
+
+    A curve ends where its sample no longer supports it (`required_count`). Several runs differ by their dash.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.percentiles(run).layout.yaxis.title.text
+    'Response time, ms (log)'
+    """
+    words = Words(
+        "Response time by percentile",
+        "Percentile curves of response times in milliseconds",
+        "Each step to the right takes in rarer requests. Where a curve bends upwards, a few requests wait for "
+        "something that the others do not meet. A curve belongs below its dashed target at 95 %, and ends where the "
+        "sample supports no further percentile.",
+    )
+    if not runs:
+        return parts.empty_figure(words.title, "No run was given.")
+    curves = []
+    for number, run in enumerate(runs):
+        dash = {"dash": DASHES[number % len(DASHES)]} if len(runs) > 1 else {}
+        which = f" · {label_of(run.facts.run_id)}" if len(runs) > 1 else ""
+        for item in parts.items_of(run):
+            line = parts.line_of(runs[0], item.name) | dash
+            curves.append(curve_of(run, item.name, label_of(item.name) + which, line, item.name))
+    targets = parts.target_traces(runs[0], 10, 100, spaced=np.geomspace)  # 90 to 99 %: across the judged 95 %
+    for trace in {trace.y[0]: trace for trace in reversed(targets)}.values():
+        text = [f"target {trace.y[0]:,g} ms ", ""]
+        trace.update(mode="lines+text", text=text, textposition="middle left", cliponaxis=False)
+    return _over_quantiles(parts.figure_of(words, *runs), curves, targets)
+
+
+def response_and_service(run: Run) -> go.Figure:
+    """Percentile curves of response time, which is judged, and of service time; warm successes, endpoints pooled.
+
+    >>> import perflib
+    >>> run = perflib.load_run("sample-28-release-1.4")
+    >>> perflib.charts.response_and_service(run).data[1].name
+    'service time, from the actual start'
+    """
+    words = Words(
+        "Response time and service time",
+        "Percentile curves of response time and service time in milliseconds, pooled",
+        "The gap between the curves is the time that requests waited before they were sent. Where it opens, the target "
+        "could not keep up with the rate.",
+    )
+    rows = pooled(run)
+    good = rows[rows["error"].isna() & ~rows["warmup"]]
+    if good.empty:
+        return parts.empty_figure(words.title, "No request was answered as expected after warm-up.", run)
+    response, service = (np.sort(good[f"{kind}_ms"].to_numpy(dtype=np.float64)) for kind in ("response", "service"))
+    solid, dashed = {"color": COLOURS[0], "width": 2.6}, {"color": COLOURS[1], "width": 2.0, "dash": "dash"}
+    curves = [
+        Curve("response time, from the intended start (judged)", response, len(good), solid),
+        Curve("service time, from the actual start", service, len(good), dashed),
+    ]
+    return _over_quantiles(parts.figure_of(words, run), curves).update_yaxes(title="Time, ms (log)")
+
+
+def curve_of(run: Run, item: str, name: str, line: dict[str, Any], group: str | None = None) -> Curve:
+    """The warm requests of an endpoint or page."""
+    rows = item_rows(run, item)
+    return Curve(name, rows.warm_ms, int(rows.warm.sum()), line, group)
+
+
+def _over_quantiles(figure: go.Figure, curves: Iterable[Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
+    reach = 2.1  # past 99 %
+    for curve in curves:
+        q, ms = _percentiles(curve.ms)
+        reach = max([reach, *np.log10(1.05 / (1 - q[-1:]))])
+        name = curve.name if len(q) else f"{curve.name} (insufficient)"
+        hover = "%{fullData.name}<br>%{customdata:.5~g} % within %{y:.3~r} ms"
+        x, data = 1 / (1 - q), 100 * q
+        figure.add_trace(parts.scatter(x, ms, hover, name=name, group=curve.group, line=curve.line, data=data))
+    figure.add_traces(marks)
+    ticks = {"tickvals": [1 / (1 - q) for q in _MARKS], "ticktext": list(_MARKS.values())}
+    figure.update_xaxes(title="Percentile of successes (log)", type="log", range=[0, reach], **ticks)
+    axis = parts.log_ms_axis(ms for trace in figure.data for ms in trace.y)
+    return figure.update_yaxes(title="Response time, ms (log)", **axis)
+
+
+def _percentiles(values: Floats) -> tuple[Floats, Floats]:
+    """Shares and their percentiles, by the rule of `stats.percentile`, up to the last with required_count(q) <= n."""
+    if len(values) < required_count(0.5):
+        return np.empty(0), np.empty(0)
+    last = 0.05 ** (1 / len(values))
+    q = np.unique([*(1 - np.geomspace(1, 1 - last, POINTS // 2)), *(mark for mark in _MARKS if mark <= last)])
+    ranks = np.ceil(q * len(values) - 1e-9).astype(np.int64).clip(1) - 1
+    return q, values[ranks]

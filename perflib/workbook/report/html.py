@@ -1,0 +1,60 @@
+"""The report's templates, with what its pages share: the style, the scripts, plotly."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from perflib.workbook.template import templates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write(file: Path, template: str, values: Mapping[str, Any]) -> None:
+    """Write a page of the report. One with charts says so by `charts`."""
+    file.write_text(_report().get_template(template).render(values), encoding="utf-8")
+
+
+def chart(figure: Mapping[str, Any]) -> Markup:
+    """The element that a plotly figure, given as JSON, is drawn in; how to read it is folded below."""
+    layout = {"height": 420} | {key: value for key, value in figure["layout"].items() if key != "width"}
+    layout["annotations"] = [note for note in layout.get("annotations", ()) if note.get("name") != "reading"]
+    meta, title = layout.get("meta"), layout.get("title") or {}
+    words = meta if isinstance(meta, dict) else {}
+    values = {
+        "alt": words.get("alt") or title.get("text") or "Chart",
+        "reading": words.get("reading"),
+        "height": int(layout["height"]),
+        "figure": {"data": figure["data"], "layout": layout | {"autosize": True}},
+    }
+    return Markup(_report().get_template("chart.html.j2").render(values))
+
+
+@cache
+def _report() -> Environment:
+    found = templates(TEMPLATES)
+    found.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    found.globals |= {
+        "style": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        "script": Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+        "plotly": get_plotlyjs,
+        "packed_plotly": _packed_plotly,
+    }
+    return found
+
+
+@cache
+def _packed_plotly() -> str:
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

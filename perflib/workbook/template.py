@@ -1,0 +1,36 @@
+"""Templates: the HTML and Markdown of the workbook, with every value escaped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from perflib.text.plain import escape_markdown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def templates(folder: Path) -> Environment:
+    """The templates of a folder. A value is text, never markup; a missing one is an error.
+
+    In Markdown a value goes through the filter `md`.
+    """
+    found = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    found.filters |= {"md": lambda text: Markup(escape_markdown(str(text))), "table": table_html}
+    return found
+
+
+def table_html(table: Any) -> Markup:
+    """A table as a piece of a page. It has escaped its own texts."""
+    return Markup(table.as_raw_html())
