@@ -51,6 +51,6 @@ def show() -> None:
     Exit status: 0 shown.
     """
     from perflib.session.stored import stored_baselines
-    from perflib.text.tables import baselines_as_markdown
+    from perflib.text import tables
 
-    print(baselines_as_markdown(stored_baselines()))
+    print(tables.baselines(stored_baselines()).markdown())

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from perflib.cli.options import Count, Share, takes_run_options
+from perflib.cli.options import Count, Share, in_color, takes_run_options
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
@@ -36,6 +36,8 @@ def check(
     from perflib.workbook.live import check
 
     found = check(names, options, runs, max_errors)
-    shown = {"table": tables.check_as_text, "markdown": tables.check_as_markdown, "junit": tables.check_as_junit}
-    print(json.dumps(found.as_json(), allow_nan=False) if format_ == "json" else shown[format_](found))
+    if format_ == "json":
+        print(json.dumps(found.as_json(), allow_nan=False))
+    else:
+        print(tables.junit(found) if format_ == "junit" else tables.check(found).write(format_, color=in_color()))
     return found.exit_status

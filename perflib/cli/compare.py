@@ -7,7 +7,7 @@ Exit status: 0 B is the same or faster, 1 B is slower, 2 wrong use, 3 no clear a
 import json
 from typing import Annotated, Literal
 
-from perflib.cli.options import ABOVE_0, Count, Duration, Share, say, takes_run_options
+from perflib.cli.options import ABOVE_0, Count, Duration, Share, in_color, say, takes_run_options
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
@@ -36,9 +36,9 @@ def compare(
         block: Length of a block; default: what a p95 needs, 5 to 30 s.
         format_: What is printed.
     """
+    from perflib.judge import compare as verdict
     from perflib.session import by_turns, stored
     from perflib.text import tables
-    from perflib.verdict import compare as verdict
 
     interrupted = False
     if stored.is_stored(a) and stored.is_stored(b):
@@ -54,6 +54,5 @@ def compare(
     if format_ == "json":
         print(json.dumps(verdict.as_json(figures, notes) | {"exit": status}))
     else:
-        shown = {"table": tables.comparison_as_text, "markdown": tables.comparison_as_markdown}
-        print(shown[format_](figures, notes))
+        print(tables.comparison(figures, notes).write(format_, color=in_color()))
     return status

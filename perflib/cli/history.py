@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from perflib.cli.options import in_color
+
 _Date = Annotated[str, Parameter(metavar="DATE", show_default=False)]
 _Name = Annotated[str, Parameter(metavar="NAME", show_default=False)]
 
@@ -22,6 +24,7 @@ def history(*, scenario: _Name = "", endpoint: _Name = "", since: _Date = "", un
         until: Only runs of this day or earlier.
     """
     from perflib.session.stored import runs
-    from perflib.text.tables import history_as_text
+    from perflib.text import tables
 
-    print(history_as_text(runs(scenario=scenario, endpoint=endpoint, since=since, until=until)))
+    found = runs(scenario=scenario, endpoint=endpoint, since=since, until=until)
+    print(tables.history(found).text(color=in_color()))

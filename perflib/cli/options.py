@@ -1,6 +1,7 @@
 """Options of the command line: the run options, read off `Options`, and numbers that are checked as they are read."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -98,3 +99,8 @@ ABOVE_0 = Parameter(validator=Number(gt=0))
 def say(line: str) -> None:
     """Tell the user on stderr what goes on."""
     print(line, file=sys.stderr, flush=True)
+
+
+def in_color() -> bool:
+    """Whether stdout is a terminal that shows colours, and its user wants them (no-color.org)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

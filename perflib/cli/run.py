@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from perflib.cli.options import takes_run_options
+from perflib.cli.options import in_color, takes_run_options
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
@@ -23,8 +23,8 @@ def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Paramete
         as_json: Print one JSON object instead of the table.
     """
     from perflib.figures import summary as figures
-    from perflib.text.tables import as_text
-    from perflib.verdict.leak import memory_of
+    from perflib.judge.leak import memory_of
+    from perflib.text import tables
     from perflib.workbook.live import run
 
     measured = run(scenario, options)
@@ -32,7 +32,7 @@ def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Paramete
     if as_json:
         print(json.dumps(figures.as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
     else:
-        print(as_text(measured, summary, memory))
+        print(tables.verdict(measured).text(color=in_color()))
     if measured.facts.interrupted:
         return ExitStatus.INTERRUPTED
     if not measured.facts.valid:

@@ -4,7 +4,7 @@ Example: perflib runs --last 5
 Exit status: 0 listed.
 """
 
-from perflib.cli.options import Count
+from perflib.cli.options import Count, in_color
 
 
 def runs(*, last: Count = 20) -> None:
@@ -14,6 +14,6 @@ def runs(*, last: Count = 20) -> None:
         last: How many.
     """
     from perflib.session.stored import runs
-    from perflib.text.tables import runs_as_text
+    from perflib.text import tables
 
-    print(runs_as_text(runs(), last))
+    print(tables.runs(runs(), last).text(color=in_color()))

@@ -4,6 +4,8 @@ Example: perflib show sample-28-release-1.4
 Exit status: 0 shown, 2 no such run.
 """
 
+from perflib.cli.options import in_color
+
 
 def show(run: str, /) -> None:
     """Print the table.
@@ -11,10 +13,7 @@ def show(run: str, /) -> None:
     Args:
         run: Its id; see `perflib runs`.
     """
-    from perflib.figures.summary import summarize
     from perflib.session.stored import load_run
-    from perflib.text.tables import as_text
-    from perflib.verdict.leak import memory_of
+    from perflib.text import tables
 
-    stored = load_run(run)
-    print(as_text(stored, summarize(stored), memory_of(stored)))
+    print(tables.verdict(load_run(run)).text(color=in_color()))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from perflib.show.html import figure_ms, html_table
+from perflib.show.numbers import limit, ms
+from perflib.show.table import Row, Table, numbers, row, words
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
 
@@ -98,23 +99,18 @@ class Summary:
         lost = counts.scheduled - counts.completed
         told = f"{counts.scheduled:,} requests in {self.duration_s:,.0f} s, {lost:,} not completed"
         missed = [row.endpoint for row in self.endpoints if row.meets_target is False]
-        return f"<Summary of {self.run_id}: {told}; targets missed: {', '.join(missed) or 'none'}>"
+        return f"<Summary of {self.run_id}: {told}; limits missed: {', '.join(missed) or 'none'}>"
 
     def _repr_html_(self) -> str:
-        head = ["Endpoint", "Requests", "Errors", "p50, ms", "p95, ms", "p99, ms", "Max, ms", "Target, ms", "Met"]
-        return html_table(f"Summary of {self.run_id}", head, [_cells(row) for row in self.endpoints])
+        figures = numbers("Requests", "Failed", "p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
+        columns = (*words("Endpoint"), *figures, *words("Met"))
+        return Table(columns, tuple(map(_row, self.endpoints)), f"Summary of {self.run_id}").html()
 
 
-def _cells(row: EndpointSummary) -> list[str]:
-    met = "insufficient" if row.meets_target is None else "met" if row.meets_target else "missed"
-    return [
-        row.endpoint,
-        f"{row.requests:,}",
-        f"{row.errors:,}",
-        *(figure_ms(value_ms) for value_ms in (row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms)),
-        "" if row.target_ms is None else f"< {row.target_ms:g}",
-        "" if row.target_ms is None else met,
-    ]
+def _row(one: EndpointSummary) -> Row:
+    met = "" if one.target_ms is None else {True: "met", False: "missed", None: "insufficient"}[one.meets_target]
+    times = (ms(value_ms) for value_ms in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
+    return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one.target_ms), met)
 
 
 @dataclass(frozen=True)
@@ -231,7 +227,7 @@ def summarize(run: Run) -> Summary:
 
     >>> import perflib
     >>> perflib.summarize(perflib.load_run("sample-28-release-1.4"))
-    <Summary of sample-28-release-1.4: 508 requests in 6 s, 0 not completed; targets missed: none>
+    <Summary of sample-28-release-1.4: 508 requests in 6 s, 0 not completed; limits missed: none>
     """
     wire = (run.requests["kind"] == "request") & ~run.requests["warmup"]
     requests = _account(run.requests.loc[wire, "error"])

@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from perflib.load.worker import Worker, new_event_loop
-from perflib.session.drive import prepare, sealed
+from perflib.session.drive import aimed, prepare, require_secrets, sealed
 from perflib.session.floor import floor
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from perflib.load.worker import Outcome
-    from perflib.spec import Run
+    from perflib.session.floor import Floor
+    from perflib.spec import Facts, Run
+    from perflib.watch.sampler import Found
 
 
 async def run_async(scenario: str, **said: Unpack[Said]) -> Run:
-    """`perflib.run` awaited in this process; it takes the same options, but needs a target."""
+    """`perflib.run` awaited in this process; it takes the same options."""
     workbook = Workbook.find()
-    options = options_of(said).replaced(workers=1)
-    facts = prepare(scenario, options, workbook)
-    found = sampler.find(facts.target, options.pid)
-    facts = facts.replaced(memory=found.about)
-    least = await asyncio.to_thread(floor)
+    with aimed(options_of(said).replaced(workers=1), workbook) as options:
+        facts = prepare(scenario, options, workbook)
+        require_secrets(facts.target)
+        found = sampler.find(facts.target, options.pid)
+        least = await asyncio.to_thread(floor)
+        return await _driven_here(facts.replaced(memory=found.about), found, least, workbook)
+
+
+async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workbook) -> Run:
     folder = RunFolder.create(workbook.runs, facts)
     with (
         Spool(requests_spool(folder.path)) as spool,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 
-from perflib.show.html import html_facts
+from perflib.show.table import Table
 from perflib.spec.scenario import Scenario
 from perflib.spec.scenario_table import Profile
 from perflib.spec.setup import LOCAL, Machine, Setup
@@ -249,4 +249,4 @@ class Run:
             "Brief": facts.brief,
             "Note": facts.note,
         }
-        return html_facts(f"Run {facts.run_id}", shown)
+        return Table.of_facts(shown, f"Run {facts.run_id}").html()

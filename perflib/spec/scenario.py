@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from perflib.show.html import html_facts
+from perflib.show.table import Table
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
@@ -86,7 +86,7 @@ class Scenario(Spec):
             "Time-out": f"{self.timeout_s:g} s",
             "Endpoints": driven + ("" if self.pages else ", no pages"),
         }
-        return html_facts(f"Scenario {self.name}", facts)
+        return Table.of_facts(facts, f"Scenario {self.name}").html()
 
 
 def default_warmup_s(duration_s: float) -> float:

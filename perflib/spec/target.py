@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
-from perflib.show.html import html_table
+from perflib.show.numbers import limit
+from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
@@ -249,11 +250,7 @@ class Target(Spec):
         return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
 
     def _repr_html_(self) -> str:
-        endpoints = [[one.name, one.method, one.path, _bound(one)] for one in self.endpoints]
-        pages = [[page.name, "page", ", ".join(page.loads), _bound(page)] for page in self.pages]
-        head = ["Name", "Method", "Path", "Target, ms"]
-        return html_table(f"Target {self.name} at {self.base_url}", head, [*endpoints, *pages])
-
-
-def _bound(item: Endpoint | Page) -> str:
-    return "" if item.target_ms is None else f"{item.target_ms:,g}"
+        endpoints = [row(one.name, one.method, one.path, limit(one.target_ms)) for one in self.endpoints]
+        pages = [row(page.name, "page", ", ".join(page.loads), limit(page.target_ms)) for page in self.pages]
+        columns = (*words("Name", "Method", "Path"), *numbers("Limit, ms"))
+        return Table(columns, (*endpoints, *pages), f"Target {self.name} at {self.base_url}").html()

@@ -96,7 +96,7 @@ def load_in_words(workload: Workload) -> str:
         case Ramp():
             return f"up to {workload.most_users} users"
         case _:
-            paused = f", {workload.think_time_s:g} s apart" if workload.think_time_s else ""
+            paused = f", each pausing {workload.think_time_s:g} s" if workload.think_time_s else ""
             return f"{workload.users} user{'' if workload.users == 1 else 's'}{paused}"
 
 

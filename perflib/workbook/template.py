@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from perflib.text.plain import escape_markdown
+from perflib.show.table import escape_markdown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,5 @@ def templates(folder: Path) -> Environment:
         keep_trailing_newline=True,
     )
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    found.filters |= {"md": lambda text: Markup(escape_markdown(str(text))), "table": table_html}
+    found.filters["md"] = lambda text: Markup(escape_markdown(str(text)))
     return found
-
-
-def table_html(table: Any) -> Markup:
-    """A table as a piece of a page. It has escaped its own texts."""
-    return Markup(table.as_raw_html())

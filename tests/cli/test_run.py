@@ -75,4 +75,4 @@ def test_a_stored_run_is_shown_again(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["show", "sample-28-release-1.4"]) == 0
     said = capsys.readouterr().out
     assert "GET /clients" in said
-    assert said.rstrip().endswith("run sample-28-release-1.4")
+    assert said.rstrip().endswith("Run sample-28-release-1.4, brief profile")

@@ -179,7 +179,7 @@ def test_a_missed_target_fails(check: Checked) -> None:
     status, said = check("light_load", "--target", "data/targets/strict.toml")
     assert status == 1
     assert "GET /a: p95 " in said
-    assert " ms misses its target of 5 ms" in said
+    assert " ms misses its limit of 5 ms" in said
 
 
 def test_errors_fail_unless_so_many_are_allowed(check: Checked, check_stored: Checked, server: Server) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check, match
 from perflib.spec import Closed, Options, Ramp, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.spec.setup import Machine, Setup, differences
 from perflib.spec.workload import Open
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check, match
 from tests.synthetic import make_run, make_target
 
 MACHINE = Machine(os="Linux", arch="x86_64", cpu="A CPU", cores=2)
@@ -77,7 +77,7 @@ def test_what_changes_no_request_and_no_load_changes_no_setup(same: tuple[str, s
         (('"GET /a", "POST /b"', '"GET /a"'), {}, "page home loads GET /a (weight 1), was GET /a, POST /b (weight 1)"),
         (('token_env = "TOKEN"', ""), {}, "auth is none, was bearer $TOKEN"),
         (("path", "path"), {"users": 50}, "load is 50 users, was 10 users"),
-        (("path", "path"), {"think_time": "1s"}, "load is 10 users, 1 s apart, was 10 users"),
+        (("path", "path"), {"think_time": "1s"}, "load is 10 users, each pausing 1 s, was 10 users"),
         (("path", "path"), {"stages": "5-10:9s"}, "workload is ramp, was closed"),
         (("path", "path"), {"duration": "10s"}, "duration is 10 s, was 60 s"),
         (("path", "path"), {"warmup": 0}, "warm-up is 0 s, was 5 s"),

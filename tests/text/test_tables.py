@@ -3,22 +3,22 @@
 import re
 from dataclasses import replace
 
-from great_tables import GT
-
+import perflib
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check
+from perflib.show.table import Table
 from perflib.spec import Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check
 from tests.synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 FAST = {"per_s": 100.0, "seconds": 10.0}
 
 
-def text(table: GT) -> str:
+def text(table: Table) -> str:
     """What a reader sees: no markup, spaces between cells."""
-    page = re.sub(r"<style>.*?</style>", "", table.as_raw_html(), flags=re.DOTALL)
+    page = re.sub(r"<style>.*?</style>", "", table.html(), flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
@@ -28,7 +28,8 @@ def sentence(run: Run) -> str:
 
 def test_the_briefs_table_has_its_columns_and_the_pages_below_the_endpoints() -> None:
     shown = text(tables.brief(summarize(make_run(**FAST))))
-    assert "Endpoint Requests Errors Response time, ms Met p50 p95 p99 Max Target Endpoints GET /health" in shown
+    times = "p50, ms p95, ms p99, ms Max, ms Limit, ms"
+    assert f"Endpoint Requests req/s Failed {times} Met Endpoints GET /health" in shown
     assert shown.index("GET /cost-to-serve") < shown.index("Pages") < shown.index("Dashboard home (all data)")
     assert "nearest-rank" in shown
     assert "infinitely slow" in shown
@@ -40,10 +41,12 @@ def test_against_its_baseline_a_row_says_how_many_times_and_the_verdict_in_a_wor
     slow = make_run(seed=9, slowdown=lambda at_s: 3 + 0 * at_s, **FAST)
     against, summary = check([slow], Baselines(baselines=(baseline_of(usual),))), summarize(slow)
     shown = text(tables.brief(summary, against=against))
-    assert "Met Against baseline p50" in shown
+    assert "Met Against baseline Endpoints" in shown
     assert shown.count("× REGRESSION") == 7
-    assert "Against the baseline of 2026-" in shown
-    line = tables.as_markdown(summary, against=against).splitlines()[2]
+    assert "Compared with the baseline of 2026-" in shown
+    [line] = [
+        line for line in tables.brief(summary, against=against).markdown().splitlines() if "GET /health |" in line
+    ]
     assert re.search(r"\| (p50 )?3\.\d\d × REGRESSION \|$", line)
 
 
@@ -52,7 +55,7 @@ def test_without_a_baseline_the_column_has_a_dash_and_the_reason_stands_below() 
     shown = text(tables.brief(summarize(run), against=check([run], Baselines())))
     assert re.search(r"✓ met – .*Not compared with a baseline: no baseline of target", shown)
     invalid = make_run(make_target("GET /a"), invalid_reasons=("the generator was saturated",), **FAST)
-    told = tables.as_markdown(summarize(invalid), judged=False, against=check([invalid], Baselines()))
+    told = tables.brief(summarize(invalid), judged=False, against=check([invalid], Baselines())).markdown()
     assert "| not judged | – |" in told
     assert "Not compared with a baseline: not judged: the generator was saturated." in told
 
@@ -61,40 +64,41 @@ def test_every_verdict_is_a_word_and_not_only_a_colour() -> None:
     summary = summarize(make_run(**FAST))
     rows = [replace(summary.endpoints[0], meets_target=met) for met in (True, False, None)]
     rows.append(replace(summary.endpoints[0], target_ms=None, meets_target=None))
-    lines = tables.as_markdown(replace(summary, endpoints=tuple(rows))).splitlines()[2:6]
-    assert [line.split(" | ")[-1].rstrip(" |") for line in lines] == ["✓ met", "✗ missed", "insufficient", "–"]
+    cells = [row.cells[-1] for row in tables.brief(replace(summary, endpoints=tuple(rows))).rows]
+    assert [cell.text for cell in cells] == ["✓ met", "✗ missed", "too few requests", "–"]
+    assert [cell.tone for cell in cells] == ["good", "bad", "quiet", ""]
 
 
 def test_an_unsupported_percentile_is_told_and_not_guessed() -> None:
     table = tables.brief(summarize(make_run(make_target("GET /a"), per_s=10)))
-    assert "insufficient" in text(table)
-    cell = re.search(r"<td ([^>]*)>insufficient</td>", table.as_raw_html())
-    assert cell
-    assert "#6E7781" in cell[1]
-    assert "italic" in cell[1]
+    [row] = table.rows
+    p99 = row.cells[[column.name for column in table.columns].index("p99, ms")]
+    assert re.fullmatch(r"\d+ of 299", p99.text)
+    assert p99.tone == "quiet"
+    assert "“292 of 299”: too few successes" in text(table)
 
 
 def test_an_invalid_run_is_shown_and_not_judged() -> None:
     summary = summarize(make_run(**FAST))
     assert "✓ met" not in text(tables.brief(summary, judged=False))
     assert text(tables.brief(summary, judged=False)).count("not judged") == 7
-    assert tables.as_markdown(summary, judged=False).count("not judged") == 7
+    assert tables.brief(summary, judged=False).markdown().count("not judged") == 7
 
 
 def test_names_from_a_target_file_or_a_server_stay_text() -> None:
     run = make_run(make_target("<script>alert(1)</script>", page="<img src=x>"), failures=0.1, note="<b>n</b>")
     summary = summarize(run)
-    made = [tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.environment(run)]
-    pages = [table.as_raw_html() for table in made]
+    made = [tables.brief(summary), tables.cold(run), tables.accounting(summary), tables.method(run)]
+    pages = [table.html() for table in made]
     assert not any(tag in page for page in pages for tag in ("<script", "<img", "<b>"))
     assert all("&lt;script&gt;" in page for page in pages[:3])
-    assert "<script" not in tables.as_markdown(summary)
+    assert "<script" not in tables.brief(summary).markdown()
 
 
 def test_the_markdown_keeps_its_columns_whatever_an_endpoint_is_called() -> None:
     run = make_run(make_target("GET /a|b", "GET /[x](http://evil)", "GET /c\n\n# d"))
-    lines = tables.as_markdown(summarize(run)).splitlines()
-    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [10] * 5
+    lines = tables.brief(summarize(run)).markdown().splitlines()
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [11] * 5
     assert r"GET /a\|b" in lines[2]
     assert r"\[x\](http" in lines[3]
     assert "GET /c # d" in lines[4]
@@ -112,13 +116,13 @@ def test_the_accounting_adds_up_and_names_every_kind_of_failure() -> None:
 
 def test_the_cold_answers_have_their_own_table() -> None:
     row = next(row for row in summarize(make_run(cold=0.05, **FAST)).endpoints if row.endpoint == "GET /snapshot")
-    shown = text(tables.cold(summarize(make_run(cold=0.05, **FAST))))
+    shown = text(tables.cold(make_run(cold=0.05, **FAST)))
     assert re.search(rf"GET /snapshot [\d.,]+ {row.cold.requests} ", shown)
     assert "GET /health" in shown
 
 
 def test_the_environment_tells_workload_machine_and_the_generators_cost() -> None:
-    shown = text(tables.environment(make_run(brief="PS-5.1")))
+    shown = text(tables.method(make_run(brief="PS-5.1")))
     for expected in (
         "closed, 10 users",
         "10 s after 1 s of warm-up",
@@ -134,33 +138,103 @@ def test_the_environment_tells_workload_machine_and_the_generators_cost() -> Non
 def test_tables_of_an_empty_run_draw() -> None:
     run = without_rows(make_run())
     summary = summarize(run)
-    for table in (tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.environment(run)):
+    for table in (tables.brief(summary), tables.cold(run), tables.accounting(summary), tables.method(run)):
         assert text(table)
-    assert sentence(run) == "No request was measured."
+    assert tables.verdict(run).title == "No request was measured."
+    assert str(tables.failures(run)) == "No request failed."
 
 
-def test_the_sentence_for_targets_met_names_the_slowest() -> None:
+def test_the_sentence_for_limits_met_names_the_slowest() -> None:
     run = make_run(**FAST)
     slowest = max(summarize(run).endpoints, key=lambda row: row.p95_ms or 0)
     told = f"slowest at p95 was GET /cost-to-serve with {slowest.p95_ms:.0f} ms of 500 ms."
-    assert sentence(run) == f"All 7 targets met under 10 users: {told}"
+    assert sentence(run) == f"All 7 limits met under 10 users: {told}"
 
 
-def test_the_sentence_for_missed_targets_names_each() -> None:
+def test_the_sentence_for_missed_limits_names_each() -> None:
     run = make_run(make_target("GET /a", "GET /b", target_ms=10.0), **FAST)
-    assert re.fullmatch(r"1 of 2 targets missed under 10 users: GET /b [\d.]+ ms of 10 ms\.", sentence(run))
+    assert re.fullmatch(r"1 of 2 limits missed under 10 users: GET /b [\d.]+ ms of 10 ms\.", sentence(run))
 
 
-def test_the_sentence_tells_failures_by_kind_and_why_they_miss_a_target() -> None:
+def test_the_sentence_tells_failures_by_kind_and_why_they_miss_a_limit() -> None:
     run = make_run(make_target("GET /a"), failures=0.2, **FAST)
     assert "GET /a (more than 5 % failed)" in sentence(run)
-    assert re.search(r"\d+ of 1,\d+ requests failed \(\d+ \w+, \d+ \w+\)\.$", sentence(run))
-    assert sentence(without_successes(run)).endswith(" timeout).")
+    assert re.search(
+        r"\d+ of 1,\d+ requests failed: \d+ × HTTP 500 from GET /a, \d+ × time-out from GET /a\.$", sentence(run)
+    )
+    assert sentence(without_successes(run)).endswith(" × time-out from GET /a.")
+
+
+def test_the_sentence_names_the_most_frequent_failures_and_counts_the_others() -> None:
+    run = make_run(failures=0.05, **FAST)
+    found = re.search(r"([\d,]+) of [\d,]+ requests failed: (.*)\.$", sentence(run))
+    assert found
+    counts = [int(count) for count in re.findall(r"(\d+) (?:×|others)", found[2])]
+    assert len(counts) == 4
+    assert sum(counts) == int(found[1])
+
+
+def test_the_failures_are_told_by_endpoint_and_status_with_their_time() -> None:
+    run = make_run(make_target("GET /a"), failures=0.2, **FAST)
+    lost = run.requests[~run.requests["warmup"] & run.requests["error"].notna()]
+    records = tables.failures(run).records()
+    assert {one["Failure"] for one in records} == {"HTTP 500", "time-out"}
+    assert sum(int(one["Count"]) for one in records) == len(lost)
+    for one, kind in ((record, {"HTTP 500": "status"}.get(record["Failure"], "timeout")) for record in records):
+        at_s = lost.loc[lost["error"] == kind, "intended_ns"] / 1e9
+        assert (one["First, s"], one["Last, s"]) == (f"{at_s.min():.1f}", f"{at_s.max():.1f}")
+    assert str(tables.failures(make_run())) == "No request failed."
+
+
+def test_the_briefs_table_tells_how_many_requests_came_in_a_second_and_how_many_failed() -> None:
+    summary = summarize(make_run(make_target("GET /a"), failures=0.2, **FAST))
+    [row], [figures] = tables.brief(summary).records(), summary.endpoints
+    assert row["req/s"] == f"{figures.rate_per_s:,.1f}"
+    assert row["Failed"].startswith(f"{figures.errors} ({100 * figures.errors / figures.requests:.2g}")
+
+
+def test_memory_needs_the_run_alone_and_says_why_there_is_no_verdict() -> None:
+    assert str(tables.memory(make_run())) == "Memory was not sampled: it was not looked for."
+    assert tables.memory(perflib.load_run("sample-28-release-1.4")).title.startswith("Memory not judged. There are too")
+
+
+def test_the_whole_answer_on_a_run_is_its_verdict_its_table_and_its_name() -> None:
+    run = make_run(**FAST)
+    told = tables.verdict(run).text()
+    assert told.startswith(sentence(run) + "\n\nEndpoint ")
+    assert "Memory was not sampled" in told
+    assert told.endswith(f"- Run {run.facts.run_id}, quick profile")
+
+
+def test_a_note_of_several_lines_tears_no_history() -> None:
+    frame = perflib.runs(endpoint="GET /clients").assign(note="first\nsecond\x1b[31m\r\u2028third")
+    told = tables.history(frame).text()
+    assert "first second [31m third" in told
+    head, *rows = told.split("\n\n")[0].splitlines()
+    assert len(rows) == len(frame)
+    assert head.split() == ["Run", "Target", "State", "Commit", "Brief", "p50,", "ms", "p95,", "ms", "Note"]
+
+
+def test_the_history_ends_with_what_changed_and_with_what_cannot_be_read() -> None:
+    frame = perflib.runs(endpoint="GET /clients")
+    assert tables.history(frame.iloc[:1]).notes == ("No change of p50 or p95 was found.",)
+    frame.attrs["unreadable"] = {"broken": "no run.json"}
+    notes = tables.history(frame).notes
+    assert notes[0].startswith("Changed: GET /clients, p50: ")
+    assert notes[-1] == "Left out, as it cannot be read: broken (no run.json)"
+    assert "`perflib run light_load` makes one" in str(tables.history(frame.iloc[:0]))
+
+
+def test_the_baselines_stand_each_under_its_setup() -> None:
+    stored = perflib.stored_baselines()
+    table = tables.baselines(stored)
+    assert [group.partition(":")[0] for group, _ in table.groups()] == ["dashboard, baseline", "dashboard, light_load"]
+    assert "`perflib baseline record light_load` makes one" in str(tables.baselines(Baselines()))
 
 
 def test_the_sentence_for_too_few_requests_judges_nothing() -> None:
     run = make_run(make_target("GET /a"), per_s=2)
-    assert sentence(run) == "No target could be judged under 10 users: too few requests of GET /a."
+    assert sentence(run) == "No limit could be judged under 10 users: too few requests of GET /a."
     assert sentence(make_run(per_s=2)).endswith("under 10 users: too few requests of every endpoint.")
 
 
@@ -179,7 +253,7 @@ def test_the_sentence_for_a_steady_rate_says_whether_a_5xx_came() -> None:
 def test_response_time_stands_beside_service_time_and_is_the_judged_one() -> None:
     summary = summarize(make_run(make_target("GET /a"), scenario="steady_rate", lag_ms=500.0, **FAST))
     shown = text(tables.response_and_service(summary))
-    assert "Response time (judged), ms Service time, ms" in shown
+    assert "Response p50, ms Response p95, ms Service p50, ms Service p95, ms" in shown
     assert re.search(r"GET /a 50\d 50\d 2\.\d+ 3\.\d+ ", shown)
 
 
@@ -199,7 +273,7 @@ def test_the_sentence_on_recovery_gives_its_rule() -> None:
     assert re.fullmatch(rf"Recovered at once when the load went back: {rule}\.", told(make_spike(0.0)))
     assert re.fullmatch(rf"Not recovered in the 20 s after the load went back: never {rule}\.", told(make_spike(99.0)))
     short = make_spike(0.2, stages_s=(10.0, 5.0, 5.0, 0.6))
-    assert told(short).startswith("Recovery cannot be told: 1 window after the load went back, too few")
+    assert told(short).startswith("Recovery not judged: 1 window after the load went back, too few")
     assert "before the spike" in told(make_spike(5.0, per_s=1))
     assert "no ramp" in told(make_run())
     assert "not judged" in told(make_spike(5.0, invalid_reasons=("the generator was saturated",)))
@@ -211,14 +285,14 @@ def test_the_sentence_for_an_invalid_run_gives_its_reason_and_no_verdict() -> No
 
 
 def test_the_sentence_for_an_interrupted_run_says_after_how_long() -> None:
-    assert sentence(make_run(seconds=4, state="interrupted")).startswith("Interrupted after 4 s: all 7 targets met")
+    assert sentence(make_run(seconds=4, state="interrupted")).startswith("Interrupted after 4 s: all 7 limits met")
     assert sentence(without_rows(make_run(seconds=4, state="interrupted"))) == (
         "Interrupted after 4 s: no request was measured."
     )
 
 
-def test_the_sentence_without_targets_says_that_none_is_set() -> None:
+def test_the_sentence_without_limits_says_that_none_is_set() -> None:
     run = make_run(make_target("GET /a", target_ms=None), **FAST)
     assert re.fullmatch(
-        r"No target is set; measured under 10 users: slowest at p95 was GET /a with [\d.]+ ms\.", sentence(run)
+        r"No limit is set; measured under 10 users: slowest at p95 was GET /a with [\d.]+ ms\.", sentence(run)
     )

@@ -10,10 +10,14 @@ import pytest
 from nbformat import NotebookNode
 
 from perflib.spec import SCENARIOS, Options
+from perflib.spec.options import options_of
 from perflib.text import tables
 from perflib.workbook import charts
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "perflib/workbook/report/templates/scenario.ipynb"
+"""For scenarios that have no notebook of their own."""
+NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), TEMPLATE]
 SCENARIO_NOTEBOOKS = [path for path in NOTEBOOKS if path.stem.partition("_")[2] in SCENARIOS]
 WORKING = (
     ast.FunctionDef,
@@ -72,7 +76,7 @@ def test_a_cell_is_a_few_sentences_of_the_domain(path: Path) -> None:
     for cell in code(path):
         assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, WORKING)], cell.id
         if "parameters" not in cell.metadata.get("tags", []):
-            assert len(cell.source.splitlines()) <= 12, cell.id
+            assert len(cell.source.splitlines()) <= 5, cell.id
 
 
 @every_notebook
@@ -97,18 +101,21 @@ def test_its_parameters_are_typed_and_explained(path: Path) -> None:
 
 
 @every_scenario
-def test_its_parameters_are_the_run_options_with_their_defaults(path: Path) -> None:
+def test_its_eight_parameters_are_run_options_and_more_takes_the_others(path: Path) -> None:
     inspected = papermill.inspect_notebook(path)
-    of_open_workloads = {"rate", "arrivals", "max_connections"}
-    of_no_use = {
-        "baseline": {*of_open_workloads, "stages", "workers"},
-        "spike": {*of_open_workloads, "think_time"},
-        "steady_rate": {"users", "think_time"},
-    }
-    assert set(inspected) == set(Options.model_fields) - of_no_use.get(path.stem[3:], of_open_workloads)
+    assert len(inspected) == 8
+    assert set(inspected) - {"more"} <= set(Options.model_fields)
     given = {name: ast.literal_eval(about["default"]) for name, about in inspected.items()}
+    assert given.pop("more") == {}
     assert given.pop("profile") == "quick"
-    assert Options(**given) == Options()
+    assert options_of(given) == Options()
+
+
+@every_notebook
+def test_it_is_short_enough_to_be_read_in_one_sitting(path: Path) -> None:
+    own = [cell for cell in code(path) if "parameters" not in cell.metadata.get("tags", [])]
+    assert len(own) <= 14
+    assert sum(len(cell.source.splitlines()) for cell in own) <= 26
 
 
 @every_scenario
@@ -120,7 +127,7 @@ def test_it_measures_the_scenario_it_is_named_after(path: Path) -> None:
 @every_scenario
 def test_its_verdict_and_its_method_are_tagged_so_that_a_page_opens_and_ends_with_them(path: Path) -> None:
     assert code(path, tagged="verdict")[0].id == "verdict"
-    assert [cell.id for cell in code(path, tagged="method")] == ["run", "environment"]
+    assert [cell.id for cell in code(path, tagged="method")] == ["run", "method"]
 
 
 @every_scenario

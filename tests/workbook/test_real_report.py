@@ -124,7 +124,7 @@ def test_a_page_opens_with_the_verdict_and_the_briefs_table_and_ends_with_the_me
     report: Path, browser: Browser, name: str
 ) -> None:
     with opened(browser, report / f"{name}.html") as seen:
-        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#environment"]
+        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#method"]
         places = [box["y"] for part in opening if (box := seen.page.locator(part).first.bounding_box())]
         assert len(places) == len(opening)
         assert places == sorted(places)

@@ -19,12 +19,12 @@ import papermill
 import pytest
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
 from perflib.spec import SCENARIOS, Endpoint, Environment, Facts, InputError, Options, Run, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
 from perflib.spec.workload import Closed
 from perflib.store.runs import RunFolder
-from perflib.verdict.baseline import baseline_of
 from perflib.workbook.report import (
     NotebookFailed,
     Outcome,
@@ -492,7 +492,7 @@ def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its
         assert len(items) == 6
         assert "✓ met" in items[4]
         assert seen.page.get_attribute("ul.validation li:nth-child(5) a", "href") == "light_load.html"
-        assert "Against the baseline of 2026-01-01: no regression" in seen.page.inner_text("main")
+        assert "Compared with the baseline of 2026-01-01: no regression" in seen.page.inner_text("main")
         top = seen.page.locator("ul.validation").bounding_box()
         verdict = seen.page.locator(".verdict").bounding_box()
         assert top is not None
@@ -680,8 +680,8 @@ def test_every_text_has_the_contrast_of_wcag_aa_and_no_heading_level_is_skipped(
 def test_on_a_phone_the_briefs_table_shows_value_target_verdict_and_baseline(tmp_path: Path, browser: Browser) -> None:
     write_index(tmp_path, [an_outcome("light_load")], "today")
     with opened(browser, tmp_path / "index.html", width=390, height=844) as seen:
-        for column in ("p95", "Target", "Met", "Against baseline"):
-            box = seen.page.locator(f'th[id="brief-light_load-{column.replace(" ", "-")}"]').bounding_box()
+        for column in ("Failed", "p95, ms", "Limit, ms", "Met", "Against baseline"):
+            box = seen.page.locator(f'#brief-light_load th[data-column="{column}"]').bounding_box()
             assert box is not None
             assert box["width"] > 10
             assert box["x"] + box["width"] <= 390, column

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from perflib.verdict.changes import PERCENTILES, SETUP_WORDS, changes, judged
+from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
@@ -109,7 +109,7 @@ def _series_of(own: pd.DataFrame, shown: pd.DataFrame, found: pd.DataFrame) -> I
     alike_in_words = len(shown[SETUP_WORDS].drop_duplicates()) < len(setups)
     for setup, rows in own.groupby("setup", sort=False):
         words = [str(rows[column].iloc[0]) for column in differ] + [f"setup {setup}"] * alike_in_words
-        same = (found["setup"] == setup) & (found["endpoint"] == rows["endpoint"].iloc[0])
+        same = np.all([found[column] == rows[column].iloc[0] for column in ("setup", "endpoint")], axis=0)
         marks = found[same].sort_values("started_at", kind="stable")
         yield _Series(rows, marks, COLOURS[setups.index(setup) % len(COLOURS)], ", ".join(words) or "run")
 

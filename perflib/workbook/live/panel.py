@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perflib.figures.summary import measured, summarize
+from perflib.show.numbers import NOTHING, ms, seconds
 from perflib.stats.percentile import percentile
-from perflib.text.words import NOTHING, amount_of, ms, seconds, verdict_sentence
+from perflib.text.words import amount_of, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

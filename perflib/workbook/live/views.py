@@ -13,7 +13,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from perflib.text.words import amount_of, ms
+from perflib.show.numbers import ms
+from perflib.text.words import amount_of
 from perflib.workbook.live.follow import Follower, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 

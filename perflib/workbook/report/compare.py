@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perflib.figures.row import figures_of
+from perflib.judge.changes import runs_before
+from perflib.judge.compare import compare_stored
 from perflib.spec import InputError
 from perflib.spec.run import setup_of
 from perflib.store.figures import history
 from perflib.store.runs import load_run
 from perflib.text import tables
-from perflib.verdict.changes import runs_before
-from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
 from perflib.workbook.report import html
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from great_tables import GT
     from markupsafe import Markup
 
+    from perflib.judge.compare import FigureVerdict
+    from perflib.show.table import Table
     from perflib.spec import Run
     from perflib.spec.baselines import Baselines
-    from perflib.verdict.compare import FigureVerdict
     from perflib.workbook.report.outcome import Outcome
 
 PAGE = "compare.html"
@@ -47,17 +47,12 @@ class Pair:
         return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
 
     @property
-    def table(self) -> GT:
+    def table(self) -> Table:
         return tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
 
     @property
     def chart(self) -> Markup:
         return html.chart(json.loads(charts.shift(self.a, self.b).to_json()))
-
-    @property
-    def without_interval(self) -> tuple[str, ...]:
-        """Why figures have no interval, each reason once."""
-        return tuple(dict.fromkeys(one.reason for one in self.figures if one.interval is None))
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselin
 
 
 def _before(run: Run, runs: Path) -> Run | None:
-    """The latest sound run that measured the same thing."""
+    """The latest sound run that is a look at the same thing."""
     stored = history(runs, figures_of)
     for run_id in runs_before(stored, setup_of(run.facts).hash, run.facts.started_at):
         with suppress(InputError):  # one that cannot be read is no hindrance to a report

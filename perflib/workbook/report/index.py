@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perflib.judge.check import check
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.check import check
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.validation import validation
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from great_tables import GT
-
     from perflib.figures.summary import Accounting
+    from perflib.show.table import Table
     from perflib.spec import Facts, Run
     from perflib.workbook.report.outcome import Outcome
 
@@ -31,8 +30,7 @@ class _Section:
 
     outcome: Outcome
     sentences: tuple[str, ...] = ()
-    table: GT | None = None
-    markdown: str = ""
+    table: Table | None = None
     environment: str = ""
 
 
@@ -108,7 +106,6 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
         outcome,
         sentences=(tables.verdict_sentence(run, summary), *_of_memory(outcome, run)),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
-        markdown=tables.as_markdown(summary, judged=judged, against=against).strip(),
         environment=environment_line(run.facts),
     )
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open
 from perflib.spec.briefs import BRIEFS
-from perflib.text.words import memory_sentence, ms, seconds
+from perflib.text.words import memory_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perflib.figures.summary import Summary
+    from perflib.judge.leak import Memory
     from perflib.spec import Run, Scenario, Workload
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.spec.briefs import Criterion
-    from perflib.verdict.leak import Memory
     from perflib.workbook.report.outcome import Outcome
 
 Status = Literal["met", "not met", "not measured"]

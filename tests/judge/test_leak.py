@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflib.judge.leak import Memory, memory_of
 from perflib.spec import Run
 from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.spec.run import MemorySource
 from perflib.text import tables
-from perflib.verdict.leak import Memory, memory_of
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
 
@@ -62,7 +62,7 @@ def test_a_flat_target_is_sound_and_says_what_could_have_been_seen() -> None:
     run = sampled()
     found = memory_of(run)
     assert found.verdict == "OK"
-    assert "could have seen" in tables.memory_sentence(run, found)
+    assert "would have been found" in tables.memory_sentence(run, found)
     low, high = found.as_json()["interval_bytes_per_h"]
     assert low < 0 < high
 
@@ -133,7 +133,7 @@ def test_the_flame_graph_and_the_table_name_the_place_that_holds_most() -> None:
     found = Allocations(1, 10.0, 5000, (Site(4000, 3, (inner, outer)), Site(1000, 1, (outer,))))
     icicle = charts.allocations(found).data[0]
     assert dict(zip(icicle.labels, icicle.values, strict=True)) == {"all": 5.0, "main": 5.0, "retain": 4.0}
-    assert "retain (demo/answers.py:85)" in tables.allocations(found).as_raw_html()
+    assert "retain (demo/answers.py:85)" in tables.allocations(found).html()
     nothing = Allocations(why_not="process 7 has ended")
     assert "process 7 has ended" in charts.allocations(nothing).layout.annotations[0].text
-    assert "Process 7 has ended." in tables.allocations(nothing).as_raw_html()
+    assert "Process 7 has ended." in tables.allocations(nothing).html()

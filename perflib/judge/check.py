@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perflib.figures.summary import summarize
-from perflib.show.html import figure_ms, html_table
+from perflib.judge.baseline import unfit
+from perflib.judge.leak import memory_of
+from perflib.show.numbers import NOTHING, limit, ms
+from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
 from perflib.stats.verdict import Verdict
-from perflib.verdict.baseline import unfit
-from perflib.verdict.leak import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +40,11 @@ FAMILY = (
     f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
-_HEAD = ("Scenario", "Endpoint", "Verdict", "p95, ms", "Baseline, ms", "Target, ms", "Why")
+_COLUMNS = (
+    *words("Scenario", "Endpoint", "Verdict"),
+    *numbers("p95, ms", "Baseline, ms", "Limit, ms"),
+    *words("Why"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class EndpointVerdict:
         return f"<{self.verdict} of {self.endpoint}: {self.reason}>"
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.verdict} of {self.endpoint}", _HEAD, [_cells(self)])
+        return Table(_COLUMNS, (_row(self),), f"{self.verdict} of {self.endpoint}").html()
 
     def change_of(self, figure: str) -> Change | None:
         """What became of "p50" or "p95", where that can be judged."""
@@ -169,13 +174,13 @@ class Check:
         return f"<Check of {', '.join(self.runs)}: exit {self.exit_status}, {said}>"
 
     def _repr_html_(self) -> str:
-        return html_table(f"Check of {', '.join(self.runs)}", _HEAD, [_cells(row) for row in self.endpoints])
+        return Table(_COLUMNS, tuple(map(_row, self.endpoints)), f"Check of {', '.join(self.runs)}").html()
 
 
-def _cells(row: EndpointVerdict) -> list[str]:
-    bounds = ("" if value_ms is None else f"{value_ms:,g}" for value_ms in (row.baseline_p95_ms, row.target_ms))
-    p95 = "failed too often" if row.p95_ms == math.inf else figure_ms(row.p95_ms)
-    return [row.scenario, row.endpoint, row.verdict, p95, *bounds, row.reason]
+def _row(one: EndpointVerdict) -> Row:
+    p95 = "failed too often" if one.p95_ms == math.inf else ms(one.p95_ms)
+    times = (p95, ms(one.baseline_p95_ms, NOTHING), limit(one.target_ms))
+    return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
 
 def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -> Check:
@@ -339,7 +344,7 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
         shown = "p95" if row.p95_ms is not None else "p50, and so p95,"
         shown += " (failed too often)" if p95_ms == math.inf else f" {p95_ms:,.2f} ms"
         if row.meets_target is False:
-            said.append(f"{shown} misses its target of {row.target_ms:,g} ms")
+            said.append(f"{shown} misses its limit of {row.target_ms:,g} ms")
         if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
             said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
     if row.verdict == Verdict.REGRESSION:
@@ -365,7 +370,7 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     if unknown:
         said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
-    return [*said, *([f"too few requests to judge the target of {', '.join(few)}"] if few else [])]
+    return [*said, *([f"too few requests to judge the limit of {', '.join(few)}"] if few else [])]
 
 
 def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:

@@ -11,7 +11,9 @@ from pydantic import ConfigDict
 from scipy import special
 
 from perflib.figures.summary import series_of
-from perflib.show.html import html_table
+from perflib.judge.baseline import unfit
+from perflib.judge.check import match
+from perflib.show.table import Row, Table, row, words
 from perflib.spec import Environment, Scenario, Spec
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
@@ -23,8 +25,6 @@ from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
 from perflib.stats.verdict import Verdict, worst
-from perflib.verdict.baseline import unfit
-from perflib.verdict.check import match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_HEAD = ("Endpoint", "Figure", "Verdict", "Why")
+_COLUMNS = words("Endpoint", "Figure", "Verdict", "Why")
 Side = Literal["a", "b"]
 
 FIGURES = {"p50": 0.50, "p95": 0.95}
@@ -96,8 +96,8 @@ class Comparison(Spec):
         return f"<Comparison {self.comparison_id}: {self.b} against {self.a}, {done} restarts, {self.state}>"
 
     def _repr_html_(self) -> str:
-        rows = [one.cells for one in verdicts(self)]
-        return html_table(f"Comparison {self.comparison_id}: {self.b} against {self.a}", _HEAD, rows)
+        title = f"Comparison {self.comparison_id}: {self.b} against {self.a}"
+        return Table(_COLUMNS, tuple(one.row for one in verdicts(self)), title).html()
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ class FigureVerdict:
     reason: str
 
     @property
-    def cells(self) -> tuple[str, str, str, str]:
+    def row(self) -> Row:
         """Its row of a table."""
-        return self.endpoint, self.figure, self.verdict or "not clear yet", self.reason
+        return row(self.endpoint, self.figure, self.verdict or "not clear yet", self.reason)
 
     def __repr__(self) -> str:
         return f"<{self.verdict or 'Not clear yet'}, {self.figure} of {self.endpoint}: {self.reason}>"
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self.figure} of {self.endpoint}, B over A", _HEAD, [self.cells])
+        return Table(_COLUMNS, (self.row,), f"{self.figure} of {self.endpoint}, B over A").html()
 
 
 def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:
@@ -167,7 +167,7 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
-    told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; sees {decision.mde:+.0%}"
+    told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
 
@@ -272,7 +272,7 @@ def compare_stored(
         return tuple(_unknown(pair, ratios[pair], why) for pair in pairs)
     if not able:
         why = found.why_not or "its baseline has too few runs"
-        reason = f"one run a side cannot tell a change from the machine's mood; {why}"
+        reason = f"one run per side is not enough, as runs differ by chance; {why}"
         return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
     return _tested(pairs, ratios, noise, able)
 
@@ -331,7 +331,7 @@ def _tested(
             verdict = Verdict.IMPROVED
         elif interval.low > 1 / 1.25 and interval.high < 1.25:
             verdict = Verdict.SAME
-        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); sees {mde:+.0%}"
+        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); detectable: {mde:+.0%}"
         found.append(FigureVerdict(*pair, verdict, ratio, interval, mde, told))
     return tuple(found)
 

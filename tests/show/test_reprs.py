@@ -10,11 +10,11 @@ import pytest
 
 import perflib
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check
+from perflib.judge.compare import Comparison, verdicts
 from perflib.spec import SCENARIOS, Endpoint, Page, Run, Scenario, Target
 from perflib.spec.baselines import Baselines
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check
-from perflib.verdict.compare import Comparison, verdicts
 from tests.synthetic import make_run, make_target, without_successes
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +29,17 @@ class Cells(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.texts: list[str] = []
+        self.styled = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.styled = tag == "style"
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if data.strip() and not self.styled:
+            self.texts.append(data)
+        self.styled = False
 
 
 def a_run(**facts: str) -> Run:
@@ -87,7 +91,7 @@ def test_whatever_shows_itself_as_html_shows_names_as_text() -> None:
     judged, compared = check([run], Baselines()), a_comparison()
     for thing in (run.facts.target, run, summarize(run), judged, judged.endpoints[0], compared, verdicts(compared)[0]):
         seen = shown(thing)
-        assert seen.tags <= {"table", "caption", "b", "tr", "th", "td"}
+        assert seen.tags <= {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td"}
         assert any(NASTY in text for text in seen.texts), thing
 
 
@@ -106,7 +110,7 @@ def test_a_target_shows_what_it_offers_and_no_secret() -> None:
     target = Target(name="shop", base_url="http://shop", token_env="TOKEN_OF_IT", endpoints=(endpoint,), pages=(page,))
     texts = shown(target).texts
     assert texts[0] == "Target shop at http://shop"
-    assert texts[-7:] == ["one", "POST", "/a", "1,200", "home", "page", "one"]
+    assert texts[-8:] == ["one", "POST", "/a", "< 1,200", "home", "page", "one", "–"]
     assert "hush" not in repr(target)
     assert repr(target) == "<Target shop at http://shop: 1 endpoints, 1 pages>"
 
@@ -117,7 +121,7 @@ def test_a_summary_shows_its_figures_and_says_what_was_missed() -> None:
     assert row.p95_ms is not None
     assert f"{row.p95_ms:.1f}" in texts
     assert "missed" in texts
-    assert "GET /b" in repr(summarize(run)).partition("targets missed: ")[2]
+    assert "GET /b" in repr(summarize(run)).partition("limits missed: ")[2]
     assert "insufficient" in shown(summarize(without_successes(run))).texts
 
 
@@ -132,7 +136,7 @@ def test_a_check_shows_its_verdicts_and_its_baseline() -> None:
     found = check([run], Baselines(baselines=(baseline_of([run]),)))
     texts = shown(found).texts
     assert texts.count("INCONCLUSIVE") == 2
-    assert "misses its target" in repr(found)
+    assert "misses its limit" in repr(found)
     assert "exit 1" in repr(found)
 
 

@@ -7,12 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perflib.session.machine import this_machine
-from perflib.spec import SCENARIOS
-from perflib.spec.baselines import Baselines
-from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.compare import (
+from perflib.judge.baseline import baseline_of
+from perflib.judge.compare import (
     Block,
     Comparison,
     Restart,
@@ -27,6 +23,10 @@ from perflib.verdict.compare import (
     shifts,
     verdicts,
 )
+from perflib.session.machine import this_machine
+from perflib.spec import SCENARIOS
+from perflib.spec.baselines import Baselines
+from perflib.text import tables
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
 
@@ -121,7 +121,7 @@ def test_a_block_with_too_few_requests_gives_no_figure() -> None:
     assert found["GET /a"].verdict == "INCONCLUSIVE"
     assert "too few requests" in found["GET /a"].reason
     assert found["GET /b"].ratio is not None
-    assert "GET /a p95: too few requests for p95" in tables.comparison_as_text(verdicts(comparison), ())
+    assert "GET /a p95: too few requests for p95" in tables.comparison(verdicts(comparison)).text()
 
 
 def test_a_side_that_fails_is_slower_and_survives_the_file() -> None:
@@ -155,7 +155,7 @@ def test_two_stored_runs_without_a_baseline_get_no_verdict_and_the_reason() -> N
     figures = compare_stored(a, b, Baselines())
     assert set(by_endpoint(figures).values()) == {"INCONCLUSIVE"}
     assert "no baseline" in figures[0].reason
-    assert tables.comparison_as_text(figures, ()).count("machine's mood") == 1
+    assert tables.comparison(figures).text().count("one run per side is not enough") == 1
     assert exit_status(figures) == 3
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import FAMILY, Check, check, match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import FAMILY, Check, check, match
 from tests.synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
 
 TARGET = make_target("GET /a", "GET /b", target_ms=1000)
@@ -68,8 +68,8 @@ def test_a_run_like_its_baseline_passes_and_says_what_change_it_would_have_seen(
     assert (found.exit_status, found.reasons, found.notes) == (0, (), ())
     assert found.baselines == {"light_load": BASELINES.baselines[0].recorded_at}
     assert len(found.mdes) == 2
-    assert tables.check_as_text(found).startswith("Smallest detectable change of p95: +")
-    assert FAMILY in tables.check_as_text(found)
+    assert tables.check(found).text().startswith("Smallest detectable change of p95: +")
+    assert FAMILY in tables.check(found).text()
 
 
 def test_a_slower_server_is_a_regression_and_its_reason_has_ratio_and_interval() -> None:
@@ -93,7 +93,7 @@ def test_a_faster_server_is_improved_and_passes() -> None:
 def test_a_missed_target_fails_without_any_baseline() -> None:
     found = check([run_of(100, target=make_target("GET /a", "GET /b", target_ms=10))], NOTHING)
     assert found.exit_status == 1
-    assert [reason.partition(" ms")[2] for reason in found.reasons] == [" misses its target of 10 ms"]
+    assert [reason.partition(" ms")[2] for reason in found.reasons] == [" misses its limit of 10 ms"]
     assert verdicts(found) == {"GET /a": "NO_BASELINE", "GET /b": "NO_BASELINE"}
 
 
@@ -129,7 +129,7 @@ def test_too_few_baseline_runs_are_inconclusive_and_pass() -> None:
     assert set(verdicts(found).values()) == {"INCONCLUSIVE"}
     assert found.mdes == ()
     assert "3 baseline runs; 8 are needed" in found.endpoints[0].reason
-    assert "as no baseline can be compared" in tables.check_as_text(found)
+    assert "No baseline fits this run" in tables.check(found).text()
 
 
 def test_a_target_that_leaks_fails() -> None:
@@ -157,7 +157,7 @@ def test_an_unsound_run_is_not_judged_and_no_baseline(facts: dict[str, Any], why
     found = check([run], BASELINES)
     assert (found.exit_status, found.endpoints) == (3, ())
     assert found.reasons == (f"run-100: not judged: {why}",)
-    assert "could not judge" in tables.check_as_text(found)
+    assert "could not judge" in tables.check(found).text()
     with pytest.raises(InputError, match=why):
         baseline_of([BASELINE_RUNS[0], run])
 
@@ -202,7 +202,7 @@ def test_failing_too_often_is_told_in_words_and_stays_valid_json() -> None:
     found = check([failing(run_of(100), 0.08)], BASELINES, most_errors=0.5)
     assert found.exit_status == 1
     assert "GET /a: p95 is infinite: more requests failed than it allows" in found.reasons
-    assert "GET /a: p95 (failed too often) misses its target of 1,000 ms" in found.reasons
+    assert "GET /a: p95 (failed too often) misses its limit of 1,000 ms" in found.reasons
     row = json.loads(json.dumps(found.as_json(), allow_nan=False))["endpoints"][0]
     assert (row["ratio"], row["interval"], row["p95_ms"], row["figure"]) == (None, [None, None], None, "p95")
 
@@ -225,7 +225,7 @@ def test_a_server_so_slow_that_p95_lacks_requests_is_caught_by_its_median() -> N
 def test_a_target_with_too_few_requests_to_judge_is_told() -> None:
     found = check([run_of(100, per_s=8.0)], NOTHING)
     assert found.exit_status == 0
-    assert any("too few requests to judge the target of GET /a, GET /b" in note for note in found.notes)
+    assert any("too few requests to judge the limit of GET /a, GET /b" in note for note in found.notes)
 
 
 def test_several_runs_of_a_scenario_are_judged_together_and_see_smaller_changes() -> None:
@@ -339,7 +339,7 @@ def test_an_endpoint_that_its_baseline_lacks_is_told_and_the_others_are_judged()
     found = check([make_run(seed=100, **alone)], Baselines(baselines=(baseline_of(named),)))
     assert found.endpoints[1].reason == "its baseline lacks this endpoint"
     assert verdicts(found)["GET /b"] == "NO_BASELINE" != verdicts(found)["GET /a"]
-    assert "in 1 of 2 endpoints" in tables.check_as_text(found)
+    assert "in 1 of 2 endpoints" in tables.check(found).text()
 
 
 def test_a_run_of_the_baseline_itself_is_judged_with_a_warning() -> None:
@@ -384,32 +384,32 @@ def test_the_json_has_the_keys_of_the_contract_and_no_infinities() -> None:
 
 def test_junit_has_a_case_an_endpoint_and_counts_what_failed() -> None:
     steady = make_run(TARGET, scenario="steady_rate", invalid_reasons=("overloaded",), run_id="nightly")
-    root = ElementTree.fromstring(tables.check_as_junit(check([leaking(run_of(100, times=1.5)), steady], BASELINES)))
+    root = ElementTree.fromstring(tables.junit(check([leaking(run_of(100, times=1.5)), steady], BASELINES)))
     light, invalid = root.findall("testsuite")
     assert (light.get("tests"), light.get("failures")) == ("3", "3")
     assert [case.get("name") for case in light] == ["GET /a", "GET /b", "whole runs"]
     assert (invalid.get("tests"), invalid.get("failures")) == ("1", "1")
     assert invalid.find("testcase/failure").get("message") == "nightly: not judged: overloaded"  # type: ignore[union-attr]
     assert (root.get("tests"), root.get("failures")) == ("4", str(len(root.findall(".//failure"))))
-    passed = ElementTree.fromstring(tables.check_as_junit(check([run_of(100)], BASELINES)))
+    passed = ElementTree.fromstring(tables.junit(check([run_of(100)], BASELINES)))
     assert passed.get("failures") == "0"
 
 
 def test_names_stay_text_in_markdown_and_in_junit() -> None:
     target = make_target("GET /a|b <img src=x> `*[x](y)*`", "GET /c\x01&", target_ms=0.001)
     found = check([run_of(100, target=target)], NOTHING)
-    shown = tables.check_as_markdown(found)
+    shown = tables.check(found).markdown()
     assert "<img" not in shown
     [row] = [line for line in shown.splitlines() if line.startswith("| light_load | GET /a")]
     assert r"GET /a\|b &lt;img src=x&gt; \`\*\[x\](y)\*\`" in row
     assert row.replace(r"\|", "").count("|") == 11
-    case = ElementTree.fromstring(tables.check_as_junit(found)).findall(".//testcase")
+    case = ElementTree.fromstring(tables.junit(found)).findall(".//testcase")
     assert [one.get("name") for one in case[:2]] == [target.endpoints[0].name, "GET /c\ufffd&"]
 
 
 def test_every_format_shows_a_check_of_requests_that_all_failed() -> None:
     found = check([without_successes(run_of(100))], BASELINES)
     assert found.exit_status == 1
-    assert "failed" in tables.check_as_text(found)
-    assert "failed" in tables.check_as_markdown(found)
-    assert ElementTree.fromstring(tables.check_as_junit(found)).get("failures") == "2"
+    assert "failed" in tables.check(found).text()
+    assert "failed" in tables.check(found).markdown()
+    assert ElementTree.fromstring(tables.junit(found)).get("failures") == "2"

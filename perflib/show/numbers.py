@@ -1,0 +1,53 @@
+"""How a number is written, and the words for one that is missing."""
+
+from __future__ import annotations
+
+INSUFFICIENT, NOTHING = "insufficient", "–"
+
+
+def ms(value: float | None, missing: str = INSUFFICIENT) -> str:
+    """Milliseconds to three digits; None: the sample cannot support the figure.
+
+    >>> [ms(value) for value in (0.1234, 4.567, 45.67, 456.7, 4567.8, None)]
+    ['0.12', '4.57', '45.7', '457', '4,568', 'insufficient']
+    """
+    if value is None:
+        return missing
+    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def share(share: float, digits: int = 3) -> str:
+    """A share in percent that never rounds a failure away.
+
+    >>> [share(value) for value in (0, 0.00001, 0.0125, 0.99999, 1)]
+    ['0 %', '< 0.01 %', '1.25 %', '> 99.99 %', '100 %']
+    """
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    if 0.9999 < share < 1:
+        return "> 99.99 %"
+    return f"{100 * share:.{4 if share > 0.99 else digits}g} %"
+
+
+def seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 10 else f"{value:.2g} s"
+
+
+def scaled(value: float | None, factor: float, unit: str) -> str:
+    return "not measured" if value is None else f"{value * factor:,.3g} {unit}"
+
+
+def three_digits(value: float) -> str:
+    """A number that may be negative or large.
+
+    >>> [three_digits(value) for value in (-6.62, 0.04567, 4889.2, 1e-13)]
+    ['-6.62', '0.0457', '4,889', '0']
+    """
+    if abs(value) < 1e-6:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def limit(value_ms: float | None) -> str:
+    """The bound that a response time has to stay below."""
+    return NOTHING if value_ms is None else f"< {value_ms:,g}"

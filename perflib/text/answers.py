@@ -1,0 +1,205 @@
+"""What a command answers: a check, a comparison, the history, the baselines. Each is a table. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from perflib.judge.changes import changes
+from perflib.judge.check import FAMILY
+from perflib.show.junit import Case
+from perflib.show.junit import junit as as_junit
+from perflib.show.numbers import NOTHING, limit, ms, seconds
+from perflib.show.table import Cell, Row, Table, numbers, row, words
+from perflib.text import cells
+from perflib.text.words import check_sentence, comparison_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    import pandas as pd
+
+    from perflib.judge.check import Check, EndpointVerdict
+    from perflib.judge.compare import FigureVerdict
+    from perflib.spec.baselines import Baseline, Baselines
+    from perflib.stats.band import Change
+
+_DETECTABLE = "Smallest detectable change"
+_WHOLE_RUNS = "whole runs"
+_CHECK_LEGEND = (
+    "p50 × and p95 × say how many times the baseline, with the 95 % interval. Smallest detectable change: the "
+    "smallest rise of p95 that this check finds in 9 of 10 cases. Of several runs, the medians are shown."
+)
+_COMPARISON_LEGEND = (
+    "B / A above 1: B is slower. Smallest detectable change: the smallest one that this comparison finds in 9 of 10 "
+    "cases."
+)
+
+
+def check(found: Check) -> Table:
+    """A check: what it could detect and what it found, a row per endpoint, the reasons."""
+    left, times = words("Scenario", "Endpoint", "Verdict"), numbers("p50 ×", "p95 ×", _DETECTABLE)
+    legend = (_CHECK_LEGEND, FAMILY) if found.endpoints else ()
+    return Table(
+        columns=(*left, *times, *numbers("p95, ms", "Baseline, ms", "Limit, ms"), *words("Met")),
+        rows=tuple(_check_row(one) for one in found.endpoints),
+        title=check_sentence(found),
+        notes=(*found.reasons, *found.notes, *legend),
+        id="check",
+    )
+
+
+def _check_row(one: EndpointVerdict) -> Row:
+    p95 = one.change_of("p95")
+    return row(
+        one.scenario,
+        one.endpoint,
+        cells.verdict(one.verdict),
+        _times(one.change_of("p50")),
+        _times(p95),
+        NOTHING if p95 is None else f"{p95.mde:+.0%}",
+        Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms),
+        cells.figure(one.baseline_p95_ms, NOTHING),
+        limit(one.target_ms),
+        cells.met(one.target_ms, one.meets_target),
+    )
+
+
+def _times(change: Change | None) -> str:
+    if change is None or not math.isfinite(change.ratio):
+        return NOTHING if change is None else "failed"
+    return f"{change.ratio:.2f} ({change.interval.low:.2f} to {change.interval.high:.2f})"
+
+
+def junit(found: Check) -> str:
+    """A check as JUnit XML: a test case per endpoint, and one for what concerns whole runs."""
+    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.baselines})
+
+
+def _cases(found: Check, scenario: str) -> list[Case]:
+    rows = {one.endpoint: one for one in found.endpoints if one.scenario == scenario}
+    reasons: dict[str, list[str]] = {name: [] for name in (*rows, _WHOLE_RUNS)}
+    for one in found.findings:
+        if one.scenario == scenario:
+            known = one.about in rows
+            reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
+    outputs = {name: f"{one.verdict}: {one.reason}" for name, one in rows.items()}
+    return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
+
+
+def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:
+    """B against A: the answer, a row per figure, then what else to know."""
+    return Table(
+        columns=(*words("Endpoint", "Figure", "Verdict"), *numbers("B / A", "Interval", _DETECTABLE)),
+        rows=tuple(_comparison_row(one) for one in figures),
+        title=comparison_sentence(figures),
+        notes=(*_why_none(figures), *notes, *([_COMPARISON_LEGEND] if figures else [])),
+        id="comparison",
+    )
+
+
+def _comparison_row(one: FigureVerdict) -> Row:
+    between = one.interval
+    return row(
+        one.endpoint,
+        one.figure,
+        cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet"),
+        NOTHING if one.ratio is None else f"{one.ratio:.3f}",
+        NOTHING if between is None else f"{between.low:.3f} to {between.high:.3f}",
+        NOTHING if one.mde is None else f"{one.mde:+.0%}",
+    )
+
+
+def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
+    """Why figures have no interval, each reason once."""
+    lacking: dict[str, list[str]] = {}
+    for one in figures:
+        if one.interval is None:
+            lacking.setdefault(one.reason, []).append(f"{one.endpoint} {one.figure}")
+    return [f"{'all' if len(of) == len(figures) else ', '.join(of)}: {reason}" for reason, of in lacking.items()]
+
+
+def history(frame: pd.DataFrame) -> Table:
+    """Stored runs, the oldest first, then what changed when."""
+    table, unreadable = runs(frame), frame.attrs.get("unreadable", {}).items()
+    left_out = (f"Left out, as it cannot be read: {name} ({why})" for name, why in unreadable)
+    return replace(table, notes=(*_changes(frame), *left_out), id="history") if table.rows else table
+
+
+def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
+    """A row per stored run, with its figures where `frame` has one endpoint.
+
+    Args:
+        last: only so many, the newest first.
+    """
+    if frame.empty:
+        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="runs")
+    if last is not None:
+        newest = frame["run_id"].drop_duplicates().tail(last)
+        frame = frame[frame["run_id"].isin(newest)].iloc[::-1]
+    single, counts = frame["endpoint"].nunique() == 1, frame["run_id"].value_counts()
+    figures = numbers("p50, ms", "p95, ms") if single else numbers("Endpoints")
+    stored = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
+    return Table(
+        columns=(*words("Run", "Target", "State", "Commit", "Brief"), *figures, *words("Note")),
+        rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
+        id="runs",
+    )
+
+
+def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
+    times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
+    return row(
+        run["run_id"],
+        run["target"],
+        run["state"] if run["valid"] else Cell("invalid", "bad"),
+        _commit(run["git_commit"]) or NOTHING,
+        run["brief"] or NOTHING,
+        *(times if endpoints is None else [f"{endpoints:,}"]),
+        run["note"] or "",
+    )
+
+
+def _changes(frame: pd.DataFrame) -> list[str]:
+    return [
+        f"Changed: {one['endpoint']}, {one['percentile'].removesuffix('_ms')}: {ms(one['before_ms'])} to "
+        f"{ms(one['after_ms'])} ms ({one['ratio'] - 1:+.0%}) from {one['run_id']} on{_release(one)}"
+        for one in changes(frame).to_dict("records")
+    ] or ["No change of p50 or p95 was found."]
+
+
+def _release(run: dict[Hashable, Any]) -> str:
+    """The release that a run is of, as far as it is known."""
+    commit = _commit(run["git_commit"])
+    told = ", ".join(str(part) for part in (commit and f"commit {commit}", run["brief"], run["note"]) if part)
+    return f" ({told})" if told else ""
+
+
+def _commit(commit: object) -> str:
+    return commit[:7] if isinstance(commit, str) else ""
+
+
+def baselines(stored: Baselines) -> Table:
+    """All baselines, each a group of rows."""
+    if not stored.baselines:
+        return Table((), (), "There are no baselines; `perflib baseline record light_load` makes one.", id="baselines")
+    times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
+    rows = tuple(one for baseline in stored.baselines for one in _baseline_rows(baseline))
+    return Table((*words("Endpoint"), *times, *words("Met")), rows, id="baselines")
+
+
+def _baseline_rows(baseline: Baseline) -> list[Row]:
+    machine = baseline.environment
+    about = f"median of {len(baseline.runs)} runs of {seconds(baseline.duration_s)}, {baseline.recorded_at}"
+    group = f"{baseline.target}, {baseline.scenario}: {about}, {machine.cpu} ({machine.cores} cores)"
+    return [
+        row(
+            name,
+            *(cells.figure(value) for value in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms)),
+            limit(one.target_ms),
+            cells.met(one.target_ms, one.meets_target),
+            group=group,
+        )
+        for name, one in baseline.endpoints.items()
+    ]

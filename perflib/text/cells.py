@@ -1,0 +1,60 @@
+"""Cells: a figure or a verdict with its tone. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, share
+from perflib.show.table import Cell
+from perflib.stats.percentile import required_count
+
+if TYPE_CHECKING:
+    from perflib.figures.summary import EndpointSummary
+    from perflib.judge.check import EndpointVerdict
+    from perflib.show.table import Tone
+
+_TONES: dict[str, Tone] = {"REGRESSION": "bad", "LEAK": "bad", "IMPROVED": "good", "INCONCLUSIVE": "quiet"}
+
+
+def figure(value_ms: float | None, missing: str = INSUFFICIENT) -> Cell:
+    """A time; where there is none, why."""
+    return Cell(ms(value_ms, missing), "quiet" if value_ms is None else "")
+
+
+def percentile(of: EndpointSummary, q: float, value_ms: float | None) -> Cell:
+    """A percentile; where the sample is too small for it, how many successes there were of those it needs."""
+    successes = of.requests - of.errors - of.cold.requests
+    return figure(value_ms, f"{successes:,} of {required_count(q)}")
+
+
+def failed(count: int, requests: int) -> Cell:
+    """How many requests failed, and which share of all that is."""
+    return Cell(f"{count:,} ({share(count / requests, 2)})", "bad") if count else Cell("0")
+
+
+def met(limit_ms: float | None, meets: bool | None, judged: bool = True) -> Cell:
+    """Whether a limit was met, where there is one."""
+    if limit_ms is None:
+        return Cell(NOTHING)
+    if not judged:
+        return Cell("not judged", "quiet")
+    if meets is None:
+        return Cell("too few requests", "quiet")
+    return Cell("✓ met", "good") if meets else Cell("✗ missed", "bad")
+
+
+def verdict(word: str, before: str = "") -> Cell:
+    """A verdict in the colour of what it says, after the figure that it rests on."""
+    return Cell(before + word.replace("_", " "), _TONES.get(word, ""))
+
+
+def against(found: EndpointVerdict | None) -> Cell:
+    """How many times its baseline, and the verdict; of p95, or of p50 where that decided."""
+    if found is None or found.verdict == "NO_BASELINE":
+        return Cell(NOTHING)
+    told, p95_ms, before_ms = found.telling, found.p95_ms, found.baseline_p95_ms
+    ratio = told.ratio if told else p95_ms / before_ms if p95_ms is not None and before_ms else None
+    name = "p50 " if told and told.figure == "p50" else ""
+    times = "" if ratio is None else f"{name}{ratio:.2f} × " if math.isfinite(ratio) else f"{name}failed, "
+    return verdict(found.verdict, times)

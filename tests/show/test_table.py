@@ -1,0 +1,160 @@
+"""A table says the same in every format, and no text breaks out of its cell."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from perflib.show.junit import Case, junit
+from perflib.show.table import Cell, Table, numbers, one_line, row, words
+
+NASTY = st.one_of(
+    st.text(max_size=30),
+    st.text(alphabet="|\\`*_~<>&\"'#-+=1.)[](!\n\r\t\x00\x1b\u2028\u202e x=,;", max_size=30),
+    st.sampled_from(
+        ["</td><script>alert(1)</script>", "a\nb", "\x1b[31mred", "- x", "1. x", "---", "=1+1", '"', "日本"]
+    ),
+)
+
+
+def a_table(*texts: str, title: str = "A title", notes: tuple[str, ...] = ("A note.",), group: str = "") -> Table:
+    return Table(
+        words("Name") + numbers("Value, ms"), tuple(row(text, text, group=group) for text in texts), title, notes
+    )
+
+
+class Texts(HTMLParser):
+    """The tags of a page, and the text of each of its elements but styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.opened.append(tag)
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.opened and data.strip():
+            self.texts[self.opened[-1]][-1] += data
+
+
+def shown(token: Token) -> str:
+    """What a reader of rendered Markdown sees of an inline token."""
+    return "".join(child.content for child in token.children or [])
+
+
+@given(NASTY, NASTY, NASTY)
+def test_no_text_breaks_out_of_html(cell: str, title: str, note: str) -> None:
+    seen = Texts(a_table(cell, title=title, notes=(note,)).html())
+    tags = ["div", "style", "table", *(["caption"] if one_line(title) else []), "thead", "tr", "th", "th", "tbody"]
+    assert seen.opened == [*tags, "tr", "th", "td", "p"]
+    assert seen.texts["td"] == [one_line(cell)]
+    assert seen.texts["p"][-1].strip() == one_line(note)
+
+
+@given(NASTY, NASTY, NASTY)
+def test_no_text_breaks_out_of_markdown(cell: str, title: str, note: str) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(a_table(cell, title=title, notes=(note,)).markdown())
+    inline = [shown(token) for token in tokens if token.type == "inline"]
+    told = [*([one_line(title)] if one_line(title) else []), "Name", "Value, ms", *[one_line(cell)] * 2]
+    assert inline == [*told, *([one_line(note)] if one_line(note) else [])]
+    blocks = {token.tag for token in tokens if token.type.endswith("_open")}
+    assert blocks <= {"p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    marks = {child.type for token in tokens for child in token.children or []}
+    assert marks <= {"text", "text_special", "strong_open", "strong_close"}
+
+
+@given(NASTY, NASTY)
+def test_csv_reads_back_as_it_was_shown(cell: str, group: str) -> None:
+    written = a_table(cell, "second", group=group).csv()
+    read = list(csv.DictReader(io.StringIO(written), strict=True))
+    assert read == a_table(cell, "second", group=group).records()
+    assert read[0]["Value, ms"] == one_line(cell)
+    assert read[0].get("Group", "") == one_line(group)
+
+
+@given(NASTY, NASTY)
+def test_text_keeps_its_lines_and_its_columns_whatever_stands_in_a_cell(cell: str, note: str) -> None:
+    told = a_table(cell, "1", notes=(note,)).text()
+    assert len(told.split("\n")) == 7
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", told)
+
+
+@given(NASTY, NASTY)
+def test_no_text_breaks_out_of_junit(name: str, reason: str) -> None:
+    written = junit("a check", {"one": [Case(name, (reason, "second"), reason), Case("sound")]})
+    root = ElementTree.fromstring(written)
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    assert [one.tag for one in root.iter()] == [
+        "testsuites",
+        "testsuite",
+        "testcase",
+        "failure",
+        *(["system-out"] if reason else []),
+        "testcase",
+    ]
+    assert len(root.findall(".//testcase")[0].get("name") or "") == len(name)
+
+
+def test_columns_line_up_wide_characters_included() -> None:
+    table = Table(
+        words("Name") + numbers("Value, ms") + words("Met"), (row("日本", "1", "x"), row("GET /a", "22", "y"))
+    )
+    assert table.text().splitlines() == ["Name    Value, ms  Met", "日本            1  x", "GET /a         22  y"]
+
+
+def test_tones_colour_a_terminal_only_when_asked_for_and_shift_no_column() -> None:
+    table = Table(words("Verdict", "Why"), (row(Cell("missed", "bad"), "slow"), row(Cell("?", "quiet"), "few")))
+    assert "\x1b" not in table.text()
+    coloured = table.text(color=True)
+    assert "\x1b[1;31mmissed\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == table.text()
+    assert 'class="left bad"' not in table.html()
+    assert '<th scope="row" class="bad"' in table.html()
+
+
+def test_html_is_legible_on_light_and_dark_ground() -> None:
+    page = a_table("x").html()
+    assert "light-dark(" in page
+    assert "color: inherit" in page
+    assert "background: #" not in page
+
+
+def test_groups_stand_above_their_rows_in_every_format() -> None:
+    table = Table(words("Name"), (row("a", group="One"), row("b", group="One"), row("c", group="Two")))
+    assert table.text().splitlines() == ["Name", "One", "a", "b", "Two", "c"]
+    assert [line for line in table.markdown().splitlines() if "**" in line] == ["| **One** |", "| **Two** |"]
+    assert table.html().count('scope="rowgroup"') == 2
+    assert table.records()[2] == {"Group": "Two", "Name": "c"}
+
+
+def test_a_table_without_rows_is_its_title_and_its_notes() -> None:
+    empty = Table(words("Name"), (), "No request failed.", ("A note.",))
+    assert str(empty) == "No request failed.\n\n- A note."
+    assert empty.markdown() == "**No request failed.**\n\n- A note."
+    assert "<table" not in empty.html()
+    assert "No request failed." in empty.html()
+    assert (empty.csv(), empty.write("json")) == ("Name\n", "[]")
+
+
+def test_a_notebook_shows_the_html_and_a_console_the_text() -> None:
+    table = a_table("x").with_id("brief")
+    assert table._repr_html_() == table.html()
+    assert 'id="brief"' in table.html()
+    assert repr(table) == table.text() == table.write("table")
+    assert table.write("markdown") == table.markdown()
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 columns"):
+        Table(words("a", "b"), (row("only one"),))
