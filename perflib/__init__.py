@@ -34,7 +34,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from perflib.figures.summary import summarize as summarize
+    from perflib.judge.changes import changes as changes
+    from perflib.judge.check import baseline_ms as baseline_ms
+    from perflib.judge.compare import compare_stored as compare_stored
+    from perflib.judge.compare import shifts as shifts
+    from perflib.judge.compare import verdicts as verdicts
+    from perflib.judge.leak import memory_of as memory_of
     from perflib.session.by_turns import compare as compare
+    from perflib.session.check import verdict as verdict
     from perflib.session.in_process import run_async as run_async
     from perflib.session.in_process import run_in_process as run_in_process
     from perflib.session.leaks import leak_sites as leak_sites
@@ -45,12 +52,6 @@ if TYPE_CHECKING:
     from perflib.spec import Options as Options
     from perflib.spec import Run as Run
     from perflib.text import tables as tables
-    from perflib.verdict.changes import changes as changes
-    from perflib.verdict.check import baseline_ms as baseline_ms
-    from perflib.verdict.compare import compare_stored as compare_stored
-    from perflib.verdict.compare import shifts as shifts
-    from perflib.verdict.compare import verdicts as verdicts
-    from perflib.verdict.leak import memory_of as memory_of
     from perflib.workbook import charts as charts
     from perflib.workbook.live import attach as attach
     from perflib.workbook.live import check as check
@@ -59,15 +60,16 @@ if TYPE_CHECKING:
 _ROOMS = {
     "figures.summary": ("summarize",),
     "session.by_turns": ("compare",),
+    "session.check": ("verdict",),
     "session.in_process": ("run_async", "run_in_process"),
     "session.leaks": ("leak_sites",),
     "session.stored": ("load_run", "runs", "stored_baselines"),
     "spec": ("InputError", "Options", "Run"),
     "text": ("tables",),
-    "verdict.changes": ("changes",),
-    "verdict.check": ("baseline_ms",),
-    "verdict.compare": ("compare_stored", "shifts", "verdicts"),
-    "verdict.leak": ("memory_of",),
+    "judge.changes": ("changes",),
+    "judge.check": ("baseline_ms",),
+    "judge.compare": ("compare_stored", "shifts", "verdicts"),
+    "judge.leak": ("memory_of",),
     "workbook": ("charts",),
     "workbook.live": ("attach", "check", "run"),
 }

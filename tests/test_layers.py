@@ -53,7 +53,7 @@ def taken_from_the_front(source: str) -> set[str]:
 
 def test_the_pure_layers_are_those_of_the_design() -> None:
     assert {module.removeprefix("perflib.") for module in PURE} == {
-        *("stats", "show", "spec", "figures", "verdict", "text", "workbook.charts"),
+        *("stats", "show", "spec", "figures", "judge", "text", "workbook.charts"),
     }
 
 

@@ -36,9 +36,9 @@ def compare(
         block: Length of a block; default: what a p95 needs, 5 to 30 s.
         format_: What is printed.
     """
+    from perflib.judge import compare as verdict
     from perflib.session import by_turns, stored
     from perflib.text import tables
-    from perflib.verdict import compare as verdict
 
     interrupted = False
     if stored.is_stored(a) and stored.is_stored(b):

@@ -23,8 +23,8 @@ def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Paramete
         as_json: Print one JSON object instead of the table.
     """
     from perflib.figures import summary as figures
+    from perflib.judge.leak import memory_of
     from perflib.text import tables
-    from perflib.verdict.leak import memory_of
     from perflib.workbook.live import run
 
     measured = run(scenario, options)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
+from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
@@ -33,7 +34,6 @@ from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
-from perflib.verdict.compare import Block, Comparison, Restart, Side, is_clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

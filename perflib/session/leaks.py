@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from perflib.judge.leak import memory_of
 from perflib.load.engine import drive
 from perflib.spec.allocations import Allocations
 from perflib.store.runs import RunFolder
-from perflib.verdict.leak import memory_of
 from perflib.watch import allocations
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from perflib.judge.baseline import baseline_of, unfit
 from perflib.session.drive import run, unwatched
 from perflib.session.stored import load_run
 from perflib.spec import InputError
 from perflib.store.baselines import store_baseline
 from perflib.store.folders import Workbook
-from perflib.verdict.baseline import baseline_of, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,24 +6,24 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from perflib.judge.changes import changes
+from perflib.judge.check import FAMILY
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.text import cells
 from perflib.text.words import check_sentence, comparison_sentence
-from perflib.verdict.changes import changes
-from perflib.verdict.check import FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
+    from perflib.judge.check import Check, EndpointVerdict
+    from perflib.judge.compare import FigureVerdict
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.stats.band import Change
-    from perflib.verdict.check import Check, EndpointVerdict
-    from perflib.verdict.compare import FigureVerdict
 
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"

@@ -11,8 +11,8 @@ from perflib.stats.percentile import required_count
 
 if TYPE_CHECKING:
     from perflib.figures.summary import EndpointSummary
+    from perflib.judge.check import EndpointVerdict
     from perflib.show.table import Tone
-    from perflib.verdict.check import EndpointVerdict
 
 _TONES: dict[str, Tone] = {"REGRESSION": "bad", "LEAK": "bad", "IMPROVED": "good", "INCONCLUSIVE": "quiet"}
 

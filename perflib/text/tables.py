@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from perflib.figures import failures as failed
 from perflib.figures import spike
 from perflib.figures.summary import summarize
+from perflib.judge.compare import notes as comparison_notes
+from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, escape_markdown, numbers, row, words
 from perflib.spec import ERROR_KINDS, Open
@@ -28,16 +30,14 @@ from perflib.text.words import (
     verdict_sentence,
     workload_of,
 )
-from perflib.verdict.compare import notes as comparison_notes
-from perflib.verdict.leak import memory_of
 
 if TYPE_CHECKING:
     from perflib.figures.spike import LoadBand
     from perflib.figures.summary import EndpointSummary, Summary
+    from perflib.judge.check import Check
     from perflib.spec import Environment, Facts, Run
     from perflib.spec.allocations import Allocations, Site
     from perflib.stats.growth import Growth
-    from perflib.verdict.check import Check
 
 __all__ = [
     "accounting",
@@ -146,7 +146,7 @@ def failures(run: Run) -> Table:
     )
 
 
-def cold(summary: Summary) -> Table:
+def cold(run: Run) -> Table:
     """What a first visitor waits: the run's first answer, warm-up included, and the cold answers after it."""
     return Table(
         columns=(
@@ -161,7 +161,7 @@ def cold(summary: Summary) -> Table:
                 cells.figure(one.cold.p50_ms) if one.cold.requests else NOTHING,
                 cells.figure(one.cold.max_ms, NOTHING),
             )
-            for one in summary.endpoints
+            for one in summarize(run).endpoints
         ),
         notes=(
             "The first answer is the very first success of the run, warm-up included. Cold answers are cache misses "

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from perflib.figures import spike
 from perflib.figures.failures import failures
+from perflib.judge.compare import by_endpoint
 from perflib.show.numbers import NOTHING, ms, seconds, three_digits
 from perflib.spec import Open, Ramp
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
-from perflib.verdict.compare import by_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from perflib.figures.failures import Failure
     from perflib.figures.summary import EndpointSummary, Summary
+    from perflib.judge.check import Check
+    from perflib.judge.compare import FigureVerdict
+    from perflib.judge.leak import Memory
     from perflib.spec import Run
     from perflib.stats.growth import Growth
-    from perflib.verdict.check import Check
-    from perflib.verdict.compare import FigureVerdict
-    from perflib.verdict.leak import Memory
 
 _FAILURES = {
     "connect": "no connection",

@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import perflib
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of, unfit
+from perflib.judge.check import BACKSTOP, check
 from perflib.session.sample import sample_dashboard
 from perflib.spec import Options
 from perflib.spec.baselines import Baselines
 from perflib.stats.band import STANDARD, Verdict
 from perflib.store.folders import Workbook
-from perflib.verdict.baseline import baseline_of, unfit
-from perflib.verdict.check import BACKSTOP, check
 from tests.benchmarks.leaks import at_least
 from tests.benchmarks.peers import markdown
 from tests.benchmarks.verdicts import bound
@@ -39,9 +39,9 @@ from tests.benchmarks.verdicts import bound
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from perflib.judge.check import Check, EndpointVerdict
     from perflib.spec import Run
     from perflib.stats.band import Change
-    from perflib.verdict.check import Check, EndpointVerdict
 
 SEED = 30_000
 SLOWED, BY = "GET /clients", "+60%"

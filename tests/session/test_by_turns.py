@@ -13,8 +13,8 @@ import pytest
 
 import perflib
 from perflib.cli.app import main
+from perflib.judge.compare import by_endpoint
 from perflib.spec import InputError
-from perflib.verdict.compare import by_endpoint
 from tests.servers import answer, answering
 
 SERVER = """

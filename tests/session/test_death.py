@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from perflib.judge.baseline import baseline_of
 from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.runs import load_run
 from perflib.store.spool import requests_spool
-from perflib.verdict.baseline import baseline_of
 from tests.long.death import KINDS, trial
 from tests.store.test_runs import FACTS, recorded
 from tests.synthetic import make_run

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
 from perflib.load import wire
 from perflib.load.answer import Judge
 from perflib.load.wire import Exchange, encode
@@ -25,7 +26,6 @@ from perflib.store.baselines import load_baselines
 from perflib.store.folders import load_target
 from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import requests_spool
-from perflib.verdict.baseline import baseline_of
 from tests.load.test_wire import WHOLE, body_of
 from tests.store.test_runs import FACTS, recorded
 from tests.synthetic import make_run

@@ -10,11 +10,11 @@ import pytest
 
 import perflib
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check
+from perflib.judge.compare import Comparison, verdicts
 from perflib.spec import SCENARIOS, Endpoint, Page, Run, Scenario, Target
 from perflib.spec.baselines import Baselines
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check
-from perflib.verdict.compare import Comparison, verdicts
 from tests.synthetic import make_run, make_target, without_successes
 
 ROOT = Path(__file__).parents[2]

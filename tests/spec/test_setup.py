@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check, match
 from perflib.spec import Closed, Options, Ramp, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.spec.setup import Machine, Setup, differences
 from perflib.spec.workload import Open
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check, match
 from tests.synthetic import make_run, make_target
 
 MACHINE = Machine(os="Linux", arch="x86_64", cpu="A CPU", cores=2)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from perflib.figures.row import figures_of
+from perflib.judge.baseline import baseline_of
 from perflib.spec import Facts, InputError, Run
 from perflib.store import runs
 from perflib.store.baselines import load_baselines, store_baseline
@@ -23,7 +24,6 @@ from perflib.store.figures import FIGURES, history
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import REQUEST_ROW, WARMUP, Spool, read_spool, requests_spool
-from perflib.verdict.baseline import baseline_of
 from tests.benchmarks.scale import make_up
 from tests.servers import answer, answering
 from tests.synthetic import make_run, make_target

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import perflib
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import check
 from perflib.show.table import Table
 from perflib.spec import Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import check
 from tests.synthetic import make_run, make_spike, make_target, without_rows, without_successes
 
 FAST = {"per_s": 100.0, "seconds": 10.0}
@@ -88,7 +88,7 @@ def test_an_invalid_run_is_shown_and_not_judged() -> None:
 def test_names_from_a_target_file_or_a_server_stay_text() -> None:
     run = make_run(make_target("<script>alert(1)</script>", page="<img src=x>"), failures=0.1, note="<b>n</b>")
     summary = summarize(run)
-    made = [tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.method(run)]
+    made = [tables.brief(summary), tables.cold(run), tables.accounting(summary), tables.method(run)]
     pages = [table.html() for table in made]
     assert not any(tag in page for page in pages for tag in ("<script", "<img", "<b>"))
     assert all("&lt;script&gt;" in page for page in pages[:3])
@@ -116,7 +116,7 @@ def test_the_accounting_adds_up_and_names_every_kind_of_failure() -> None:
 
 def test_the_cold_answers_have_their_own_table() -> None:
     row = next(row for row in summarize(make_run(cold=0.05, **FAST)).endpoints if row.endpoint == "GET /snapshot")
-    shown = text(tables.cold(summarize(make_run(cold=0.05, **FAST))))
+    shown = text(tables.cold(make_run(cold=0.05, **FAST)))
     assert re.search(rf"GET /snapshot [\d.,]+ {row.cold.requests} ", shown)
     assert "GET /health" in shown
 
@@ -138,7 +138,7 @@ def test_the_environment_tells_workload_machine_and_the_generators_cost() -> Non
 def test_tables_of_an_empty_run_draw() -> None:
     run = without_rows(make_run())
     summary = summarize(run)
-    for table in (tables.brief(summary), tables.cold(summary), tables.accounting(summary), tables.method(run)):
+    for table in (tables.brief(summary), tables.cold(run), tables.accounting(summary), tables.method(run)):
         assert text(table)
     assert tables.verdict(run).title == "No request was measured."
     assert str(tables.failures(run)) == "No request failed."

@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 import pytest
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
+from perflib.judge.changes import SETUP_WORDS, changes
+from perflib.judge.check import baseline_ms
 from perflib.spec.baselines import Baselines
 from perflib.spec.workload import Closed
 from perflib.stats.change_points import change_points
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.changes import SETUP_WORDS, changes
-from perflib.verdict.check import baseline_ms
 from perflib.workbook.charts import POINTS, history, overlay
 from tests.synthetic import make_run, make_target, without_successes
 

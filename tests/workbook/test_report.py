@@ -19,12 +19,12 @@ import papermill
 import pytest
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import baseline_of
 from perflib.spec import SCENARIOS, Endpoint, Environment, Facts, InputError, Options, Run, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
 from perflib.spec.workload import Closed
 from perflib.store.runs import RunFolder
-from perflib.verdict.baseline import baseline_of
 from perflib.workbook.report import (
     NotebookFailed,
     Outcome,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perflib.verdict.compare import FIGURES, THRESHOLD, log_ratios, shifts
+from perflib.judge.compare import FIGURES, THRESHOLD, log_ratios, shifts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Words, empty_figure, figure_of, label_of, scatter, series_line
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
+    from perflib.judge.compare import Comparison, FigureVerdict
     from perflib.spec import Run
     from perflib.stats.interval import Interval
-    from perflib.verdict.compare import Comparison, FigureVerdict
 
 _MARKERS = {
     "REGRESSION": {"color": COLOURS[1], "symbol": "triangle-right"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from perflib.verdict.changes import PERCENTILES, SETUP_WORDS, changes, judged
+from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter

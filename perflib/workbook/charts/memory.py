@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perflib.figures.summary import pooled
-from perflib.verdict.leak import memory_of
+from perflib.judge.leak import memory_of
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.over_time import completed_s, per_second, windows_line, wire_of

@@ -6,7 +6,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perflib.session import drive, judge
+from perflib.session import check as checking
+from perflib.session import drive
 from perflib.spec import InputError
 from perflib.spec.options import options_of
 from perflib.store.folders import Workbook
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
+    from perflib.judge.check import Check
     from perflib.spec import Options, Run
     from perflib.spec.options import Said
-    from perflib.verdict.check import Check
     from perflib.workbook.live.follow import Progress
 
 __all__ = ["View", "attach", "check", "run", "view_of"]
@@ -60,8 +61,8 @@ def run(
 
 
 def check(names: Sequence[str], options: Options | None = None, count: int = 1, most_errors: float = 0.0) -> Check:
-    """Judge scenarios, measured anew and shown meanwhile, and stored runs: see `perflib.session.judge.check`."""
-    return judge.check(names, options, count, most_errors, watch=view_of)
+    """Judge scenarios, measured anew and shown meanwhile, and stored runs: see `perflib.session.check.check`."""
+    return checking.check(names, options, count, most_errors, watch=view_of)
 
 
 def attach(run_id: str = "") -> Run:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perflib.figures.row import figures_of
+from perflib.judge.changes import runs_before
+from perflib.judge.compare import compare_stored
 from perflib.spec import InputError
 from perflib.spec.run import setup_of
 from perflib.store.figures import history
 from perflib.store.runs import load_run
 from perflib.text import tables
-from perflib.verdict.changes import runs_before
-from perflib.verdict.compare import compare_stored
 from perflib.workbook import charts
 from perflib.workbook.report import html
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from perflib.judge.compare import FigureVerdict
     from perflib.show.table import Table
     from perflib.spec import Run
     from perflib.spec.baselines import Baselines
-    from perflib.verdict.compare import FigureVerdict
     from perflib.workbook.report.outcome import Outcome
 
 PAGE = "compare.html"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perflib.judge.check import check
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.check import check
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.validation import validation

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from perflib.verdict.leak import memory_of
+from perflib.judge.leak import memory_of
 
 if TYPE_CHECKING:
     from perflib.figures.summary import Summary
+    from perflib.judge.leak import Memory
     from perflib.spec import Run
-    from perflib.verdict.leak import Memory
 
 
 @dataclass(frozen=True)

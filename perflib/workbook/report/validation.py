@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perflib.figures.summary import Summary
+    from perflib.judge.leak import Memory
     from perflib.spec import Run, Scenario, Workload
     from perflib.spec.baselines import Baseline, Baselines
     from perflib.spec.briefs import Criterion
-    from perflib.verdict.leak import Memory
     from perflib.workbook.report.outcome import Outcome
 
 Status = Literal["met", "not met", "not measured"]

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflib.judge.leak import Memory, memory_of
 from perflib.spec import Run
 from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.spec.run import MemorySource
 from perflib.text import tables
-from perflib.verdict.leak import Memory, memory_of
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
 

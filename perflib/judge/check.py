@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perflib.figures.summary import summarize
+from perflib.judge.baseline import unfit
+from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open
@@ -22,8 +24,6 @@ from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
 from perflib.stats.verdict import Verdict
-from perflib.verdict.baseline import unfit
-from perflib.verdict.leak import memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,6 +11,8 @@ from pydantic import ConfigDict
 from scipy import special
 
 from perflib.figures.summary import series_of
+from perflib.judge.baseline import unfit
+from perflib.judge.check import match
 from perflib.show.table import Row, Table, row, words
 from perflib.spec import Environment, Scenario, Spec
 from perflib.spec.exits import ExitStatus
@@ -23,8 +25,6 @@ from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
 from perflib.stats.verdict import Verdict, worst
-from perflib.verdict.baseline import unfit
-from perflib.verdict.check import match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from perflib.judge.check import Check
+from perflib.judge.check import check as judge_runs
 from perflib.session.drive import run, target_of, unwatched
 from perflib.session.stored import is_stored, load_run, stored_baselines
 from perflib.spec import InputError, Options
@@ -12,13 +14,14 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.options import suggested
 from perflib.spec.scenario import scenario_names
 from perflib.store.folders import Workbook
-from perflib.verdict.check import Check
-from perflib.verdict.check import check as judge_runs
+from perflib.text import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perflib.session.drive import Watch
+    from perflib.show.table import Table
+    from perflib.spec import Run
 
 
 def check(
@@ -57,3 +60,13 @@ def check(
             found = judge_runs(judged, stored_baselines(), most_errors)
             return replace(found, exit_status=ExitStatus.INTERRUPTED)
     return judge_runs(judged, stored_baselines(), most_errors)
+
+
+def verdict(run: Run) -> Table:
+    """The whole answer on a run: its result in one sentence, then the table that it comes from.
+
+    >>> import perflib
+    >>> print(perflib.verdict(perflib.load_run("sample-28-release-1.4")).title)
+    All 4 limits met under 2 users, each pausing 0.01 s: slowest at p95 was GET /signals with 41.0 ms of 200 ms.
+    """
+    return tables.verdict(run, against=judge_runs([run], stored_baselines()))

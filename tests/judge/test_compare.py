@@ -7,12 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perflib.session.machine import this_machine
-from perflib.spec import SCENARIOS
-from perflib.spec.baselines import Baselines
-from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.compare import (
+from perflib.judge.baseline import baseline_of
+from perflib.judge.compare import (
     Block,
     Comparison,
     Restart,
@@ -27,6 +23,10 @@ from perflib.verdict.compare import (
     shifts,
     verdicts,
 )
+from perflib.session.machine import this_machine
+from perflib.spec import SCENARIOS
+from perflib.spec.baselines import Baselines
+from perflib.text import tables
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflib.judge.baseline import baseline_of
+from perflib.judge.check import FAMILY, Check, check, match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.verdict.baseline import baseline_of
-from perflib.verdict.check import FAMILY, Check, check, match
 from tests.synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
 
 TARGET = make_target("GET /a", "GET /b", target_ms=1000)

@@ -1,0 +1,1 @@
+"""Judging: figures of runs in, verdicts out. Pure."""

@@ -1,1 +1,0 @@
-"""Verdicts: figures of runs in, what they mean out. Pure."""
