@@ -17,7 +17,7 @@ Look at what was stored, and judge it:
 >>> perflib.summarize(run).frame()["target_ms"].to_dict()
 {'GET /health': 50.0, 'GET /snapshot': 500.0, 'GET /clients': 200.0, 'GET /signals': 200.0}
 >>> perflib.check(["sample-28-release-1.4"], perflib.Options()).exit_status
-0
+<ExitStatus.OK: 0>
 >>> sorted(one.scenario for one in perflib.stored_baselines().baselines)
 ['baseline', 'light_load']
 >>> perflib.load_run("no-such-run")  # doctest: +IGNORE_EXCEPTION_DETAIL

@@ -259,7 +259,7 @@ def compare_stored(
     >>> import perflib
     >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
     >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
-    {'INCONCLUSIVE'}
+    {<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>}
     """
     of_a, of_b = _series(a), _series(b)
     names = [name for name in of_a if name in of_b]

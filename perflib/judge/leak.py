@@ -65,7 +65,7 @@ def memory_of(run: Run) -> Memory:
 
     >>> import perflib
     >>> perflib.memory_of(perflib.load_run("sample-28-release-1.4")).verdict  # six seconds are too few
-    'INCONCLUSIVE'
+    <Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>
     """
     if run.memory is None or run.memory.empty:
         return Memory(Verdict.NOT_SAMPLED)
