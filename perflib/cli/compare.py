@@ -23,6 +23,7 @@ def compare(
     scenario: str = "light_load",
     pairs: Count = 6,
     block: Annotated[Duration | None, ABOVE_0] = None,
+    although_different: bool = False,
     format_: Literal["table", "markdown", "json"] = "table",
 ) -> ExitStatus:
     """Compare `a` with `b`, print the verdicts.
@@ -34,6 +35,7 @@ def compare(
         scenario: Its load is used, in short blocks.
         pairs: Blocks per side after each start.
         block: Length of a block; default: what a p95 needs, 5 to 30 s.
+        although_different: Compare stored runs of different setups all the same.
         format_: What is printed.
     """
     from perflib.judge import compare as verdict
@@ -42,7 +44,7 @@ def compare(
 
     interrupted = False
     if stored.is_stored(a) and stored.is_stored(b):
-        figures = stored.compare_runs(a, b)
+        figures = stored.compare_runs(a, b, although_different=although_different)
         notes: tuple[str, ...] = ("two stored runs, one per side",)
     else:
         measured = by_turns.compare(

@@ -230,7 +230,7 @@ class Run:
             receiving_ms=(rows["end_ns"] - rows["first_byte_ns"]) / 1e6,
         )
         order = ["endpoint", "page", "at_s", "response_ms", "late_ms", "connect_ms", "waiting_ms", "receiving_ms"]
-        return shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True)
+        return shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True).round(3)
 
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"

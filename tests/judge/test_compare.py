@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from perflib.judge.compare import (
     verdicts,
 )
 from perflib.session.machine import this_machine
-from perflib.spec import SCENARIOS
+from perflib.spec import SCENARIOS, Closed, Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
 from perflib.workbook import charts
@@ -195,3 +196,24 @@ def test_the_charts_show_every_figure_restart_and_quantile() -> None:
     assert len(charts.shift(make_run(TARGET, seed=1), make_run(TARGET, seed=2)).data) == 2
     for empty in (charts.ratios(()), charts.restarts(None), charts.shift()):
         assert len(empty.layout.annotations) == 1
+
+
+def test_runs_that_are_not_alike_are_not_compared_and_what_differs_is_named() -> None:
+    a = make_run(make_target("/a"))
+    b = _with_users(a, 50)
+    found = compare_stored(a, b, Baselines())
+    assert {one.verdict for one in found} == {"INCONCLUSIVE"}
+    assert all("not alike: load is 50 users, was 10 users" in one.reason for one in found)
+    assert exit_status(found) == 3
+    forced = compare_stored(a, b, Baselines(), although_different=True)
+    assert not any("not alike" in one.reason for one in forced)
+
+
+def test_a_run_that_was_interrupted_is_not_compared() -> None:
+    a, b = make_run(make_target("/a")), make_run(make_target("/a"), state="interrupted")
+    assert all("is not sound: it was interrupted" in one.reason for one in compare_stored(a, b, Baselines()))
+
+
+def _with_users(run: Run, users: int) -> Run:
+    scenario = run.facts.scenario.replaced(workload=Closed(users=users))
+    return replace(run, facts=run.facts.replaced(scenario=scenario, run_id="other"))

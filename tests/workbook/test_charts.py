@@ -1,12 +1,16 @@
 """Charts show what the run holds, stay small, and say so where there is nothing to show."""
 
+import importlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io
 import pytest
 
 from perflib.figures.spike import degradation, recovery
@@ -470,6 +474,30 @@ def test_what_only_reads_like_a_colour_stays_as_it_is_in_the_dark() -> None:
 def test_a_colour_of_the_user_s_own_is_kept_in_the_dark(run: Run) -> None:
     figure = charts.ecdf(run).update_traces(line_color="tomato")
     assert {trace.line.color for trace in charts.dark(figure).data} == {"tomato"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environment", "kept"),
+    [
+        ("plotly_mimetype+notebook", "", "plotly_mimetype"),
+        ("plotly_mimetype+notebook", "plotly_mimetype+notebook", "plotly_mimetype+notebook"),
+        ("png", "", "png"),
+    ],
+)
+def test_a_figure_in_a_notebook_carries_no_copy_of_plotly_unless_the_user_chose_so(
+    chosen: str, environment: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plotly.io.renderers, "default", chosen)
+    monkeypatch.setenv("PLOTLY_RENDERER", environment)
+    if not environment:
+        monkeypatch.delenv("PLOTLY_RENDERER")
+    importlib.reload(charts)
+    assert plotly.io.renderers.default == kept
+
+
+def test_the_package_itself_imports_no_plotly() -> None:
+    asked = "import sys, perflib; perflib.load_run; sys.exit('plotly' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)

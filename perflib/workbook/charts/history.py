@@ -190,7 +190,9 @@ def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoi
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")
     lines = wrap(" · ".join(words), _LINE_CHARACTERS)
     subtitle = "<br>".join(map(label_of, lines))
-    figure.update_layout(title_subtitle_text=subtitle, margin_t=78 + 18 * len(lines), hovermode="closest")
+    figure.update_layout(
+        title_subtitle_text=subtitle, margin_t=78 + 18 * len(lines), hovermode="closest", legend_traceorder="normal"
+    )
 
 
 def _run_axis(shown: pd.DataFrame) -> dict[str, Any]:

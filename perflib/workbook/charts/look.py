@@ -63,59 +63,28 @@ def _template(palette: Palette) -> go.layout.Template:
     quiet, note = {"size": 12.5, "color": palette.quiet}, {"size": 11.5, "color": palette.quiet}
     box = {"bgcolor": palette.paper, "bordercolor": palette.edge}
     hover = box | {"font": {"color": palette.ink, "size": 12.5}}
-    axis = {
-        "gridcolor": palette.grid,
-        "linecolor": palette.edge,
-        "tickcolor": palette.edge,
-        "zeroline": False,
-        "showline": True,
-        "ticks": "outside",
-        "ticklen": 4,
-        "automargin": True,
-        "title": {"font": quiet, "standoff": 8},
-    }
-    title = {
-        "x": 0,
-        "xref": "paper",
-        "xanchor": "left",
-        "y": 0.985,
-        "yref": "container",
-        "yanchor": "top",
-        "font": {"size": 17},
-        "subtitle": {"font": quiet},
-        "pad": {"t": 6},
-    }
+    line = {"gridcolor": palette.grid, "linecolor": palette.edge, "showline": True, "zeroline": False}
+    ticks = {"ticks": "outside", "ticklen": 4, "tickcolor": palette.edge, "automargin": True}
+    axis = line | ticks | {"title": {"font": quiet, "standoff": 8}}
+    corner = {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.985, "yref": "container", "yanchor": "top"}
+    foot = {"x": 0, "xref": "paper", "y": 0.01, "yref": "container", "yanchor": "bottom"}
     scale = [[place, colour] for place, colour in zip((0.0, 0.35, 0.7, 1.0), palette.heat, strict=True)]
-    return go.layout.Template(
-        layout={
-            "font": {"family": family, "size": 13, "color": palette.ink},
-            "title": title,
-            "paper_bgcolor": palette.paper,
-            "plot_bgcolor": palette.paper,
-            "colorway": palette.series,
-            "xaxis": axis,
-            "yaxis": axis,
-            "margin": {"l": 64, "r": 28, "t": 78, "b": 96},
-            "bargap": 0.0,
-            "legend": {
-                "orientation": "h",
-                "x": 0,
-                "xref": "paper",
-                "y": 0.01,
-                "yref": "container",
-                "yanchor": "bottom",
-            },
-            "hoverlabel": hover,
-            "annotationdefaults": {"font": note, "hoverlabel": hover, "showarrow": False},
-            "shapedefaults": {"line": {"color": palette.quiet, "width": 1, "dash": "dot"}},
-            "updatemenudefaults": box | {"font": note},
-        },
-        data={
-            "heatmap": [{"colorscale": scale, "colorbar": {"title": {"font": quiet}}}],
-            "icicle": [{"root": {"color": palette.grid}}],
-            "scatter": [{"textfont": note}],
-        },
-    )
+    ground = {"paper_bgcolor": palette.paper, "plot_bgcolor": palette.paper, "colorway": palette.series}
+    place = {"margin": {"l": 64, "r": 28, "t": 78, "b": 96}, "legend": foot | {"orientation": "h"}, "bargap": 0.0}
+    layout = {
+        "font": {"family": family, "size": 13, "color": palette.ink},
+        "title": corner | {"font": {"size": 17}, "subtitle": {"font": quiet}, "pad": {"t": 6}},
+        "hoverlabel": hover,
+        "annotationdefaults": {"font": note, "hoverlabel": hover, "showarrow": False},
+        "shapedefaults": {"line": {"color": palette.quiet, "width": 1, "dash": "dot"}},
+        "updatemenudefaults": box | {"font": note},
+    }
+    traces = {
+        "heatmap": [{"colorscale": scale, "colorbar": {"title": {"font": quiet}}}],
+        "icicle": [{"root": {"color": palette.grid}}],
+        "scatter": [{"textfont": note}],
+    }
+    return go.layout.Template(layout=layout | ground | place | {"xaxis": axis, "yaxis": axis}, data=traces)
 
 
 TEMPLATE, _DARK_TEMPLATE = _template(LIGHT), _template(DARK)

@@ -76,7 +76,7 @@ def memory_and_load(run: Run) -> go.Figure:
     windows = widened(at_s, good["response_ms"].to_numpy(), 0.95, begin_s=0.0, width_s=width)
     p95 = windows_line(windows, "p95", {"color": LIGHT.ink, "width": 1.6})
     axis = parts.log_ms_axis(windows["ms"], few=True)
-    per_s = per_second(done_s, edges, line={"color": COLOURS[2], "width": 1.6})
+    per_s = per_second(done_s, edges, {"color": COLOURS[2], "width": 1.6})
     below = [
         Panel([p95], "ms (log)", "p95 of response times, endpoints pooled", axis=axis),
         Panel([per_s], "per second", "Completed requests per second"),
@@ -96,7 +96,7 @@ def _with_memory(words: Words, run: Run, below: list[Panel], x_title: str) -> go
         label = {"annotation_text": "restart", "annotation_position": "top right"}
         figure.add_vline(x=restart_s, line_width=1.4, **label, row=1, col=1)
     parts.shade_warmups(figure, run)
-    return figure
+    return figure.update_xaxes(rangemode="nonnegative")
 
 
 def _sampled(every: pd.DataFrame) -> Iterator[go.Scatter]:

@@ -65,7 +65,7 @@ def over_time(run: Run) -> go.Figure:
     figure = parts.stacked(words, [panel for panel in panels if panel.traces], run, x_title=_SINCE)
     parts.shade_warmups(figure, run)
     figure.update_xaxes(range=[0, edges[-1]])
-    return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)])
+    return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)], margin_t=106)
 
 
 def wire_of(run: Run) -> pd.DataFrame:
@@ -78,11 +78,13 @@ def completed_s(wire: pd.DataFrame) -> Floats:
     return np.asarray(wire.loc[wire["error"].isna() & (wire["end_ns"] >= 0), "end_ns"].to_numpy() / 1e9)
 
 
-def per_second(at_s: Floats, edges: Floats, name: str = "", **look: Any) -> go.Scatter:
+def per_second(
+    at_s: Floats, edges: Floats, line: dict[str, Any], *, name: str = "", group: str | None = None
+) -> go.Scatter:
     """How many of these moments there are per second."""
     counts = np.histogram(at_s, edges)[0].astype(np.uint32)
     hover = f"{name or 'requests'}: %{{y:,.4~r}}/s at %{{x:.4~g}} s"
-    return scatter(middles(edges), counts / np.diff(edges), hover, name=name, data=counts, **look)
+    return scatter(middles(edges), counts / np.diff(edges), hover, name=name, group=group, line=line, data=counts)
 
 
 def windows_line(
@@ -132,7 +134,7 @@ def _throughput(run: Run, wire: pd.DataFrame, edges: Floats) -> Panel:
         done_s = completed_s(wire[wire["endpoint"] == endpoint.name])
         line = parts.line_of(run, endpoint.name) | {"width": 1}
         if len(done_s):
-            area = per_second(done_s, edges, label_of(endpoint.name), group=endpoint.name, line=line)
+            area = per_second(done_s, edges, line, name=label_of(endpoint.name), group=endpoint.name)
             traces.append(area.update(stackgroup="completed"))
     if traces and run.facts.duration_s:
         begin_s = min(part.measured_from_ns for part in run.facts.parts) / 1e9
@@ -169,12 +171,9 @@ def _cold_answers(run: Run) -> Iterator[go.Scatter]:
         slowest = cold[np.argsort(rows.response_ms[cold])[-POINTS:]]
         look = {"symbol": "diamond-open", "size": 8, "color": colour, "line": {"width": 1.5}}
         if len(slowest):
-            x, y, hover = (
-                rows.intended_ns[slowest] / 1e9,
-                rows.response_ms[slowest],
-                "cold: %{y:.3~r} ms at %{x:.4~g} s",
-            )
-            marks = scatter(x, y, hover, name=label_of(item.name), group=item.name, marker=look, meta="cold")
+            x, y = rows.intended_ns[slowest] / 1e9, rows.response_ms[slowest]
+            hover, name = "cold answer: %{y:.3~r} ms at %{x:.4~g} s", label_of(item.name)
+            marks = scatter(x, y, hover, name=name, group=item.name, marker=look, meta="cold")
             yield marks.update(cliponaxis=False)
 
 
@@ -223,14 +222,14 @@ def rates(run: Run) -> go.Figure:
     edges = time_edges(float(wire[_TIMES].to_numpy().max()) / 1e9)
     due, sent = (wire[column].to_numpy() / 1e9 for column in ("intended_ns", "start_ns"))
     traces = [
-        per_second(due, edges, "due (intended start)", line={"color": LIGHT.ink, "width": 3.4, "dash": "dot"}),
-        per_second(sent[sent >= 0], edges, "sent", line={"color": COLOURS[0], "width": 2.2}),
-        per_second(completed_s(wire), edges, "completed", line={"color": COLOURS[2], "width": 1.6}),
+        per_second(due, edges, {"color": LIGHT.ink, "width": 3.4, "dash": "dot"}, name="due (intended start)"),
+        per_second(sent[sent >= 0], edges, {"color": COLOURS[0], "width": 2.2}, name="sent"),
+        per_second(completed_s(wire), edges, {"color": COLOURS[2], "width": 1.6}, name="completed"),
     ]
-    cross = {"color": COLOURS[1], "symbol": "x", "size": 8}
-    dropped = per_second(due[(wire["error"] == "dropped").to_numpy()], edges, "dropped", marker=cross)
+    dropped = per_second(due[(wire["error"] == "dropped").to_numpy()], edges, {"width": 0}, name="dropped")
     if some := (dropped.y > 0).nonzero()[0].tolist():
-        traces.append(dropped.update(x=dropped.x[some], y=dropped.y[some]))
+        cross = {"color": COLOURS[1], "symbol": "x", "size": 8}
+        traces.append(dropped.update(x=dropped.x[some], y=dropped.y[some], mode="markers", marker=cross))
     window = "" if width_s(edges[-1]) == 1 else f", {width_s(edges[-1])}-s windows"
     panel = Panel(traces, f"Requests per second{window}", px=300, axis={"rangemode": "tozero"})
     figure = parts.stacked(words, [panel], run, x_title=_SINCE)
