@@ -27,7 +27,7 @@ def parameter_names(notebook: Path) -> list[str]:
 
 
 def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
-    """A notebook's parameters for these options: what has no parameter of its own goes into its `more`, if it has one."""
+    """A notebook's parameters for these options; what has none of its own goes into `more`, where there is one."""
     known = parameter_names(notebook)
     named = {"profile": options.profile, "run_id": run_id}
     said = options.as_said() | {name: value for name, value in named.items() if name in known}
