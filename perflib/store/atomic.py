@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's text in one step; it is on the disk when this returns."""
-    with replacing(path) as unfinished, unfinished.open("w") as file:
+    with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -23,7 +23,7 @@ def load_baselines(path: Path) -> Baselines:
     if not path.exists():
         return Baselines()
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); restore it from version control") from None
     version = document.get("schema_version") if isinstance(document, dict) else None

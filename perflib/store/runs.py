@@ -102,7 +102,7 @@ class RunFolder:
         """The facts in run.json. Raises InputError where they are missing or damaged."""
         path = self.path / FACTS
         try:
-            return Facts.parse(json.loads(path.read_text()), str(path))
+            return Facts.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
         except FileNotFoundError:
             raise InputError(f"{path}: no such run; `perflib history` lists the stored ones") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -168,7 +168,7 @@ class RunFolder:
     def is_abandoned(self) -> bool:
         """True where a run was left unsealed by a process that is gone."""
         try:
-            pid, created = (self.path / OWNER).read_text().split()
+            pid, created = (self.path / OWNER).read_text(encoding="utf-8").split()
             owner = psutil.Process(int(pid))
             return owner.create_time() != float(created) or owner.status() == psutil.STATUS_ZOMBIE
         except (FileNotFoundError, NotADirectoryError):
