@@ -4,8 +4,6 @@ Whatever the machine does, it does to both; what the two sides of a restart do n
 is the noise that the verdict is made with.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import random
@@ -15,12 +13,13 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import TYPE_CHECKING, Literal
+from typing import IO, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
@@ -29,17 +28,11 @@ from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
 from perflib.session.machine import this_machine
-from perflib.spec import InputError, Options, Target
+from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import IO
-
-    from perflib.spec import Facts
 
 SIDES: tuple[Side, Side] = ("a", "b")
 PAIRS = 6

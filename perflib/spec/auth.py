@@ -3,20 +3,16 @@
 No secret is a value: each is named by its environment variable, which only a worker reads.
 """
 
-from __future__ import annotations
-
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, Discriminator, Tag
 
 from perflib.spec.secret import Header, Secret, Variable
 from perflib.spec.values import Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _ENV = re.compile(r"\{env:([^{}]*)\}")
 
@@ -28,7 +24,7 @@ class Outgoing:
     headers: dict[str, str] = field(default_factory=dict)
     params: dict[str, str | bool | int | float] = field(default_factory=dict)
 
-    def with_header(self, name: str, value: str) -> Outgoing:
+    def with_header(self, name: str, value: str) -> "Outgoing":
         """The same with one more header; one that the request has already stays."""
         has = any(one.lower() == name.lower() for one in self.headers)
         return self if has else Outgoing(self.headers | {name: value}, self.params)

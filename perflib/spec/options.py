@@ -1,24 +1,18 @@
 """Run options: what a caller may change of a scenario, the same on the command line and in notebooks."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import Annotated, Any, Self, TypedDict
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from perflib.spec.load import Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
-from perflib.spec.target import Host
+from perflib.spec.target import Host, Target
 from perflib.spec.values import InputError
 from perflib.spec.workload import Open, Ramp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from perflib.spec.target import Target
 
 _RUN_ID = re.compile(r"\w[\w.-]{0,199}")
 _NOT_TAKEN: dict[str, tuple[str, ...]] = {
@@ -118,7 +112,7 @@ class Options(Load):
         refused = _NOT_TAKEN[plain.workload.kind] + (("stages", "workers") if plain.isolated else ())
         return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
-    def without(self, names: Iterable[str]) -> Options:
+    def without(self, names: Iterable[str]) -> Self:
         """The same, some options left as they are by default."""
         return self.replaced(**{name: Options.model_fields[name].default for name in names})
 

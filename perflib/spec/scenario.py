@@ -3,23 +3,18 @@
 Scenarios are data: a table each, the built-in ones here, others in a target file's ``[scenario.NAME]``.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import PositiveInt
 
 from perflib.show.table import Table
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
+from perflib.spec.target import Endpoint, Page, Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.workload import Open, Ramp, Workload, load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from perflib.spec.target import Endpoint, Page, Target
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}
 _QUICK_STAGES_S = 30.0
@@ -63,7 +58,7 @@ class Scenario(Spec):
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot or not self.hot_only)
 
-    def lasting(self, duration_s: float, warmup_s: float = 0.0) -> Scenario:
+    def lasting(self, duration_s: float, warmup_s: float = 0.0) -> "Scenario":
         """The same load for another time; a ramp keeps its shape."""
         workload = self.workload
         if isinstance(workload, Ramp):

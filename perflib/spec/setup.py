@@ -4,24 +4,19 @@ Runs of one setup measure the same thing: they share a baseline and a history. O
 latency by themselves: the seed, a loopback port, limits and expectations, consent, the workbook's own version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import computed_field, model_validator
 
+from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Page
+from perflib.spec.target import Endpoint, Page, Target
 from perflib.spec.values import Spec
 from perflib.spec.workload import Open, Workload, shape_in_words
-
-if TYPE_CHECKING:
-    from perflib.spec.scenario import Scenario
-    from perflib.spec.target import Endpoint, Target
 
 HERE = "this machine"
 LOCAL = "processes"
@@ -84,7 +79,7 @@ class Setup(Spec):
     """The bound of an open workload; 0: none."""
 
     @classmethod
-    def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Setup:
+    def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
         """The setup of a run that drives `scenario` at `target`."""
         driven, workload = scenario.takes(target), scenario.workload
         pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)

@@ -1,8 +1,7 @@
 """The target: the system under test, its endpoints and its pages, as a target file describes them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
@@ -14,9 +13,6 @@ from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import Header, Secret, Variable
 from perflib.spec.values import InputError, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
@@ -203,7 +199,7 @@ class Target(Spec):
         return self
 
     @classmethod
-    def from_document(cls, document: dict[str, Any], where: str) -> Target:
+    def from_document(cls, document: dict[str, Any], where: str) -> Self:
         """A target from a parsed target file (``[target]``, ``[[endpoint]]``, ``[[page]]``).
 
         Raises:
