@@ -209,8 +209,7 @@ def require_consent(scenarios: Sequence[str], options: Options) -> None:
 
 def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
-    told = check_consent(facts.target, facts.scenario)
-    if told:
+    if told := check_consent(facts.target, facts.scenario):
         sys.stderr.write(f"{told}\n")
 
 
