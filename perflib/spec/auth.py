@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, Discriminator, Tag
+from pydantic import Discriminator, Tag
 
 from perflib.spec.secret import Header, Secret, Variable
-from perflib.spec.values import Spec
+from perflib.spec.values import Spec, must
 
 _ENV = re.compile(r"\{env:([^{}]*)\}")
 
@@ -92,19 +92,15 @@ class Basic(Spec):
         return request.with_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
 
 
-def _check_value(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("no header can hold it; only printable ASCII fits")
-    if not _ENV.search(value):
-        raise ValueError('holds no {env:NAME}; a secret is named by its variable, as in "token {env:TOKEN}"')
-    return value
-
-
 class HeaderAuth(Spec):
     """``auth = { header = "Authorization", value = "token {env:TOKEN}" }``."""
 
     header: Header
-    value: Annotated[str, AfterValidator(_check_value)]
+    value: Annotated[
+        str,
+        must(lambda value: value.isascii() and value.isprintable(), "no header can hold it; only printable ASCII fits"),
+        must(_ENV.search, 'holds no {env:NAME}; a secret is named by its variable, as in "token {env:TOKEN}"'),
+    ]
 
     @property
     def secrets(self) -> tuple[str, ...]:
