@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,12 +254,8 @@ def _wait_until_up(started: _Started, port: int) -> None:
 def _end(server: subprocess.Popen[bytes]) -> None:
     """Ask the command's process group to end; make it, if it does not."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, how)
             server.wait(timeout=_STOP_S)
-        except ProcessLookupError:
-            server.wait()
             return
-        except subprocess.TimeoutExpired:
-            continue
-        return
