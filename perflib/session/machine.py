@@ -45,7 +45,7 @@ def _quota(cgroup: Path) -> float:
             quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
             period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="utf-8").strip()
         return math.inf if quota in ("max", "-1") else float(quota) / float(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
 

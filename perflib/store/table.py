@@ -92,7 +92,10 @@ def _make(file: sqlite3.Connection) -> None:
 def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     """The file for one transaction; a damaged one is thrown away."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", PATIENCE_S, uri=True)) as file, file:
+        with (
+            closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", timeout=PATIENCE_S, uri=True)) as file,
+            file,
+        ):
             yield file
     except sqlite3.OperationalError:
         raise

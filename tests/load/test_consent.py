@@ -65,7 +65,9 @@ def target(**said: Any) -> Target:
 def test_a_host_that_nobody_allowed_gets_nothing_and_the_line_says_what_it_would_get(
     no_load: list[Facts], capsys: pytest.CaptureFixture[str], workbook: Path
 ) -> None:
-    assert main(["run", "light_load", "--target", "t.toml", "--url", ELSEWHERE, "--users", "7"]) == 2
+    assert (
+        main(["run", "light_load", "--profile", "brief", "--target", "t.toml", "--url", ELSEWHERE, "--users", "7"]) == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert "192.0.2.1 is not this machine" in line
     assert "7 users for 65 s, about 1,000,000 requests at most" in line

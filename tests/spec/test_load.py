@@ -143,3 +143,12 @@ def test_a_run_is_named_so_that_its_folder_is_one_of_the_workbook(name: str) -> 
         return
     with pytest.raises(InputError, match="run_id: names a folder"):
         Options.parse({"run_id": name}, "options")
+
+
+def test_a_load_for_another_time_keeps_its_shape() -> None:
+    spike = SCENARIOS["spike"]["brief"]
+    short = spike.lasting(8.5)
+    assert (short.duration_s, short.warmup_s) == (8.5, 0)
+    assert stages_of(short) == [(5, 5, 1.5), (5, 100, 1.0), (100, 100, 3.0), (5, 5, 3.0)]
+    light = SCENARIOS["light_load"]["brief"].lasting(3, 1)
+    assert (light.workload, light.duration_s, light.warmup_s) == (Closed(users=10), 3, 1)

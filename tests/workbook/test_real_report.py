@@ -124,7 +124,7 @@ def test_a_page_opens_with_the_verdict_and_the_briefs_table_and_ends_with_the_me
     report: Path, browser: Browser, name: str
 ) -> None:
     with opened(browser, report / f"{name}.html") as seen:
-        opening = [".said", "[id^=brief]", ".chart", "h2:text-is('The run')", "#method"]
+        opening = ["#brief caption", "#brief tbody", ".chart", "h2:text-is('The run')", "#method"]
         places = [box["y"] for part in opening if (box := seen.page.locator(part).first.bounding_box())]
         assert len(places) == len(opening)
         assert places == sorted(places)
@@ -165,7 +165,7 @@ def test_a_page_opens_offline_without_an_error_and_every_chart_shows_something(
         shown = seen.page.eval_on_selector_all(
             ".chart", f"charts => charts.map(chart => chart.querySelectorAll('{SHOWN}').length)"
         )
-        assert len(shown) >= 5
+        assert len(shown) >= 3
         assert all(shown), shown
         assert seen.page.eval_on_selector_all(".chart", "charts => charts.every(one => one.getAttribute('aria-label'))")
         assert not seen.errors

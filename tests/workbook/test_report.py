@@ -62,12 +62,24 @@ go.Figure(go.Scatter(x=[1, 2, 3], y=[3, 1, 2], name=NASTY), layout={"meta": alt,
 """
 
 
+TARGET = """\
+[target]
+name = "dashboard"
+base_url = "http://127.0.0.1:9"
+
+[[endpoint]]
+path = "/health"
+"""
+
+
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workbook of its own."""
+    """A workbook of its own, with the target file that a report takes where none is named."""
     root = tmp_path / "book"
-    (root / "notebooks").mkdir(parents=True)
+    for folder in ("notebooks", "data/targets"):
+        (root / folder).mkdir(parents=True)
     (root / "pyproject.toml").touch()
+    (root / "data/targets/dashboard.toml").write_text(TARGET)
     monkeypatch.chdir(root)
     monkeypatch.delenv("PERFLIB_DATA", raising=False)
     monkeypatch.setenv("PERF_API_TOKEN", SECRET)

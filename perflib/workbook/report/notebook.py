@@ -27,12 +27,13 @@ def parameter_names(notebook: Path) -> list[str]:
 
 
 def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
-    """A notebook's parameters for these options: what has no parameter of its own goes into its `more`."""
-    said = options.as_said() | {"profile": options.profile, "run_id": run_id}
+    """A notebook's parameters for these options; what has none of its own goes into `more`, where there is one."""
     known = parameter_names(notebook)
-    own = {name: value for name, value in said.items() if name in known}
+    named = {"profile": options.profile, "run_id": run_id}
+    said = options.as_said() | {name: value for name, value in named.items() if name in known}
     rest = {name: value for name, value in said.items() if name not in known}
-    return own | ({"more": rest} if rest else {})
+    own = {name: value for name, value in said.items() if name in known}
+    return own | ({"more": rest} if rest and "more" in known else rest)
 
 
 def scenario_notebook(scenario: str, folder: Path) -> Path:

@@ -1,0 +1,74 @@
+"""A report and its options: each goes to the scenarios that take it, and a scenario needs no notebook of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from perflib.spec import InputError, Options
+from perflib.workbook.report import write_report
+from tests.servers import answer, answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TARGET = """
+[target]
+name = "shop"
+base_url = "{url}"
+
+[[endpoint]]
+path = "/a"
+
+[scenario.checkout]
+users = 2
+duration = "1s"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The target file of a workbook without a notebook, whose server answers."""
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / "data"))
+    (tmp_path / "performance_baselines.json").write_text('{"schema_version": 2, "baselines": []}\n')
+    monkeypatch.chdir(tmp_path)
+    with answering(answer()) as server:
+        (tmp_path / "shop.toml").write_text(TARGET.format(url=server.url))
+        yield "shop.toml"
+
+
+def test_an_option_goes_to_the_scenarios_that_take_it_and_the_others_are_named(shop: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = Options(target=shop, users=3, duration="0.6s", warmup=0, profile="quick", seed=7)
+    folder = write_report(["checkout", "steady_rate"], options, tmp_path / "out", said.append)
+    assert "steady_rate: --users left out, for this load has none" in said
+    assert "--users left out" in (folder / "summary.md").read_text()
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("data/runs/*/run.json")]
+    assert {run["scenario"]["name"]: run["scenario"]["workload"]["kind"] for run in runs} == {
+        "checkout": "closed",
+        "steady_rate": "open",
+    }
+    assert {run["seed"] for run in runs} == {7}
+    assert [run["scenario"]["workload"]["users"] for run in runs if run["scenario"]["name"] == "checkout"] == [3]
+    assert "Checkout" in (folder / "checkout.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "options", "says"),
+    [
+        (["steady_rate"], {"users": 3}, "--users: steady_rate is an open workload; use rate"),
+        (["checkout"], {"rate": 3}, "--rate: checkout is a closed workload; use users"),
+        (["check_out"], {}, "scenario 'check_out': unknown; did you mean checkout?"),
+        ([], {}, "no notebook of a scenario here"),
+    ],
+)
+def test_what_no_scenario_of_the_report_takes_is_refused_before_anything_runs(
+    shop: str, tmp_path: Path, scenarios: list[str], options: dict[str, object], says: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        write_report(scenarios, Options.parse({"target": shop} | options, "a test"), None, lambda _: None)
+    assert says in str(refused.value)
+    assert not list(tmp_path.glob("data/runs/*"))
