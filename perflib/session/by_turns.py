@@ -4,8 +4,6 @@ Whatever the machine does, it does to both; what the two sides of a restart do n
 is the noise that the verdict is made with.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import random
@@ -15,12 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import TYPE_CHECKING, Literal
+from typing import IO, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
@@ -29,20 +28,15 @@ from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
 from perflib.session.machine import this_machine
-from perflib.spec import InputError, Options, Target
+from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import IO
-
-    from perflib.spec import Facts
+Say = Callable[[str], None]
 
 SIDES: tuple[Side, Side] = ("a", "b")
-PAIRS = 6
 _BLOCK_WARMUP_S, _FIRST_WARMUP_S = 0.5, 3.0
 _BLOCK_S = (5.0, 30.0)
 _NEEDED = 80
@@ -57,9 +51,9 @@ def compare(
     *,
     detect: float = 0.10,
     scenario: str = "light_load",
-    pairs: int = PAIRS,
+    pairs: int = 6,
     block_s: float | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Comparison:
     """Measure two URLs, or two commands that are started and restarted, until the answer is clear or the plan is done.
 
@@ -103,10 +97,11 @@ def compare(
     except ValueError as error:
         raise InputError(f"--detect: {error}") from None
     _check_consent(comparison, facts, say)
-    return _Turns(comparison, facts, workbook, fixed=block_s is not None, say=say).run()
+    path = workbook.data / "comparisons" / comparison.comparison_id / "comparison.json"
+    return _Turns(comparison, facts, path, fixed=block_s is not None, say=say).run()
 
 
-def _check_consent(comparison: Comparison, facts: Facts, say: Callable[[str], None]) -> None:
+def _check_consent(comparison: Comparison, facts: Facts, say: Say) -> None:
     """Say what other hosts are about to get in all, or raise InputError where that was not allowed."""
     most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
     whole = facts.scenario.lasting(most_s)
@@ -121,14 +116,11 @@ def _at(target: Target, url: str) -> Target:
 
 
 class _Turns:
-    """A comparison under way; what is measured is on disk after every restart."""
+    """A comparison under way; what is measured is at `path` after every restart."""
 
-    def __init__(
-        self, comparison: Comparison, facts: Facts, workbook: Workbook, *, fixed: bool, say: Callable[[str], None]
-    ) -> None:
-        self._comparison, self._facts, self._fixed, self._say = comparison, facts, fixed, say
-        self._path = workbook.data / "comparisons" / comparison.comparison_id / "comparison.json"
-        self._path.parent.mkdir(parents=True)
+    def __init__(self, comparison: Comparison, facts: Facts, path: Path, *, fixed: bool, say: Say) -> None:
+        self._comparison, self._facts, self._path, self._fixed, self._say = comparison, facts, path, fixed, say
+        path.parent.mkdir(parents=True)
         self._draw = random.Random(comparison.seed)
         self._began_s = time.monotonic()
 
@@ -211,8 +203,10 @@ def _serving(side: str, facts: Facts) -> Iterator[str]:
     if _is_url(side):
         yield side
         return
-    port = _free_port()
-    _lend_token(facts.target)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    if facts.target.token_env and not os.environ.get(facts.target.token_env):
+        os.environ[facts.target.token_env] = secrets.token_urlsafe(24)  # for the command and the load generator alike
     with TemporaryFile("w+") as said:
         try:
             command = shlex.split(side.replace("{port}", str(port)))
@@ -224,12 +218,6 @@ def _serving(side: str, facts: Facts) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}{urlsplit(facts.target.base_url).path}"
         finally:
             _end(server)
-
-
-def _lend_token(target: Target) -> None:
-    """A token that both the command and the load generator find in their environment, where none is set."""
-    if target.token_env and not os.environ.get(target.token_env):
-        os.environ[target.token_env] = secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True)
@@ -266,19 +254,8 @@ def _wait_until_up(started: _Started, port: int) -> None:
 def _end(server: subprocess.Popen[bytes]) -> None:
     """Ask the command's process group to end; make it, if it does not."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, how)
             server.wait(timeout=_STOP_S)
-        except ProcessLookupError:
-            server.wait()
             return
-        except subprocess.TimeoutExpired:
-            continue
-        return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,27 +1,19 @@
 """Judging: scenarios measured anew and stored runs, against the stored baselines."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from perflib.judge.check import Check
 from perflib.judge.check import check as judge_runs
-from perflib.session.drive import run, target_of, unwatched
+from perflib.session.drive import Watch, run, target_of, unwatched
 from perflib.session.stored import is_stored, load_run, stored_baselines
-from perflib.spec import InputError, Options
+from perflib.show.table import Table
+from perflib.spec import InputError, Options, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.options import suggested
 from perflib.spec.scenario import scenario_names
 from perflib.store.folders import Workbook
 from perflib.text import tables
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.session.drive import Watch
-    from perflib.show.table import Table
-    from perflib.spec import Run
 
 
 def check(

@@ -1,17 +1,10 @@
 """Discovering a target: what a server says of itself."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import httpx
 
-from perflib.spec import InputError
+from perflib.spec import InputError, Target
 from perflib.spec.openapi import target_of
 from perflib.spec.target import base_url_of
-
-if TYPE_CHECKING:
-    from perflib.spec import Target
 
 
 def discover(base_url: str) -> Target:

@@ -1,18 +1,18 @@
 """Driving a run: prepare, drive, seal. Knows nothing of how it is shown."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import sys
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
+from perflib.load.worker import Outcome
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
@@ -24,13 +24,7 @@ from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
 from perflib.store.runs import RunFolder, load_run
 from perflib.watch import sampler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from perflib.load.worker import Outcome
-    from perflib.watch.sampler import Found
+from perflib.watch.sampler import Found
 
 
 class Watching(Protocol):
@@ -215,8 +209,7 @@ def require_consent(scenarios: Sequence[str], options: Options) -> None:
 
 def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
-    told = check_consent(facts.target, facts.scenario)
-    if told:
+    if told := check_consent(facts.target, facts.scenario):
         sys.stderr.write(f"{told}\n")
 
 

@@ -1,7 +1,5 @@
 """The instrument floor: what this machine measures of a server that does nothing."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import dataclass

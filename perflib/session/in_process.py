@@ -1,27 +1,19 @@
 """A quick look: a run driven in this very process, whose other work may then show in the figures."""
 
-from __future__ import annotations
-
 import asyncio
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import Unpack
 
-from perflib.load.worker import Worker, new_event_loop
+from perflib.load.worker import Outcome, Worker, new_event_loop
 from perflib.session.drive import aimed, prepare, require_secrets, sealed
-from perflib.session.floor import floor
+from perflib.session.floor import Floor, floor
+from perflib.spec import Facts, Run
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from perflib.watch import sampler
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from perflib.load.worker import Outcome
-    from perflib.session.floor import Floor
-    from perflib.spec import Facts, Run
-    from perflib.watch.sampler import Found
+from perflib.watch.sampler import Found
 
 
 async def run_async(scenario: str, **said: Unpack[Said]) -> Run:

@@ -1,21 +1,16 @@
 """Where a leaking target allocates what it keeps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import psutil
 
 from perflib.judge.leak import memory_of
 from perflib.load.engine import drive
+from perflib.spec import Run
 from perflib.spec.allocations import Allocations
 from perflib.store.runs import RunFolder
 from perflib.watch import allocations
-
-if TYPE_CHECKING:
-    from perflib.spec import Run
 
 
 def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allocations:

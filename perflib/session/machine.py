@@ -1,7 +1,5 @@
 """This machine: what of it matters to a figure."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

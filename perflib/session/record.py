@@ -1,22 +1,14 @@
 """Recording baselines: fresh runs by turns, or stored ones."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from perflib.judge.baseline import baseline_of, unfit
-from perflib.session.drive import run, unwatched
+from perflib.session.drive import Watch, run, unwatched
 from perflib.session.stored import load_run
-from perflib.spec import InputError
+from perflib.spec import InputError, Options, Run
 from perflib.store.baselines import store_baseline
 from perflib.store.folders import Workbook
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from perflib.session.drive import Watch
-    from perflib.spec import Options, Run
 
 _TRIES = 3
 

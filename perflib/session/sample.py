@@ -1,22 +1,16 @@
 """The sample dashboard: started for whoever names no target, in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from perflib.spec import InputError
 from perflib.spec.extras import require_extra
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from perflib.store.folders import Workbook
+from perflib.store.folders import Workbook
 
 _SAMPLE_URL = "PERFLIB_SAMPLE_URL"
 """Tells the kernels of a report that the URL they are given is the sample dashboard's."""

@@ -1,22 +1,15 @@
 """Stored runs of this workbook: loaded, listed, compared."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from perflib.figures.row import figures_of
-from perflib.judge.compare import compare_stored
+from perflib.judge.compare import FigureVerdict, compare_stored
+from perflib.spec import Run
+from perflib.spec.baselines import Baselines
 from perflib.store.baselines import load_baselines
 from perflib.store.figures import history
 from perflib.store.folders import Workbook
 from perflib.store.runs import load_run as load_stored_run
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from perflib.judge.compare import FigureVerdict
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baselines
 
 
 def is_stored(name: str) -> bool:

@@ -1,43 +1,23 @@
 """What is measured, how, and what a measurement leaves: frozen, validated, without effects."""
 
-from perflib.spec.options import Options
-from perflib.spec.run import (
-    ERROR_KINDS,
-    Environment,
-    Facts,
-    Run,
-    State,
-)
-from perflib.spec.scenario import SCENARIOS, Scenario
-from perflib.spec.scenario_table import Profile
-from perflib.spec.secret import Secret
-from perflib.spec.stages import Stage
-from perflib.spec.target import Cold, Endpoint, Expect, Page, Target
-from perflib.spec.values import InputError, Spec, parse_duration_s
-from perflib.spec.workload import Closed, Open, Ramp, Workload
-
-__all__ = [
-    "ERROR_KINDS",
-    "SCENARIOS",
-    "Closed",
-    "Cold",
-    "Endpoint",
-    "Environment",
-    "Expect",
-    "Facts",
-    "InputError",
-    "Open",
-    "Options",
-    "Page",
-    "Profile",
-    "Ramp",
-    "Run",
-    "Scenario",
-    "Secret",
-    "Spec",
-    "Stage",
-    "State",
-    "Target",
-    "Workload",
-    "parse_duration_s",
-]
+from perflib.spec.options import Options as Options
+from perflib.spec.run import ERROR_KINDS as ERROR_KINDS
+from perflib.spec.run import Environment as Environment
+from perflib.spec.run import Facts as Facts
+from perflib.spec.run import Run as Run
+from perflib.spec.scenario import SCENARIOS as SCENARIOS
+from perflib.spec.scenario import Scenario as Scenario
+from perflib.spec.scenario_table import Profile as Profile
+from perflib.spec.stages import Stage as Stage
+from perflib.spec.target import Cold as Cold
+from perflib.spec.target import Endpoint as Endpoint
+from perflib.spec.target import Expect as Expect
+from perflib.spec.target import Page as Page
+from perflib.spec.target import Target as Target
+from perflib.spec.values import InputError as InputError
+from perflib.spec.values import Spec as Spec
+from perflib.spec.values import parse_duration_s as parse_duration_s
+from perflib.spec.workload import Closed as Closed
+from perflib.spec.workload import Open as Open
+from perflib.spec.workload import Ramp as Ramp
+from perflib.spec.workload import Workload as Workload

@@ -1,7 +1,5 @@
 """Allocations: what a process allocated and did not give back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -3,20 +3,16 @@
 No secret is a value: each is named by its environment variable, which only a worker reads.
 """
 
-from __future__ import annotations
-
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, Discriminator, Tag
+from pydantic import Discriminator, Tag
 
 from perflib.spec.secret import Header, Secret, Variable
-from perflib.spec.values import Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from perflib.spec.values import Spec, must
 
 _ENV = re.compile(r"\{env:([^{}]*)\}")
 
@@ -28,7 +24,7 @@ class Outgoing:
     headers: dict[str, str] = field(default_factory=dict)
     params: dict[str, str | bool | int | float] = field(default_factory=dict)
 
-    def with_header(self, name: str, value: str) -> Outgoing:
+    def with_header(self, name: str, value: str) -> "Outgoing":
         """The same with one more header; one that the request has already stays."""
         has = any(one.lower() == name.lower() for one in self.headers)
         return self if has else Outgoing(self.headers | {name: value}, self.params)
@@ -96,19 +92,15 @@ class Basic(Spec):
         return request.with_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
 
 
-def _check_value(value: str) -> str:
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("no header can hold it; only printable ASCII fits")
-    if not _ENV.search(value):
-        raise ValueError('holds no {env:NAME}; a secret is named by its variable, as in "token {env:TOKEN}"')
-    return value
-
-
 class HeaderAuth(Spec):
     """``auth = { header = "Authorization", value = "token {env:TOKEN}" }``."""
 
     header: Header
-    value: Annotated[str, AfterValidator(_check_value)]
+    value: Annotated[
+        str,
+        must(lambda value: value.isascii() and value.isprintable(), "no header can hold it; only printable ASCII fits"),
+        must(_ENV.search, 'holds no {env:NAME}; a secret is named by its variable, as in "token {env:TOKEN}"'),
+    ]
 
     @property
     def secrets(self) -> tuple[str, ...]:

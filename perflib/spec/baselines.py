@@ -1,7 +1,5 @@
 """performance_baselines.json: what a scenario's figures were, made of several runs. Pure."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import PositiveFloat, model_validator
@@ -77,7 +75,7 @@ class Baselines(Spec):
     schema_version: Literal[1, 2] = SCHEMA_VERSION
     baselines: tuple[Baseline, ...] = ()
 
-    def with_entry(self, entry: Baseline) -> Baselines:
+    def with_entry(self, entry: Baseline) -> "Baselines":
         """These baselines, `entry` in the place of older ones of its setup."""
         others = [one for one in self.baselines if not _same(entry.known_setup, one.known_setup)]
         ordered = sorted([*others, entry], key=lambda one: (one.target, one.scenario, one.recorded_at))

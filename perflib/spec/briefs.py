@@ -1,7 +1,5 @@
 """Briefs: what a customer's brief asks of a report, line by line. A target file names its brief by `validation`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

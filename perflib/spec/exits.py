@@ -1,12 +1,7 @@
 """The exit status of a command, the same for all of them."""
 
-from __future__ import annotations
-
+from collections.abc import Collection
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class ExitStatus(IntEnum):
@@ -24,6 +19,6 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 130
 
     @classmethod
-    def of_all(cls, statuses: Collection[ExitStatus]) -> ExitStatus:
+    def of_all(cls, statuses: Collection["ExitStatus"]) -> "ExitStatus":
         """Of several judgements together."""
         return next((one for one in (cls.INTERRUPTED, cls.FOUND, cls.NOT_JUDGED) if one in statuses), cls.OK)

@@ -1,7 +1,5 @@
 """The parts of perflib that are installed only where they are asked for."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from perflib.spec.values import InputError

@@ -4,8 +4,6 @@ A target file's ``[scenario.NAME]``, the command line, `Options` and the noteboo
 over each other, the weakest first: the scenario's own table, the target file's, the caller's options.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,7 +45,7 @@ class Load(Spec):
         """The options that this source says, by name."""
         return {name: value for name, value in self if name in Load.model_fields and value not in (None, ())}
 
-    def over(self, weaker: Load) -> Load:
+    def over(self, weaker: "Load") -> "Load":
         """This load, what it leaves open taken from a weaker source; stages replace a constant load as a whole."""
         dropped = (*_CONSTANT, "stages") if self.stages else ()
         kept = {name: value for name, value in weaker.said().items() if name not in dropped}

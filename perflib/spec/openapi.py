@@ -1,7 +1,5 @@
 """A target from a server's OpenAPI document: its GETs that need no parameter, expectations filled in. Pure."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from perflib.spec.target import Target

@@ -1,38 +1,27 @@
 """Run options: what a caller may change of a scenario, the same on the command line and in notebooks."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from perflib.spec.load import Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
-from perflib.spec.target import Host
-from perflib.spec.values import InputError
+from perflib.spec.target import Host, Target
+from perflib.spec.values import InputError, must
 from perflib.spec.workload import Open, Ramp
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from perflib.spec.target import Target
-
-_RUN_ID = re.compile(r"\w[\w.-]{0,199}")
+_RUN_ID = re.compile(r"(\w[\w.-]{0,199})?")
+_NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, as in before-the-change"
 _NOT_TAKEN: dict[str, tuple[str, ...]] = {
     "closed": ("rate", "arrivals", "max_connections"),
     "ramp": ("rate", "arrivals", "max_connections", "think_time"),
     "open": ("users", "think_time"),
 }
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
-
-
-def _check_run_id(run_id: str) -> str:
-    if run_id and not _RUN_ID.fullmatch(run_id):
-        raise ValueError("names a folder; write letters, digits, - _ . without a slash, as in before-the-change")
-    return run_id
 
 
 class Options(Load):
@@ -70,7 +59,7 @@ class Options(Load):
     """A note kept with the run."""
     seed: NonNegativeInt = 1
     """Seed of the random order of requests."""
-    run_id: Annotated[str, AfterValidator(_check_run_id)] = ""
+    run_id: Annotated[str, must(_RUN_ID.fullmatch, _NO_RUN_ID)] = ""
     """Name of the run; a stored run of this name is shown again in place of a new measurement."""
 
     def aimed(self, target: Target) -> Target:
@@ -118,7 +107,7 @@ class Options(Load):
         refused = _NOT_TAKEN[plain.workload.kind] + (("stages", "workers") if plain.isolated else ())
         return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
-    def without(self, names: Iterable[str]) -> Options:
+    def without(self, names: Iterable[str]) -> Self:
         """The same, some options left as they are by default."""
         return self.replaced(**{name: Options.model_fields[name].default for name in names})
 

@@ -126,11 +126,7 @@ class Generator(Spec):
         return {
             "cpu_s_per_request": self.cpu_s / self.requests if self.requests else None,
             "cpu_share": self.cpu_s / self.wall_s if self.wall_s else None,
-            "loop_lag_p99_ms": self.loop_lag_p99_ms,
-            "schedule_lag_p99_ms": self.schedule_lag_p99_ms,
-            "floor_p50_ms": self.floor_p50_ms,
-            "floor_p99_ms": self.floor_p99_ms,
-            "retries": self.retries,
+            **self.model_dump(exclude={"cpu_s", "wall_s", "busiest_share", "requests"}),
         }
 
 
@@ -214,14 +210,11 @@ class Run:
         >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
         ['GET /signals', 'GET /signals']
         """
-        rows = self.requests
-        rows = rows[
-            ~rows["warmup"] & (rows["kind"] == "request") & (rows["end_ns"] >= 0) & (rows["first_byte_ns"] >= 0)
-        ]
+        rows = self.requests.query("not warmup and kind == 'request' and end_ns >= 0 and first_byte_ns >= 0")
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]
         answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]
-        shown = rows[["endpoint", "page", "status", "error", "bytes", "user"]].assign(
+        shown = rows.assign(
             at_s=rows["intended_ns"] / 1e9,
             response_ms=took_ns / 1e6,
             late_ms=(rows["start_ns"] - rows["intended_ns"]) / 1e6,

@@ -3,23 +3,18 @@
 Scenarios are data: a table each, the built-in ones here, others in a target file's ``[scenario.NAME]``.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import PositiveInt
 
 from perflib.show.table import Table
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
+from perflib.spec.target import Endpoint, Page, Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.workload import Open, Ramp, Workload, load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from perflib.spec.target import Endpoint, Page, Target
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}
 _QUICK_STAGES_S = 30.0
@@ -63,7 +58,7 @@ class Scenario(Spec):
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot or not self.hot_only)
 
-    def lasting(self, duration_s: float, warmup_s: float = 0.0) -> Scenario:
+    def lasting(self, duration_s: float, warmup_s: float = 0.0) -> "Scenario":
         """The same load for another time; a ramp keeps its shape."""
         workload = self.workload
         if isinstance(workload, Ramp):
@@ -140,40 +135,34 @@ def scenario_of(
     """The scenario `name`, its load as far as `asked` says it, else as the target file's table, else its own.
 
     Args:
+        name: one of `scenario_names`.
         tables: the target file's ``[scenario.NAME]``.
         where: the target file, for messages.
         endpoints: only these; empty: as the tables say.
 
     Raises:
-        InputError: for an unknown scenario, or an option that does not fit its workload, naming who said it.
+        InputError: for an option that does not fit its workload, naming who said it.
     """
-    own, over = BUILT_IN.get(name), tables.get(name)
-    if own is None and over is None:
-        raise InputError(f"scenario {name!r}: unknown; choose one of {', '.join(scenario_names(tables))}")
-    said_there = f"{where}: scenario.{name}."
+    own, over, said_there = BUILT_IN.get(name), tables.get(name), f"{where}: scenario.{name}"
     if own is None:
-        assert over is not None
-        _check_defined(over, said_there.rstrip("."))
-        sources = [Source(_defined(over, profile), said_there)]
+        sources = [Source(_defined(tables[name], profile, said_there), f"{said_there}.")]
     else:
         sources = [Source(own.load(profile, _DURATION_S["quick"]), f"scenario {name}: ")]
         if over is not None:
             quick_s = duration_of(sources[0].load, _DURATION_S["quick"])
-            sources.append(Source(over.load(profile, quick_s), said_there))
+            sources.append(Source(over.load(profile, quick_s), f"{said_there}."))
     traits = (own.traits(profile) if own else {}) | (over.traits(profile) if over else {})
     if endpoints:
         traits["endpoints"] = endpoints
     return _scenario(name, profile, (*sources, asked), traits)
 
 
-def _defined(table: ScenarioTable, profile: Profile) -> Load:
-    longest_s = _QUICK_STAGES_S if table.stages else _DURATION_S["quick"]
-    return table.load(profile, min(longest_s, duration_of(table, _DURATION_S["brief"])))
-
-
-def _check_defined(table: ScenarioTable, where: str) -> None:
+def _defined(table: ScenarioTable, profile: Profile, where: str) -> Load:
+    """The load of a scenario that a target file defines."""
     if not (table.users or table.rate or table.stages):
         raise InputError(f"{where}: no built-in scenario, and says no load of its own; give users, rate or stages")
+    longest_s = _QUICK_STAGES_S if table.stages else _DURATION_S["quick"]
+    return table.load(profile, min(longest_s, duration_of(table, _DURATION_S["brief"])))
 
 
 def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: dict[str, Any]) -> Scenario:
@@ -192,7 +181,7 @@ def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: 
         max_connections=load.max_connections,
         **traits,
     )
-    return Scenario.parse(scenario.model_dump() | {"title": f"{label}: {_driven(scenario)}"}, name)
+    return scenario.replaced(title=f"{label}: {_driven(scenario)}")
 
 
 def _driven(scenario: Scenario) -> str:

@@ -1,7 +1,5 @@
 """A scenario as a table: what the built-in scenarios and a target file's ``[scenario.NAME]`` say."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import PositiveInt

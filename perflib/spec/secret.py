@@ -1,35 +1,22 @@
 """Secrets: named by an environment variable, never a value."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import AfterValidator
+from perflib.spec.values import InputError, Spec, must
 
-from perflib.spec.values import InputError, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-
-def _check_variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError("not the name of an environment variable; write PERF_API_TOKEN, never the secret itself")
-    return name
-
-
-def _check_header(name: str) -> str:
-    if not _HEADER.fullmatch(name):
-        raise ValueError("not the name of a header; write it as X-Api-Key")
-    return name
-
-
-Variable = Annotated[str, AfterValidator(_check_variable)]
-Header = Annotated[str, AfterValidator(_check_header)]
+Variable = Annotated[
+    str,
+    must(
+        re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch,
+        "not the name of an environment variable; write PERF_API_TOKEN, never the secret itself",
+    ),
+]
+Header = Annotated[
+    str,
+    must(re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch, "not the name of a header; write it as X-Api-Key"),
+]
 
 
 class Secret(Spec):

@@ -4,24 +4,19 @@ Runs of one setup measure the same thing: they share a baseline and a history. O
 latency by themselves: the seed, a loopback port, limits and expectations, consent, the workbook's own version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import computed_field, model_validator
 
+from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Page
+from perflib.spec.target import Endpoint, Page, Target
 from perflib.spec.values import Spec
 from perflib.spec.workload import Open, Workload, shape_in_words
-
-if TYPE_CHECKING:
-    from perflib.spec.scenario import Scenario
-    from perflib.spec.target import Endpoint, Target
 
 HERE = "this machine"
 LOCAL = "processes"
@@ -84,7 +79,7 @@ class Setup(Spec):
     """The bound of an open workload; 0: none."""
 
     @classmethod
-    def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Setup:
+    def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
         """The setup of a run that drives `scenario` at `target`."""
         driven, workload = scenario.takes(target), scenario.workload
         pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)
@@ -139,7 +134,14 @@ _WORDS = {
     "engine": "engine",
     "connections": "connections",
 }
-_PLAIN = {"warmup_s": "warm-up", "timeout_s": "time-out", "duration_s": "duration"}
+_PARTS = {
+    "line": "{name} is sent as {now}, was {was}",
+    "headers": "{name} is sent with other headers",
+    "body": "{name} is sent with other content",
+    "weight": "{name} is weighted {now}, was {was}",
+    "cold": "{name} is cold by {now}, was {was}",
+}
+"""How a difference in a part of a request is said."""
 
 
 def differences(now: Setup, was: Setup) -> tuple[str, ...]:
@@ -147,50 +149,28 @@ def differences(now: Setup, was: Setup) -> tuple[str, ...]:
 
     Of isolated scenarios, which measure each endpoint alone, only what both drive is compared.
     """
-    return (
-        *_named("target", now.target, was.target),
-        *_named("scenario", now.scenario, was.scenario),
-        *_named("host", now.host, was.host),
-        *_machines(now.machine, was.machine),
-        *_workloads(now.workload, was.workload),
-        *_numbers(now, was),
-        *_items(now, was),
-        *_requests(now, was),
-        *_pages(now, was),
-    )
-
-
-def _named(what: str, now: object, was: object) -> tuple[str, ...]:
-    return (f"{what} is {now}, was {was}",) if None not in (now, was) and now != was else ()
-
-
-def _machines(now: Machine, was: Machine) -> tuple[str, ...]:
-    return tuple(
-        phrase for name in Machine.model_fields for phrase in _named(name, getattr(now, name), getattr(was, name))
-    )
-
-
-def _workloads(now: Workload, was: Workload) -> tuple[str, ...]:
-    if now.kind != was.kind:
-        return _named("workload", now.kind, was.kind)
-    return _named("load", shape_in_words(now), shape_in_words(was))
-
-
-def _numbers(now: Setup, was: Setup) -> tuple[str, ...]:
-    said = [
-        phrase
-        for name, words in _PLAIN.items()
-        for phrase in _named(words, _seconds(getattr(now, name)), _seconds(getattr(was, name)))
+    kinds_alike = now.workload.kind == was.workload.kind
+    before = _in_words(was, shaped=kinds_alike)
+    named = [
+        f"{what} is {here}, was {before[what]}"
+        for what, here in _in_words(now, shaped=kinds_alike).items()
+        if None not in (here, before[what]) and here != before[what]
     ]
+    return (*named, *_items(now, was), *_requests(now, was), *_pages(now, was))
+
+
+def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
+    """What a setup says in one word each, by what a reader calls it; the load with its shape, or its kind alone."""
+    load = {"load": shape_in_words(setup.workload)} if shaped else {"workload": setup.workload.kind}
+    times = {"warm-up": setup.warmup_s, "time-out": setup.timeout_s, "duration": setup.duration_s}
     plain = ("auth", "enough_successes", "workers", "engine", "connections")
-    return (
-        *said,
-        *(p for name in plain for p in _named(name.replace("_", " "), getattr(now, name), getattr(was, name))),
-    )
-
-
-def _seconds(value_s: float | None) -> str | None:
-    return None if value_s is None else f"{value_s:g} s"
+    return {
+        **{name: getattr(setup, name) for name in ("target", "scenario", "host")},
+        **dict(setup.machine),
+        **load,
+        **{name: None if value_s is None else f"{value_s:g} s" for name, value_s in times.items()},
+        **{name.replace("_", " "): getattr(setup, name) for name in plain},
+    }
 
 
 def _items(now: Setup, was: Setup) -> tuple[str, ...]:
@@ -202,24 +182,17 @@ def _items(now: Setup, was: Setup) -> tuple[str, ...]:
 
 def _requests(now: Setup, was: Setup) -> tuple[str, ...]:
     before = {one.name: one for one in was.requests or ()}
-    pairs = [(one, before[one.name]) for one in now.requests or () if one.name in before]
     return tuple(
-        phrase
-        for here, there in pairs
-        for part in ("line", "headers", "body", "weight", "cold")
-        for phrase in _part(here.name, part, getattr(here, part), getattr(there, part))
+        words.format(name=here.name, now=_told(getattr(here, part)), was=_told(getattr(before[here.name], part)))
+        for here in now.requests or ()
+        if here.name in before
+        for part, words in _PARTS.items()
+        if getattr(here, part) != getattr(before[here.name], part)
     )
 
 
-def _part(name: str, part: str, now: Any, was: Any) -> tuple[str, ...]:
-    if now == was:
-        return ()
-    if part in ("headers", "body"):
-        return (f"{name} is sent with other {'headers' if part == 'headers' else 'content'}",)
-    if part == "weight":
-        return (f"{name} is weighted {now:g}, was {was:g}",)
-    words = {"line": "sent as", "cold": "cold by"}[part]
-    return (f"{name} is {words} {now or 'nothing'}, was {was or 'nothing'}",)
+def _told(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else value or "nothing"
 
 
 def _pages(now: Setup, was: Setup) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """Stages: a level (users, or requests per second) that changes over time, linearly within each stage."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any
 

@@ -1,8 +1,7 @@
 """The target: the system under test, its endpoints and its pages, as a target file describes them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
@@ -13,10 +12,7 @@ from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import Header, Secret, Variable
-from perflib.spec.values import InputError, Spec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from perflib.spec.values import InputError, Spec, must
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
@@ -57,20 +53,6 @@ def base_url_of(url: str, where: str) -> str:
         raise InputError(f"{where}: {error}") from None
 
 
-def _check_metrics_url(url: str) -> str:
-    if not _is_url(url):
-        raise ValueError("not the URL of metrics; write http://host:port/metrics, without a password")
-    return url
-
-
-def _check_path(path: str) -> str:
-    if not path.startswith("/") or not path.isprintable() or any(c.isspace() for c in path):
-        raise ValueError('a path starts with "/" and holds no spaces')
-    if len(path) > _LONGEST_URL:
-        raise ValueError(f"a path holds at most {_LONGEST_URL:,} characters")
-    return path
-
-
 def _check_host(host: str) -> str:
     if not host or any(c.isspace() or c in "/*@[]" for c in host) or host.count(":") == 1:
         raise ValueError("not a host; write its name or address alone, such as staging.example")
@@ -79,6 +61,15 @@ def _check_host(host: str) -> str:
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
+MetricsUrl = Annotated[str, must(_is_url, "not the URL of metrics; write http://host:port/metrics, without a password")]
+UrlPath = Annotated[
+    str,
+    must(
+        lambda path: path.startswith("/") and path.isprintable() and not any(c.isspace() for c in path),
+        'a path starts with "/" and holds no spaces',
+    ),
+    must(lambda path: len(path) <= _LONGEST_URL, f"a path holds at most {_LONGEST_URL:,} characters"),
+]
 
 
 class Expect(Spec):
@@ -106,7 +97,7 @@ class Endpoint(Spec):
     'GET /clients'
     """
 
-    path: Annotated[str, AfterValidator(_check_path)]
+    path: UrlPath
     name: str = ""
     method: Method = "GET"
     params: dict[str, Scalar | Secret] = Field(default_factory=dict)
@@ -177,7 +168,7 @@ class Target(Spec):
     """Sent in a run at most. None: 1,000,000 to another host, any number to this machine."""
     keep_going: bool = False
     """Whether a run goes on after five seconds of nothing but errors."""
-    metrics_url: Annotated[str, AfterValidator(_check_metrics_url)] | None = None
+    metrics_url: MetricsUrl | None = None
     """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
     validation: Annotated[str, AfterValidator(check_brief)] = ""
     """The brief whose criteria a report of this target opens with; empty: none."""
@@ -203,7 +194,7 @@ class Target(Spec):
         return self
 
     @classmethod
-    def from_document(cls, document: dict[str, Any], where: str) -> Target:
+    def from_document(cls, document: dict[str, Any], where: str) -> Self:
         """A target from a parsed target file (``[target]``, ``[[endpoint]]``, ``[[page]]``).
 
         Raises:

@@ -1,20 +1,14 @@
 """The base of every specification: frozen, closed to unknown keys, and clear about bad input."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
-
-SpecT = TypeVar("SpecT", bound="Spec")
-
 
 _MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env"})
 _LONGEST_ECHO = 80
@@ -47,13 +41,24 @@ PositiveDuration = Annotated[Duration, Field(gt=0)]
 NonNegativeDuration = Annotated[Duration, Field(ge=0)]
 
 
+def must(fit: Callable[[str], object], otherwise: str) -> AfterValidator:
+    """A validator of text, for `Annotated`: what does not fit is refused with what to write instead."""
+
+    def check(text: str) -> str:
+        if not fit(text):
+            raise ValueError(otherwise)
+        return text
+
+    return AfterValidator(check)
+
+
 class Spec(BaseModel):
     """A frozen value that refuses unknown keys and round-trips through JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def parse(cls: type[SpecT], data: Any, where: str) -> SpecT:
+    def parse(cls, data: Any, where: str) -> Self:
         """Validate `data`, which came from `where` (a file, or "options").
 
         Raises:

@@ -1,7 +1,5 @@
 """Workloads: closed, open, or a ramp of users."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -56,7 +54,7 @@ class Ramp(Spec):
         """Whether there are ever more users than at the start."""
         return highest(self.stages) > self.stages[0].start
 
-    def lasting(self, duration_s: float) -> Ramp:
+    def lasting(self, duration_s: float) -> "Ramp":
         """The same shape in another time."""
         return Ramp(stages=scaled(self.stages, None, duration_s))
 
