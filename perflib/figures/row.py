@@ -1,20 +1,14 @@
 """A run's rows of figures, as they are kept for the history. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from perflib.figures.summary import series_of, summarize
-from perflib.spec import Open, Ramp
+from perflib.figures.summary import EndpointSummary, series_of, summarize
+from perflib.spec import Environment, Facts, Open, Ramp, Run, Scenario
 from perflib.spec.figures import FigureRow
 from perflib.spec.run import setup_of
 from perflib.stats.bootstrap import intervals
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import EndpointSummary
-    from perflib.spec import Environment, Facts, Run, Scenario
 
 
 def figures_of(run: Run) -> tuple[FigureRow, ...]:

@@ -5,28 +5,19 @@ the same shuffled cycle, so every endpoint has its share of the mix in every win
 Cold answers are left out, as in all percentiles. A ramp's users are those it asks for at a request's intended start.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from perflib.figures.summary import judged_ms, pooled
-from perflib.spec import Ramp
+from perflib.spec import Ramp, Run
+from perflib.stats import Floats
 from perflib.stats.percentile import percentile, required_count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
 
 IN_A_ROW = 3
 """So many windows inside the band make a recovery."""

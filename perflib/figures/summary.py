@@ -1,29 +1,24 @@
 """Summary: a run's figures by endpoint and page. Pure."""
 
-from __future__ import annotations
-
 import math
 import weakref
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
+from perflib.spec import Endpoint, Page, Run
+from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.spec import Endpoint, Page, Run
-
-    Floats = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
-    Moments = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Moments = NDArray[np.int64]
 
 _NS_PER_MS = 1e6
 _POOLED = ["kind", "intended_ns", "start_ns", "end_ns", "error", "warmup"]
@@ -242,7 +237,7 @@ def summarize(run: Run) -> Summary:
     )
 
 
-def _account(error: pd.Series[str]) -> Accounting:
+def _account(error: "pd.Series[str]") -> Accounting:
     errors = error.value_counts()
     dropped, in_flight = int(errors.get("dropped", 0)), int(errors.get("in_flight", 0))
     return Accounting(

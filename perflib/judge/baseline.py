@@ -1,20 +1,13 @@
 """Baselines: what a scenario's figures were on this machine, made of several runs. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING
 
-from perflib.figures.summary import summarize
+from perflib.figures.summary import EndpointSummary, summarize
 from perflib.spec import InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.figures.summary import EndpointSummary
 
 
 def unfit(run: Run) -> tuple[str, ...]:

@@ -4,34 +4,26 @@ Three questions, in this order: are targets met and errors rare (asked of any ru
 and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family a scenario).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from perflib.figures.summary import summarize
+from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import unfit
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
-from perflib.spec import InputError, Open
+from perflib.spec import InputError, Open, Run
+from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
+from perflib.stats.band import STANDARD, Change, Insufficient, Judgement, Sample, judge
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baseline, Baselines
-    from perflib.stats.band import Judgement
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""

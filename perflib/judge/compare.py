@@ -1,10 +1,9 @@
 """Comparison: A against B, as two stored runs or as restarts of both measured by turns. Pure."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict
@@ -14,27 +13,18 @@ from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.check import match
 from perflib.show.table import Row, Table, row, words
-from perflib.spec import Environment, Scenario, Spec
+from perflib.spec import Environment, Run, Scenario, Spec
+from perflib.spec.baselines import Baselines, EndpointBaseline
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
+from perflib.stats import Floats, Interval
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
-from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
 from perflib.stats.verdict import Verdict, worst
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baselines, EndpointBaseline
-
-    Floats = NDArray[np.float64]
 
 _COLUMNS = words("Endpoint", "Figure", "Verdict", "Why")
 Side = Literal["a", "b"]

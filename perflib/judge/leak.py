@@ -3,21 +3,16 @@
 Resident memory, open files and threads are judged alike, over the longest stretch in which the target did not restart.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from perflib.spec import Run
 from perflib.spec.workload import is_steady
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 from perflib.stats.verdict import Verdict, worst
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from perflib.spec import Run
 
 _GONE_S = 3.0
 """A target whose samples end so long before the run was gone by then."""
@@ -115,7 +110,7 @@ def _gone_s(run: Run) -> float | None:
     return last_s if ends_s - last_s > _GONE_S else None
 
 
-def _lasts_ns(at_ns: pd.Series[int]) -> int:
+def _lasts_ns(at_ns: "pd.Series[int]") -> int:
     return int(at_ns.iloc[-1] - at_ns.iloc[0])
 
 

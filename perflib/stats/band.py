@@ -5,26 +5,17 @@ at most `Rule.alpha` of all checks find any REGRESSION, and as many again any IM
 runs vary as the new run does: runs back to back share the machine's mood and understate it.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.verdict import Verdict, worst
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,19 @@ knows is how one run varies inside: a machine that is slower today than yesterda
 can tell. Source: Politis & Romano 1992, in Exploring the Limits of Bootstrap (LePage & Billard).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.percentile import percentile
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Counts = NDArray[np.int32]
-    Places = NDArray[np.intp]
+Counts = NDArray[np.int32]
+Places = NDArray[np.intp]
 
 MIN_BLOCKS = 10
 """Fewer draws from the run's history say too little of how it varies."""

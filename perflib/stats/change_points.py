@@ -1,21 +1,15 @@
 """Change points: where the level of a series of runs moved. Rank-CUSUM binary segmentation, permutation null."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from perflib.stats import Floats
 
 SHORTEST = 4
 """The fewest runs that make a level."""

@@ -4,26 +4,15 @@ A leak is what no story without a leak explains. The stories: a saturation (warm
 constant of up to twice the run; up to three jumps upon a short warm-up; and what was given back later.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perflib.stats.interval import Interval
-from perflib.stats.jumps import MOST_JUMPS, jumps_of, only_jumped
+from perflib.stats import Floats, Interval
+from perflib.stats.jumps import MOST_JUMPS, Jump, jumps_of, only_jumped
 from perflib.stats.minima import Minima, retained, window_minima
-from perflib.stats.saturation import CONFIDENCE, slopes_beside
+from perflib.stats.saturation import CONFIDENCE, Slopes, slopes_beside
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.stats.jumps import Jump
-    from perflib.stats.saturation import Slopes
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

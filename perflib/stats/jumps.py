@@ -1,20 +1,12 @@
 """Jumps of a level upon a short warm-up."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perflib.stats import Floats
+from perflib.stats.minima import Minima
 from perflib.stats.saturation import Noise, warm_ups
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.stats.minima import Minima
-
-    Floats = NDArray[np.float64]
 
 MOST_JUMPS = 3
 """More may as well be a leak in chunks."""

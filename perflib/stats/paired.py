@@ -4,22 +4,14 @@ What a restart's two sides share (the machine's mood) cancels; what they do not 
 noise that the t-test sees. Looking early is paid for, so that stopping early costs no error.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 MIN_RESTARTS = 10
 _MOST_RESTARTS = 1000

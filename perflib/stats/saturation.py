@@ -4,20 +4,14 @@ Source: profile likelihood, Venzon & Moolgavkar 1988, Applied Statistics 37(1); 
 AR(1) residuals, Zwiers & von Storch 1995, Journal of Climate 8(2).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 from scipy.special import chdtri, stdtrit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.stats.minima import Minima
-
-    Floats = NDArray[np.float64]
+from perflib.stats import Floats
+from perflib.stats.minima import Minima
 
 CONFIDENCE = 0.99
 """Of each end of an interval."""
@@ -77,7 +71,7 @@ class Noise:
     free: float
 
     @classmethod
-    def of(cls, residuals: Floats, parameters: int, least_sd: float) -> Noise:
+    def of(cls, residuals: Floats, parameters: int, least_sd: float) -> Self:
         """`least_sd`: noise is never taken to be less, as counts may not vary at all."""
         count = len(residuals)
         square = max(float(residuals @ residuals), 1e-300)
@@ -91,6 +85,14 @@ class Noise:
     def most(self) -> float:
         """The upper bound of the variance, at `CONFIDENCE`."""
         return float(self.variance * self.free / chdtri(self.free, CONFIDENCE))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Of the interval of the slope beside every saturation; (inf, -inf) beside one that is refuted."""
+
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Fits:
     base: Floats
 
     @classmethod
-    def of(cls, minima: Minima, jumps_at: list[int]) -> Fits:
+    def of(cls, minima: Minima, jumps_at: list[int]) -> Self:
         base = np.column_stack([np.ones_like(minima.share), *(minima.after(index) for index in jumps_at)])
         q = np.linalg.qr(base)[0]
         x, y, curves = (v - (v @ q) @ q.T for v in (minima.share, minima.level, saturations(minima.share)))
@@ -144,14 +146,6 @@ class Fits:
         low, high = np.maximum(self.free - reach, self.flattest), np.minimum(self.free + reach, self.steepest)
         told = (self.free_rss <= refuted_rss) & (low <= high)
         return Ends(np.where(told, low, np.inf), np.where(told, high, -np.inf))
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Of the interval of the slope beside every saturation; (inf, -inf) beside one that is refuted."""
-
-    low: Floats
-    high: Floats
 
 
 def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:

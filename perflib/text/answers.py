@@ -1,29 +1,23 @@
 """What a command answers: a check, a comparison, the history, the baselines. Each is a table. Pure."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from perflib.judge.changes import changes
-from perflib.judge.check import FAMILY
+from perflib.judge.check import FAMILY, Check, EndpointVerdict
+from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
+from perflib.spec.baselines import Baseline, Baselines
+from perflib.stats.band import Change
 from perflib.text import cells
 from perflib.text.words import check_sentence, comparison_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-    import pandas as pd
-
-    from perflib.judge.check import Check, EndpointVerdict
-    from perflib.judge.compare import FigureVerdict
-    from perflib.spec.baselines import Baseline, Baselines
-    from perflib.stats.band import Change
 
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"

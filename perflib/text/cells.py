@@ -1,18 +1,12 @@
 """Cells: a figure or a verdict with its tone. Pure."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
+from perflib.figures.summary import EndpointSummary
+from perflib.judge.check import EndpointVerdict
 from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, share
-from perflib.show.table import Cell
+from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import EndpointSummary
-    from perflib.judge.check import EndpointVerdict
-    from perflib.show.table import Tone
 
 _TONES: dict[str, Tone] = {"REGRESSION": "bad", "LEAK": "bad", "IMPROVED": "good", "INCONCLUSIVE": "quiet"}
 

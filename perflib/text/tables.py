@@ -4,19 +4,20 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 from perflib.figures import failures as failed
 from perflib.figures import spike
-from perflib.figures.summary import summarize
+from perflib.figures.spike import LoadBand
+from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.judge.check import Check
 from perflib.judge.compare import notes as comparison_notes
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, escape_markdown, numbers, row, words
-from perflib.spec import ERROR_KINDS, Open
+from perflib.spec import ERROR_KINDS, Environment, Facts, Open, Run
+from perflib.spec.allocations import Allocations, Site
+from perflib.stats.growth import Growth
 from perflib.text import cells
 from perflib.text.answers import baselines, check, comparison, history, junit, runs
 from perflib.text.words import (
@@ -30,14 +31,6 @@ from perflib.text.words import (
     verdict_sentence,
     workload_of,
 )
-
-if TYPE_CHECKING:
-    from perflib.figures.spike import LoadBand
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.judge.check import Check
-    from perflib.spec import Environment, Facts, Run
-    from perflib.spec.allocations import Allocations, Site
-    from perflib.stats.growth import Growth
 
 __all__ = [
     "accounting",

@@ -1,28 +1,19 @@
 """Verdicts in sentences, and figures in words. Pure."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from perflib.figures import spike
-from perflib.figures.failures import failures
-from perflib.judge.compare import by_endpoint
+from perflib.figures.failures import Failure, failures
+from perflib.figures.summary import EndpointSummary, Summary
+from perflib.judge.check import Check
+from perflib.judge.compare import FigureVerdict, by_endpoint
+from perflib.judge.leak import Memory
 from perflib.show.numbers import NOTHING, ms, seconds, three_digits
-from perflib.spec import Open, Ramp
+from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from perflib.figures.failures import Failure
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.judge.check import Check
-    from perflib.judge.compare import FigureVerdict
-    from perflib.judge.leak import Memory
-    from perflib.spec import Run
-    from perflib.stats.growth import Growth
+from perflib.stats.growth import Growth
 
 _FAILURES = {
     "connect": "no connection",
