@@ -16,10 +16,10 @@ def figure(value_ms: float | None, missing: str = INSUFFICIENT) -> Cell:
     return Cell(ms(value_ms, missing), "quiet" if value_ms is None else "")
 
 
-def percentile(of: EndpointSummary, q: float, value_ms: float | None) -> Cell:
+def percentile(of: EndpointSummary, percent: int) -> Cell:
     """A percentile; where the sample is too small for it, how many successes there were of those it needs."""
-    successes = of.requests - of.errors - of.cold.requests
-    return figure(value_ms, f"{successes:,} of {required_count(q)}")
+    value_ms: float | None = getattr(of, f"p{percent}_ms")
+    return figure(value_ms, f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}")
 
 
 def failed(count: int, requests: int) -> Cell:
