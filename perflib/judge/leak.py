@@ -50,8 +50,8 @@ class Memory:
             "bytes_per_request": self.bytes_per_request,
             "restarts_s": list(self.restarts_s),
             "gone_s": self.gone_s,
-            "open_files": None if self.open_files is None else _figures(self.open_files, "files"),
-            "threads": None if self.threads is None else _figures(self.threads, "threads"),
+            "open_files": self.open_files and _figures(self.open_files, "files"),
+            "threads": self.threads and _figures(self.threads, "threads"),
         }
 
 
@@ -68,16 +68,14 @@ def memory_of(run: Run) -> Memory:
     another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
     restarts_ns = samples.loc[another, "t_ns"]
     stretch = max((some for _, some in samples.groupby(another.cumsum())), key=lambda some: _lasts_ns(some["t_ns"]))
-    found = {
-        "rss": _judge(run, stretch, "rss_bytes", MEMORY),
-        "open_files": _judge(run, stretch, "open_files", OPEN_FILES),
-        "threads": _judge(run, stretch, "threads", THREADS),
-    }
-    verdicts = [one.verdict for one in found.values() if one is not None]
+    rss = _judge(run, stretch, "rss_bytes", MEMORY)
+    open_files, threads = _judge(run, stretch, "open_files", OPEN_FILES), _judge(run, stretch, "threads", THREADS)
     return Memory(
-        verdict=worst(verdicts),
-        **found,
-        bytes_per_request=_per_request(run, stretch, found["rss"]),
+        verdict=worst(one.verdict for one in (rss, open_files, threads) if one),
+        rss=rss,
+        open_files=open_files,
+        threads=threads,
+        bytes_per_request=_per_request(run, stretch, rss),
         from_s=float(stretch["t_ns"].iloc[0] / 1e9),
         to_s=float(stretch["t_ns"].iloc[-1] / 1e9),
         restarts_s=tuple(float(at_ns / 1e9) for at_ns in restarts_ns),

@@ -33,10 +33,10 @@ _COMPARISON_LEGEND = (
 
 def check(found: Check) -> Table:
     """A check: what it could detect and what it found, a row per endpoint, the reasons."""
-    left, times = words("Scenario", "Endpoint", "Verdict"), numbers("p50 ×", "p95 ×", _DETECTABLE)
+    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", "Baseline, ms", "Limit, ms")
     legend = (_CHECK_LEGEND, FAMILY) if found.endpoints else ()
     return Table(
-        columns=(*left, *times, *numbers("p95, ms", "Baseline, ms", "Limit, ms"), *words("Met")),
+        columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
         rows=tuple(_check_row(one) for one in found.endpoints),
         title=check_sentence(found),
         notes=(*found.reasons, *found.notes, *legend),
@@ -46,18 +46,11 @@ def check(found: Check) -> Table:
 
 def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
-    return row(
-        one.scenario,
-        one.endpoint,
-        cells.verdict(one.verdict),
-        _times(one.change_of("p50")),
-        _times(p95),
-        NOTHING if p95 is None else f"{p95.mde:+.0%}",
-        Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms),
-        cells.figure(one.baseline_p95_ms, NOTHING),
-        limit(one.target_ms),
-        cells.met(one.target_ms, one.meets_target),
-    )
+    ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
+    p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
+    limits = (limit(one.target_ms), cells.met(one.target_ms, one.meets_target))
+    baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
+    return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
 
 
 def _times(change: Change | None) -> str:
@@ -94,15 +87,10 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
 
 
 def _comparison_row(one: FigureVerdict) -> Row:
-    between = one.interval
-    return row(
-        one.endpoint,
-        one.figure,
-        cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet"),
-        NOTHING if one.ratio is None else f"{one.ratio:.3f}",
-        NOTHING if between is None else f"{between.low:.3f} to {between.high:.3f}",
-        NOTHING if one.mde is None else f"{one.mde:+.0%}",
-    )
+    verdict = cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet")
+    ratio = NOTHING if one.ratio is None else f"{one.ratio:.3f}"
+    between = NOTHING if one.interval is None else f"{one.interval.low:.3f} to {one.interval.high:.3f}"
+    return row(one.endpoint, one.figure, verdict, ratio, between, NOTHING if one.mde is None else f"{one.mde:+.0%}")
 
 
 def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
@@ -122,11 +110,7 @@ def history(frame: pd.DataFrame) -> Table:
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
-    """A row per stored run, with its figures where `frame` has one endpoint.
-
-    Args:
-        last: only so many, the newest first.
-    """
+    """A row per stored run, with its figures where `frame` has one endpoint; `last`: only so many, the newest first."""
     if frame.empty:
         return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="runs")
     if last is not None:
@@ -144,15 +128,9 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
-    return row(
-        run["run_id"],
-        run["target"],
-        run["state"] if run["valid"] else Cell("invalid", "bad"),
-        _commit(run["git_commit"]) or NOTHING,
-        run["brief"] or NOTHING,
-        *(times if endpoints is None else [f"{endpoints:,}"]),
-        run["note"] or "",
-    )
+    state = run["state"] if run["valid"] else Cell("invalid", "bad")
+    about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
+    return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 
 
 def _changes(frame: pd.DataFrame) -> list[str]:

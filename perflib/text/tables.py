@@ -236,9 +236,10 @@ def accounting(summary: Summary) -> Table:
 
 def method(run: Run) -> Table:
     """How and where the run was measured."""
+    sample = " (the sample dashboard)" if run.facts.sample_target else ""
     groups = {
         "Method": _method(run),
-        "Target": _target(run.facts),
+        "Target": {"Name": run.facts.target.name, "Address": run.facts.target.base_url + sample},
         "Run": _run(run.facts),
         "Machine": _machine(run.facts.environment),
         "Load generator": _generator(run.facts),
@@ -248,22 +249,17 @@ def method(run: Run) -> Table:
 
 
 def _method(run: Run) -> dict[str, str]:
-    facts = run.facts
-    is_open = isinstance(facts.scenario.workload, Open)
-    from_intended = "from the moment when a request was due, and judged"
+    facts, response = run.facts, "equal to service time, as in every closed workload"
+    if isinstance(facts.scenario.workload, Open):
+        response = "from the moment when a request was due, and judged"
     return {
         "Workload": workload_of(run),
         "Duration": duration_of(run),
         "Time-out": seconds(facts.scenario.timeout_s),
-        "Response time": from_intended if is_open else "equal to service time, as in every closed workload",
+        "Response time": response,
         "Seed": str(facts.seed),
         "Profile": facts.profile,
     }
-
-
-def _target(facts: Facts) -> dict[str, str]:
-    sample = " (the sample dashboard)" if facts.sample_target else ""
-    return {"Name": facts.target.name, "Address": facts.target.base_url + sample}
 
 
 def _run(facts: Facts) -> dict[str, str]:
