@@ -22,14 +22,14 @@ from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import STANDARD, Change, Insufficient, Judgement, Sample, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {STANDARD.threshold:.0%}. Where nothing "
-    f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
+    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")

@@ -160,10 +160,8 @@ def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str,
     return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
-def notes(comparison: Comparison | None) -> tuple[str, ...]:
+def notes(comparison: Comparison) -> tuple[str, ...]:
     """What a reader should know of how it was measured."""
-    if comparison is None:
-        return ("nothing was measured",)
     done, most = len(comparison.restarts), comparison.plan.restarts
     errors = {side: sum(b.errors for r in comparison.restarts for b in r.blocks if b.side == side) for side in "ab"}
     told = [

@@ -64,7 +64,6 @@ def intervals(
     run: Series,
     qs: Sequence[float] = QUANTILES,
     *,
-    confidence: float = 0.95,
     resamples: int = 999,
     seed: int = 1,
 ) -> tuple[Estimate, ...]:
@@ -80,7 +79,7 @@ def intervals(
     values = [percentile(run.values, q) for q in qs]
     drawn = _drawn(run, qs, resamples, np.random.default_rng(seed))
     return tuple(
-        Estimate(q, value, None if drawn is None or value is None else _interval(drawn[i], confidence))
+        Estimate(q, value, None if drawn is None or value is None else _interval(drawn[i]))
         for i, (q, value) in enumerate(zip(qs, values, strict=True))
     )
 
@@ -91,7 +90,6 @@ def shift(
     qs: Sequence[float] = DECILES,
     *,
     drift_sd: float = 0.0,
-    confidence: float = 0.95,
     resamples: int = 999,
     seed: int = 1,
 ) -> tuple[Shift, ...]:
@@ -111,8 +109,7 @@ def shift(
     found = zip(qs, drawn_a, drawn_b, strict=True) if drawn_a is not None and drawn_b is not None else ()
     drawn = {q: of_b / of_a * weather for q, of_a, of_b in found if np.isfinite(of_a).all()}
     return tuple(
-        Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q], confidence))
-        for q in qs
+        Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q])) for q in qs
     )
 
 
@@ -121,8 +118,8 @@ def _ratio(a: Series, b: Series, q: float) -> float | None:
     return None if of_a is None or of_b is None or of_a == math.inf else of_b / of_a
 
 
-def _interval(drawn: Floats, confidence: float) -> Interval:
-    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * special.stdtrit(MIN_BLOCKS - 1, 0.5 + confidence / 2)
+def _interval(drawn: Floats) -> Interval:
+    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * special.stdtrit(MIN_BLOCKS - 1, 0.975)
     low, high = np.quantile(drawn, special.ndtr([-wide, wide]), method="inverted_cdf")
     return Interval(float(low), float(high))
 
