@@ -149,7 +149,7 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
     decision = next((one for one in looks if one.verdict), looks[-1])
     change = decision.change
-    told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
+    told = f"{figure} {change.ratio:.2f} x A ({change.interval:.2f})"
     told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
@@ -173,12 +173,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
     if comparison.state == "interrupted":
         told.append("interrupted: what is not clear yet was not measured to its end")
-    told += [
-        f"{count:,} requests to {side.upper()} failed; they count as infinitely slow"
-        for side, count in errors.items()
-        if count
-    ]
-    return tuple(told)
+    failed = ((side.upper(), count) for side, count in errors.items() if count)
+    return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
 
 
 def is_clear(comparison: Comparison) -> bool:
@@ -304,7 +300,7 @@ def _told(pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_slower: f
         verdict = Verdict.REGRESSION
     elif p_faster <= ALPHA and ratio < 1 / (1 + THRESHOLD):
         verdict = Verdict.IMPROVED
-    told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); detectable: {mde:+.0%}"
+    told = f"{pair[1]} {ratio:.2f} x A ({interval:.2f}); detectable: {mde:+.0%}"
     return FigureVerdict(*pair, verdict, ratio, interval, mde, told)
 
 

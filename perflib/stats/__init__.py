@@ -14,3 +14,6 @@ class Interval:
 
     low: float
     high: float
+
+    def __format__(self, form: str) -> str:
+        return f"{self.low:{form}} to {self.high:{form}}"

@@ -1,8 +1,8 @@
 """A run against its baseline: prediction bands from the baseline's runs, and a verdict with a known error rate.
 
 The unit is the run. A check tests all its figures (endpoints × percentiles) as one family: if nothing has changed,
-at most `ALPHA` of all checks find any REGRESSION, and as many again any IMPROVED. That holds where the baseline's
-runs vary as the new run does: runs back to back share the machine's mood and understate it.
+at most `ALPHA` of all checks find any REGRESSION, and as many again any IMPROVED. That holds where the baseline's runs
+vary as the new run does: runs back to back share the state of the machine and understate it.
 """
 
 import math
@@ -90,9 +90,9 @@ def judge(samples: Sequence[Sample]) -> tuple[Judgement, ...]:
     within 1 / (1 + SAME_WITHIN) … 1 + SAME_WITHIN and reaches a change below the threshold. Else INCONCLUSIVE.
     """
     figures = changes(samples)
-    verdicts = _verdicts(figures)
+    verdicts = _verdicts([figure for figure in figures if isinstance(figure, Change)])
     return tuple(
-        _judgement(name, [each for each in zip(figures, verdicts, strict=True) if each[0].endpoint == name])
+        _judgement(name, {one: verdicts.get(one, Verdict.INCONCLUSIVE) for one in figures if one.endpoint == name})
         for name in dict.fromkeys(sample.endpoint for sample in samples)
     )
 
@@ -156,16 +156,12 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     ]
 
 
-def _verdicts(figures: Sequence[Change | Insufficient]) -> list[Verdict]:
-    judged = [figure for figure in figures if isinstance(figure, Change)]
-    slower = iter(holm(np.array([each.p_slower for each in judged])))
-    faster = iter(holm(np.array([each.p_faster for each in judged])))
-    return [
-        _verdict(figure, float(next(slower)), float(next(faster)))
-        if isinstance(figure, Change)
-        else Verdict.INCONCLUSIVE
-        for figure in figures
-    ]
+def _verdicts(changed: Sequence[Change]) -> dict[Change | Insufficient, Verdict]:
+    slower, faster = (
+        holm(np.array([one.p_slower for one in changed])),
+        holm(np.array([one.p_faster for one in changed])),
+    )
+    return {one: _verdict(one, slower[i], faster[i]) for i, one in enumerate(changed)}
 
 
 def _verdict(change: Change, p_slower: float, p_faster: float) -> Verdict:
@@ -179,16 +175,16 @@ def _verdict(change: Change, p_slower: float, p_faster: float) -> Verdict:
     return Verdict.SAME if within and low < least and high > 1 / least else Verdict.INCONCLUSIVE
 
 
-def _judgement(endpoint: str, figures: Sequence[tuple[Change | Insufficient, Verdict]]) -> Judgement:
-    everything, verdict = tuple(figure for figure, _ in figures), worst(own for _, own in figures)
+def _judgement(endpoint: str, figures: dict[Change | Insufficient, Verdict]) -> Judgement:
+    verdict = worst(figures.values())
     if verdict == Verdict.SAME:
-        return Judgement(endpoint, verdict, f"no change larger than {SAME_WITHIN:.0%}", everything)
-    telling = next(figure for figure, own in figures if own == verdict)
-    return Judgement(endpoint, verdict, _reason(telling, verdict), everything)
+        return Judgement(endpoint, verdict, f"no change larger than {SAME_WITHIN:.0%}", tuple(figures))
+    telling = next(figure for figure, own in figures.items() if own == verdict)
+    return Judgement(endpoint, verdict, _reason(telling, verdict), tuple(figures))
 
 
 def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:
     if isinstance(figure, Insufficient):
         return figure.reason
-    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval.low:.2f} to {figure.interval.high:.2f})"
+    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval:.2f})"
     return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == Verdict.INCONCLUSIVE else told

@@ -95,8 +95,8 @@ def shift(
 ) -> tuple[Shift, ...]:
     """B over A, quantile by quantile; each interval stands for itself, not for all at once.
 
-    Two single runs cannot tell code from weather: without `drift_sd` the intervals say how these two runs differ,
-    not how the two versions do.
+    Two single runs cannot tell the code from the machine's drift: without `drift_sd` the intervals say how these two
+    runs differ, not how the two versions do.
 
     Source: Doksum 1974, Annals of Statistics 2(2); Wilcox & Erceg-Hurn 2012, Journal of Applied Statistics 39(12).
 
@@ -105,9 +105,9 @@ def shift(
     """
     rng = np.random.default_rng(seed)
     drawn_a, drawn_b = _drawn(a, qs, resamples, rng), _drawn(b, qs, resamples, rng)
-    weather = np.exp(rng.normal(0.0, math.sqrt(2) * drift_sd, resamples))
+    drift = np.exp(rng.normal(0.0, math.sqrt(2) * drift_sd, resamples))
     found = zip(qs, drawn_a, drawn_b, strict=True) if drawn_a is not None and drawn_b is not None else ()
-    drawn = {q: of_b / of_a * weather for q, of_a, of_b in found if np.isfinite(of_a).all()}
+    drawn = {q: of_b / of_a * drift for q, of_a, of_b in found if np.isfinite(of_a).all()}
     return tuple(
         Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q])) for q in qs
     )

@@ -1,7 +1,7 @@
 """A against B, interleaved: each restart of both sides gives one log ratio, and the restarts are the sample.
 
-What a restart's two sides share (the machine's mood) cancels; what they do not (memory layout, caches, luck) is the
-noise that the t-test sees. Looking early is paid for, so that stopping early costs no error.
+What a restart's two sides share (the state of the machine) cancels; what they do not (memory layout, caches, luck) is
+the noise that the t-test sees. Looking early is paid for, so that stopping early costs no error.
 """
 
 import math

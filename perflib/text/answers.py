@@ -56,7 +56,7 @@ def _check_row(one: EndpointVerdict) -> Row:
 def _times(change: Change | None) -> str:
     if change is None or not math.isfinite(change.ratio):
         return NOTHING if change is None else "failed"
-    return f"{change.ratio:.2f} ({change.interval.low:.2f} to {change.interval.high:.2f})"
+    return f"{change.ratio:.2f} ({change.interval:.2f})"
 
 
 def junit(found: Check) -> str:
@@ -89,7 +89,7 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
 def _comparison_row(one: FigureVerdict) -> Row:
     verdict = cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet")
     ratio = NOTHING if one.ratio is None else f"{one.ratio:.3f}"
-    between = NOTHING if one.interval is None else f"{one.interval.low:.3f} to {one.interval.high:.3f}"
+    between = NOTHING if one.interval is None else f"{one.interval:.3f}"
     return row(one.endpoint, one.figure, verdict, ratio, between, NOTHING if one.mde is None else f"{one.mde:+.0%}")
 
 
