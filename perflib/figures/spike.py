@@ -56,6 +56,9 @@ class Window:
     p95_ms: float | None
     judged_p95_ms: float | None
 
+    def is_below(self, most_ms: float) -> bool:
+        return self.judged_p95_ms is not None and self.judged_p95_ms <= most_ms
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -122,19 +125,17 @@ def recovery(run: Run) -> Recovery:
         return Recovery(None, None, None, back_s, windows)
     band = (min(before), TOLERANCE * max(before))
     after = [window for window in windows if window.phase == "after" and window.judged_p95_ms is not None]
-    inside = [window.judged_p95_ms is not None and window.judged_p95_ms <= band[1] for window in after]
-    first = next((n for n in range(len(after)) if _in_a_row(after[n:], inside[n:])), None)
+    first = next((n for n in range(len(after)) if _in_a_row(after[n : n + IN_A_ROW], band[1])), None)
     if first is not None and back_s is not None:
         return Recovery(True, after[first].start_s - back_s, band, back_s, windows)
-    told = len(after) >= IN_A_ROW and not inside[-1]
+    told = len(after) >= IN_A_ROW and not after[-1].is_below(band[1])
     return Recovery(False if told else None, None, band, back_s, windows)
 
 
-def _in_a_row(windows: Sequence[Window], inside: Sequence[bool]) -> bool:
-    """The first windows are inside, and nothing between them was too thin to tell."""
-    some = windows[:IN_A_ROW]
+def _in_a_row(some: Sequence[Window], most_ms: float) -> bool:
+    """All are inside, and nothing between them was too thin to tell."""
     adjoin = all(earlier.end_s == later.start_s for earlier, later in pairwise(some))
-    return len(some) == IN_A_ROW and all(inside[:IN_A_ROW]) and adjoin
+    return len(some) == IN_A_ROW and all(window.is_below(most_ms) for window in some) and adjoin
 
 
 def _measured(run: Run) -> pd.DataFrame:

@@ -113,14 +113,9 @@ def _lasts_ns(at_ns: "pd.Series[int]") -> int:
 
 
 def _figures(found: Growth | None, unit: str) -> dict[str, Any]:
+    names = (f"growth_{unit}_per_h", f"interval_{unit}_per_h", f"smallest_{unit}_per_h")
     if found is None:
-        return {f"growth_{unit}_per_h": None, f"interval_{unit}_per_h": None, f"smallest_{unit}_per_h": None}
-    between = found.interval_per_h
-    return {
-        "verdict": found.verdict,
-        "reason": found.reason,
-        f"growth_{unit}_per_h": found.per_h,
-        f"interval_{unit}_per_h": None if between is None else [between.low, between.high],
-        f"smallest_{unit}_per_h": found.smallest_per_h,
-        "settle_s": found.settle_s,
-    }
+        return dict.fromkeys(names)
+    between = found.interval_per_h and [found.interval_per_h.low, found.interval_per_h.high]
+    rates = zip(names, (found.per_h, between, found.smallest_per_h), strict=True)
+    return {"verdict": found.verdict, "reason": found.reason, **dict(rates), "settle_s": found.settle_s}

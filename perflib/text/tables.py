@@ -109,10 +109,8 @@ def cold(run: Run) -> Table:
         "The first answer is the very first success of the run, warm-up included. Cold answers are cache misses "
         "after warm-up: the target file names the header that marks them."
     )
-    figures = numbers("First answer, ms", "Cold answers", "p50 of cold, ms", "Max of cold, ms")
-    return Table(
-        (*words("Endpoint"), *figures), tuple(map(_cold_row, summarize(run).endpoints)), notes=(note,), id="cold"
-    )
+    columns = words("Endpoint") + numbers("First answer, ms", "Cold answers", "p50 of cold, ms", "Max of cold, ms")
+    return Table(columns, tuple(map(_cold_row, summarize(run).endpoints)), notes=(note,), id="cold")
 
 
 def _cold_row(one: EndpointSummary) -> Row:
@@ -128,16 +126,14 @@ def response_and_service(summary: Summary) -> Table:
         "The difference is the wait for the load generator. Response time is judged, so that a late request cannot "
         "hide a slow answer."
     )
-    figures = {
-        "Response p50, ms": "p50_ms",
-        "Response p95, ms": "p95_ms",
-        "Service p50, ms": "service_p50_ms",
-        "Service p95, ms": "service_p95_ms",
-    }
-    rows = (
-        row(one.endpoint, *(cells.figure(getattr(one, name)) for name in figures.values())) for one in summary.endpoints
-    )
-    return Table((*words("Endpoint"), *numbers(*figures)), tuple(rows), notes=(note,), id="response-and-service")
+    names = ("Response p50, ms", "Response p95, ms", "Service p50, ms", "Service p95, ms")
+    rows = tuple(map(_response_row, summary.endpoints))
+    return Table(words("Endpoint") + numbers(*names), rows, notes=(note,), id="response-and-service")
+
+
+def _response_row(one: EndpointSummary) -> Row:
+    times_ms = (one.p50_ms, one.p95_ms, one.service_p50_ms, one.service_p95_ms)
+    return row(one.endpoint, *map(cells.figure, times_ms))
 
 
 def degradation(run: Run) -> Table:
@@ -153,14 +149,10 @@ def degradation(run: Run) -> Table:
 
 def _band_row(one: LoadBand, first: LoadBand) -> Row:
     times = None if first.p95_ms is None or one.p95_ms is None else one.p95_ms / first.p95_ms
-    return row(
-        f"{one.users_from}" + (f"–{one.users_to}" if one.users_to > one.users_from else ""),
-        f"{one.requests:,}",
-        cells.failed(one.errors, one.requests),
-        cells.figure(one.p50_ms),
-        cells.figure(one.p95_ms),
-        NOTHING if times is None else f"{times:.2f} ×",
-    )
+    users = f"{one.users_from}" + (f"–{one.users_to}" if one.users_to > one.users_from else "")
+    counts = (f"{one.requests:,}", cells.failed(one.errors, one.requests))
+    against = NOTHING if times is None else f"{times:.2f} ×"
+    return row(users, *counts, cells.figure(one.p50_ms), cells.figure(one.p95_ms), against)
 
 
 def memory(run: Run) -> Table:
@@ -204,13 +196,10 @@ def allocations(found: Allocations) -> Table:
 
 
 def _site_row(site: Site, held_bytes: int) -> Row:
-    return row(
-        f"{site.stack[0].function} ({site.stack[0].file}:{site.stack[0].line})" if site.stack else "unknown",
-        f"{site.held_bytes / 1e3:,.0f}",
-        share(site.held_bytes / held_bytes),
-        f"{site.allocations:,}",
-        next((f"{frame.file}:{frame.line}" for frame in site.stack[1:]), NOTHING),
-    )
+    place, *callers = [f"{frame.file}:{frame.line}" for frame in site.stack] or ["unknown"]
+    place = f"{site.stack[0].function} ({place})" if site.stack else place
+    held = (f"{site.held_bytes / 1e3:,.0f}", share(site.held_bytes / held_bytes), f"{site.allocations:,}")
+    return row(place, *held, callers[0] if callers else NOTHING)
 
 
 def accounting(summary: Summary) -> Table:
