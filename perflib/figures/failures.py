@@ -1,12 +1,8 @@
 """Failures: which requests failed after warm-up, how, and when. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from perflib.spec import Run
+from perflib.spec import Run
 
 
 @dataclass(frozen=True)

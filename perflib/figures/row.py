@@ -1,20 +1,14 @@
 """A run's rows of figures, as they are kept for the history. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perflib.figures.summary import series_of, summarize
-from perflib.spec import Open, Ramp
+from perflib.spec import Environment, Facts, Open, Ramp, Run, Scenario
 from perflib.spec.figures import FigureRow
 from perflib.spec.run import setup_of
 from perflib.stats.bootstrap import intervals
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import EndpointSummary
-    from perflib.spec import Environment, Facts, Run, Scenario
 
 
 def figures_of(run: Run) -> tuple[FigureRow, ...]:
@@ -25,35 +19,26 @@ def figures_of(run: Run) -> tuple[FigureRow, ...]:
     [('GET /health', 0), ('GET /snapshot', 0)]
     """
     about = _about(run.facts)
-    return tuple(FigureRow(**about, **_figures(row), **_ends(run, row.endpoint)) for row in summarize(run).endpoints)
+    return tuple(FigureRow(**about, **_same(row), **_ends(run, row.endpoint)) for row in summarize(run).endpoints)
 
 
 def _about(facts: Facts) -> dict[str, Any]:
     started_at = datetime.fromisoformat(facts.started_at)
     return {
-        "run_id": facts.run_id,
+        **_same(facts),
+        **_same(facts.environment),
         "scenario": facts.scenario.name,
-        "profile": facts.profile,
         "target": facts.target.name,
         "workload": _workload(facts.scenario),
         "environment": _machine(facts.environment),
         "started_at": started_at if started_at.tzinfo else started_at.replace(tzinfo=UTC),
-        "duration_s": facts.duration_s,
-        "state": facts.state,
-        "valid": facts.valid,
-        "git_commit": facts.git_commit,
-        "brief": facts.brief,
-        "note": facts.note,
-        "cpu": facts.environment.cpu,
-        "cores": facts.environment.cores,
-        "os": facts.environment.os,
         "setup": setup_of(facts).hash,
     }
 
 
-def _figures(row: EndpointSummary) -> dict[str, Any]:
-    names = [field.name for field in fields(FigureRow) if hasattr(row, field.name)]
-    return {name: getattr(row, name) for name in names}
+def _same(other: object) -> dict[str, Any]:
+    """What a row has by the same names."""
+    return {field.name: getattr(other, field.name) for field in fields(FigureRow) if hasattr(other, field.name)}
 
 
 def _ends(run: Run, name: str) -> dict[str, Any]:

@@ -5,28 +5,19 @@ the same shuffled cycle, so every endpoint has its share of the mix in every win
 Cold answers are left out, as in all percentiles. A ramp's users are those it asks for at a request's intended start.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from perflib.figures.summary import judged_ms, pooled
-from perflib.spec import Ramp
+from perflib.spec import Ramp, Run
+from perflib.stats import Floats
 from perflib.stats.percentile import percentile, required_count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
 
 IN_A_ROW = 3
 """So many windows inside the band make a recovery."""
@@ -64,6 +55,9 @@ class Window:
     requests: int
     p95_ms: float | None
     judged_p95_ms: float | None
+
+    def is_below(self, most_ms: float) -> bool:
+        return self.judged_p95_ms is not None and self.judged_p95_ms <= most_ms
 
 
 @dataclass(frozen=True)
@@ -131,19 +125,17 @@ def recovery(run: Run) -> Recovery:
         return Recovery(None, None, None, back_s, windows)
     band = (min(before), TOLERANCE * max(before))
     after = [window for window in windows if window.phase == "after" and window.judged_p95_ms is not None]
-    inside = [window.judged_p95_ms is not None and window.judged_p95_ms <= band[1] for window in after]
-    first = next((n for n in range(len(after)) if _in_a_row(after[n:], inside[n:])), None)
+    first = next((n for n in range(len(after)) if _in_a_row(after[n : n + IN_A_ROW], band[1])), None)
     if first is not None and back_s is not None:
         return Recovery(True, after[first].start_s - back_s, band, back_s, windows)
-    told = len(after) >= IN_A_ROW and not inside[-1]
+    told = len(after) >= IN_A_ROW and not after[-1].is_below(band[1])
     return Recovery(False if told else None, None, band, back_s, windows)
 
 
-def _in_a_row(windows: Sequence[Window], inside: Sequence[bool]) -> bool:
-    """The first windows are inside, and nothing between them was too thin to tell."""
-    some = windows[:IN_A_ROW]
+def _in_a_row(some: Sequence[Window], most_ms: float) -> bool:
+    """All are inside, and nothing between them was too thin to tell."""
     adjoin = all(earlier.end_s == later.start_s for earlier, later in pairwise(some))
-    return len(some) == IN_A_ROW and all(inside[:IN_A_ROW]) and adjoin
+    return len(some) == IN_A_ROW and all(window.is_below(most_ms) for window in some) and adjoin
 
 
 def _measured(run: Run) -> pd.DataFrame:

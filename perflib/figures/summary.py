@@ -1,29 +1,24 @@
 """Summary: a run's figures by endpoint and page. Pure."""
 
-from __future__ import annotations
-
 import math
 import weakref
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
+from perflib.spec import Endpoint, Page, Run
+from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.spec import Endpoint, Page, Run
-
-    Floats = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
-    Moments = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Moments = NDArray[np.int64]
 
 _NS_PER_MS = 1e6
 _POOLED = ["kind", "intended_ns", "start_ns", "end_ns", "error", "warmup"]
@@ -168,9 +163,8 @@ def item_rows(run: Run, name: str) -> ItemRows:
     """
     table = run.requests
     if id(table) not in _KEPT:
-        _KEPT[id(table)] = {}
         weakref.finalize(table, _KEPT.pop, id(table))
-    kept = _KEPT[id(table)]
+    kept = _KEPT.setdefault(id(table), {})
     if name not in kept:
         kept[name] = _rows_of(table, name)
     return kept[name]
@@ -189,14 +183,10 @@ def series_of(run: Run, name: str) -> Series | None:
 
 def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
     own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
-    return ItemRows(
-        intended_ns=table["intended_ns"].to_numpy()[own],
-        start_ns=table["start_ns"].to_numpy()[own],
-        end_ns=table["end_ns"].to_numpy()[own],
-        error=pd.Categorical(table["error"].array[own]),
-        warmup=table["warmup"].to_numpy()[own],
-        cold=table["cold"].to_numpy()[own],
+    intended_ns, start_ns, end_ns, warmup, cold = (
+        table[name].to_numpy()[own] for name in ("intended_ns", "start_ns", "end_ns", "warmup", "cold")
     )
+    return ItemRows(intended_ns, start_ns, end_ns, pd.Categorical(table["error"].array[own]), warmup, cold)
 
 
 def measured(run: Run) -> pd.DataFrame:
@@ -242,25 +232,20 @@ def summarize(run: Run) -> Summary:
     )
 
 
-def _account(error: pd.Series[str]) -> Accounting:
-    errors = error.value_counts()
-    dropped, in_flight = int(errors.get("dropped", 0)), int(errors.get("in_flight", 0))
-    return Accounting(
-        scheduled=len(error),
-        completed=int(error.isna().sum()),
-        failed=int(errors.sum()) - dropped - in_flight,
-        dropped=dropped,
-        in_flight=in_flight,
-    )
+def _account(error: "pd.Series[str]") -> Accounting:
+    dropped, in_flight = (int((error == fate).sum()) for fate in ("dropped", "in_flight"))
+    failed = int(error.notna().sum()) - dropped - in_flight
+    return Accounting(len(error), int(error.isna().sum()), failed, dropped, in_flight)
 
 
 def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
     rows = item_rows(run, item.name)
     good, measured, response_ms = rows.good, ~rows.warmup, rows.response_ms
     failures = pd.Series(rows.error[measured & ~good]).value_counts()
-    count, duration_s = int(measured.sum()), _duration_s(run, item.name)
+    count = int(measured.sum())
+    duration_s = sum(part.duration_s for part in run.facts.parts if item.name in part.items)
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
-    judged = percentile(rows.judged_ms, 0.95)
+    judged, started_ns = percentile(rows.judged_ms, 0.95), rows.start_ns[good]
     return EndpointSummary(
         endpoint=item.name,
         kind="page" if item in run.facts.target.pages else "request",
@@ -278,7 +263,7 @@ def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
         judged_p95_ms=judged,
         target_ms=item.target_ms,
         meets_target=None if item.target_ms is None or judged is None else judged < item.target_ms,
-        first_ms=_first_ms(rows.start_ns[good], response_ms[good]),
+        first_ms=float(response_ms[good][started_ns.argmin()]) if len(started_ns) else None,
         cold=_cold(response_ms[measured & rows.cold & good]),
     )
 
@@ -292,16 +277,8 @@ def _cold(answers_ms: Floats) -> Cold:
     return Cold(len(answers_ms), percentile(answers_ms, 0.50), _largest(answers_ms))
 
 
-def _first_ms(start_ns: Moments, response_ms: Floats) -> float | None:
-    return float(response_ms[start_ns.argmin()]) if len(start_ns) else None
-
-
 def _largest(values: Floats) -> float | None:
     return float(values.max()) if len(values) else None
-
-
-def _duration_s(run: Run, name: str) -> float:
-    return sum(part.duration_s for part in run.facts.parts if name in part.items)
 
 
 def as_json(run: Run, summary: Summary) -> dict[str, Any]:
@@ -319,8 +296,5 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "throughput_per_s": summary.throughput_per_s,
         "requests": asdict(summary.requests),
         "generator": facts.generator.as_json(),
-        "endpoints": [
-            {key: None if value == math.inf else value for key, value in asdict(row).items()}
-            for row in summary.endpoints
-        ],
+        "endpoints": [{k: None if v == math.inf else v for k, v in asdict(row).items()} for row in summary.endpoints],
     }

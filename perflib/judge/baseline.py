@@ -1,20 +1,13 @@
 """Baselines: what a scenario's figures were on this machine, made of several runs. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
 
-from perflib.figures.summary import summarize
+from perflib.figures.summary import EndpointSummary, summarize
 from perflib.spec import InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.figures.summary import EndpointSummary
 
 
 def unfit(run: Run) -> tuple[str, ...]:
@@ -51,41 +44,39 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
 
 
 def _check(run: Run, earlier: Sequence[Run]) -> None:
-    failed = int(run.requests.loc[~run.requests["warmup"], "error"].notna().sum())
     refusals = [*unfit(run)]
-    if failed:
+    if failed := int(run.requests.loc[~run.requests["warmup"], "error"].notna().sum()):
         refusals.append(f"it has {failed:,} failed requests")
     if run.facts.run_id in [one.facts.run_id for one in earlier]:
         refusals.append("it is given twice")
-    differs = differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ()
-    if differs:
+    if differs := differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ():
         refusals.append(f"it has another setup than {earlier[0].facts.run_id}: {'; '.join(differs)}")
     if refusals:
         raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
 
 
 def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
-    p95_ms, target_ms = _median([row.p95_ms for row in rows]), rows[-1].target_ms
+    p95_ms, target_ms = _rounded(median_of(row.p95_ms for row in rows)), rows[-1].target_ms
     return EndpointBaseline(
-        p50_ms=_median([row.p50_ms for row in rows]),
+        p50_ms=_rounded(median_of(row.p50_ms for row in rows)),
         p95_ms=p95_ms,
-        p99_ms=_median([row.p99_ms for row in rows]),
-        max_ms=max((_rounded(row.max_ms) for row in rows if row.max_ms is not None), default=None),
+        p99_ms=_rounded(median_of(row.p99_ms for row in rows)),
+        max_ms=_rounded(max((row.max_ms for row in rows if row.max_ms is not None), default=None)),
         target_ms=target_ms,
         meets_target=None if p95_ms is None or target_ms is None else p95_ms < target_ms,
         requests=sum(row.requests for row in rows),
         errors=sum(row.errors for row in rows),
         per_run=PerRun(
-            p50_ms=tuple(None if row.p50_ms is None else _rounded(row.p50_ms) for row in rows),
-            p95_ms=tuple(None if row.p95_ms is None else _rounded(row.p95_ms) for row in rows),
+            p50_ms=tuple(_rounded(row.p50_ms) for row in rows), p95_ms=tuple(_rounded(row.p95_ms) for row in rows)
         ),
     )
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median_of(values: Iterable[float | None]) -> float | None:
+    """Of those that are known; None where none is."""
     known = [value for value in values if value is not None]
-    return _rounded(median(known)) if known else None
+    return median(known) if known else None
 
 
-def _rounded(value_ms: float) -> float:
-    return round(value_ms, 3)
+def _rounded(value_ms: float | None) -> float | None:
+    return None if value_ms is None else round(value_ms, 3)

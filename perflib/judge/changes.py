@@ -1,7 +1,5 @@
 """The history: where the figures of many runs changed. Pure."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

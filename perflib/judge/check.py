@@ -4,47 +4,37 @@ Three questions, in this order: are targets met and errors rare (asked of any ru
 and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family a scenario).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import Any
 
 import numpy as np
 
-from perflib.figures.summary import summarize
-from perflib.judge.baseline import unfit
+from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.judge.baseline import median_of, unfit
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
-from perflib.spec import InputError, Open
+from perflib.spec import InputError, Open, Run
+from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import STANDARD, Change, Insufficient, Sample, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baseline, Baselines
-    from perflib.stats.band import Judgement
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {STANDARD.threshold:.0%}. Where nothing "
-    f"changed, at most {STANDARD.alpha:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
+    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
     "percentiles), as far as its baseline's runs vary as a new run does."
 )
-_COLUMNS = (
-    *words("Scenario", "Endpoint", "Verdict"),
-    *numbers("p95, ms", "Baseline, ms", "Limit, ms"),
-    *words("Why"),
-)
+_TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
+_COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
+_SAME_IN_JSON = ("baseline_p95_ms", "target_ms", "meets_target", "requests", "errors", "error_share")
 
 
 @dataclass(frozen=True)
@@ -107,15 +97,10 @@ class EndpointVerdict:
             "endpoint": self.endpoint,
             "verdict": self.verdict,
             "reason": self.reason,
-            **(dict.fromkeys(("figure", "ratio", "interval", "mde")) if told is None else _change_as_json(told)),
+            **(_change_as_json(told) if told else dict.fromkeys(("figure", "ratio", "interval", "mde"))),
             "figures": [_change_as_json(one) for one in self.figures if isinstance(one, Change)],
             "p95_ms": _finite(self.p95_ms),
-            "baseline_p95_ms": self.baseline_p95_ms,
-            "target_ms": self.target_ms,
-            "meets_target": self.meets_target,
-            "requests": self.requests,
-            "errors": self.errors,
-            "error_share": self.error_share,
+            **{name: getattr(self, name) for name in _SAME_IN_JSON},
         }
 
 
@@ -234,12 +219,9 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
 def _refuse_others(runs: Sequence[Run]) -> None:
     first = runs[0].facts
     for run in runs:
-        differs = differences(setup_of(run.facts), setup_of(first))
-        if differs:
-            raise InputError(
-                f"run {run.facts.run_id}: of another setup than {first.run_id}, though both are "
-                f"{first.scenario.name}: {'; '.join(differs)}; check them apart"
-            )
+        if differs := differences(setup_of(run.facts), setup_of(first)):
+            told = f"of another setup than {first.run_id}, though both are {first.scenario.name}: {'; '.join(differs)}"
+            raise InputError(f"run {run.facts.run_id}: {told}; check them apart")
 
 
 @dataclass(frozen=True)
@@ -258,8 +240,7 @@ def match(run: Run, baselines: Baselines) -> Match:
         record = f"`perflib baseline record {setup.scenario}`"
         return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
     closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
-    differs = differences(setup, closest.known_setup)
-    if differs:
+    if differs := differences(setup, closest.known_setup):
         return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
     return Match(closest)
 
@@ -287,19 +268,13 @@ def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[
 
 
 def _samples(looks: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline) -> list[Sample]:
-    return [
-        Sample(name, figure, _numbers(before), _numbers(after))
-        for name, some in looks.items()
-        if (entry := baseline.endpoints.get(name)) is not None
-        for figure, before, after in (
-            ("p50", entry.per_run.p50_ms, [row.judged_p50_ms for row in some]),
-            ("p95", entry.per_run.p95_ms, [row.judged_p95_ms for row in some]),
-        )
-    ]
-
-
-def _numbers(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([math.nan if value is None else value for value in values])
+    samples = []
+    for name, figure in product(looks, ("p50", "p95")):
+        if name in baseline.endpoints:
+            before = getattr(baseline.endpoints[name].per_run, f"{figure}_ms")
+            after = [getattr(row, f"judged_{figure}_ms") for row in looks[name]]
+            samples.append(Sample(name, figure, np.array(before, np.float64), np.array(after, np.float64)))
+    return samples
 
 
 def _verdict(
@@ -313,18 +288,13 @@ def _verdict(
         verdict=Verdict.NO_BASELINE if judgement is None else judgement.verdict,
         reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
         figures=() if judgement is None else judgement.figures,
-        p50_ms=_median(row.judged_p50_ms for row in some),
-        p95_ms=_median(row.judged_p95_ms for row in some),
+        p50_ms=median_of(row.judged_p50_ms for row in some),
+        p95_ms=median_of(row.judged_p95_ms for row in some),
         baseline_p95_ms=None if entry is None else entry.p95_ms,
         target_ms=some[0].target_ms,
         requests=sum(row.requests for row in some),
         errors=sum(row.errors for row in some),
     )
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _reason(judgement: Judgement) -> str:
@@ -366,8 +336,7 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
     few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
     said = [found.why_not] if found.why_not else []
-    unknown = found.baseline.known_setup.unknown if found.baseline else ()
-    if unknown:
+    if unknown := found.baseline.known_setup.unknown if found.baseline else ():
         said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     return [*said, *([f"too few requests to judge the limit of {', '.join(few)}"] if few else [])]
@@ -393,10 +362,6 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _change_as_json(change: Change) -> dict[str, Any]:
-    return {
-        "figure": change.figure,
-        "ratio": _finite(change.ratio),
-        "interval": [_finite(change.interval.low), _finite(change.interval.high)],
-        "mde": _finite(change.mde),
-    }
+def _change_as_json(one: Change) -> dict[str, Any]:
+    low, high = _finite(one.interval.low), _finite(one.interval.high)
+    return {"figure": one.figure, "ratio": _finite(one.ratio), "interval": [low, high], "mde": _finite(one.mde)}

@@ -1,10 +1,9 @@
 """Comparison: A against B, as two stored runs or as restarts of both measured by turns. Pure."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict
@@ -14,30 +13,23 @@ from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.check import match
 from perflib.show.table import Row, Table, row, words
-from perflib.spec import Environment, Scenario, Spec
+from perflib.spec import Environment, Run, Scenario, Spec
+from perflib.spec.baselines import Baselines, EndpointBaseline
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
+from perflib.stats import Floats, Interval
 from perflib.stats.band import holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
-from perflib.stats.interval import Interval
 from perflib.stats.moderated import moderated_variance
-from perflib.stats.paired import Decision, Plan, decide, plan, restart_log_ratio
+from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
 from perflib.stats.verdict import Verdict, worst
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baselines, EndpointBaseline
-
-    Floats = NDArray[np.float64]
-
 _COLUMNS = words("Endpoint", "Figure", "Verdict", "Why")
 Side = Literal["a", "b"]
+Pair = tuple[str, str]
+"""An endpoint, and one of `FIGURES`."""
 
 FIGURES = {"p50": 0.50, "p95": 0.95}
 ALPHA = 0.01
@@ -130,18 +122,11 @@ def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:
 
 
 def _log_ratio(restart: Restart, endpoint: str, figure: str) -> float:
-    values = {
-        side: np.array([_value(block, endpoint, figure) for block in restart.blocks if block.side == side])
-        for side in ("a", "b")
-    }
-    if np.isnan(values["a"]).any() or np.isnan(values["b"]).any():
-        return math.nan
-    return restart_log_ratio(values["a"], values["b"])
-
-
-def _value(block: Block, endpoint: str, figure: str) -> float:
-    value = (block.p50_ms if figure == "p50" else block.p95_ms).get(endpoint)
-    return math.nan if value is None else value
+    found: dict[Side, list[float | None]] = {"a": [], "b": []}
+    for block in restart.blocks:
+        found[block.side].append(getattr(block, f"{figure}_ms").get(endpoint))
+    a, b = (np.array(values, dtype=np.float64) for values in found.values())
+    return math.nan if np.isnan(a).any() or np.isnan(b).any() else restart_log_ratio(a, b)
 
 
 def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
@@ -158,15 +143,13 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
     if np.isnan(ratios).any():
         return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, f"too few requests for {figure}")
-    decision: Decision | None = None
-    for look in planned.looks:
-        if len(ratios) >= look.restarts and (decision is None or decision.verdict is None):
-            decision = decide(ratios[: look.restarts], planned)
-    if decision is None:
+    looks = [decide(ratios[: look.restarts], planned) for look in planned.looks if len(ratios) >= look.restarts]
+    if not looks:
         reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
+    decision = next((one for one in looks if one.verdict), looks[-1])
     change = decision.change
-    told = f"{figure} {change.ratio:.2f} x A ({change.interval.low:.2f} to {change.interval.high:.2f})"
+    told = f"{figure} {change.ratio:.2f} x A ({change.interval:.2f})"
     told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
@@ -177,10 +160,8 @@ def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str,
     return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
-def notes(comparison: Comparison | None) -> tuple[str, ...]:
+def notes(comparison: Comparison) -> tuple[str, ...]:
     """What a reader should know of how it was measured."""
-    if comparison is None:
-        return ("nothing was measured",)
     done, most = len(comparison.restarts), comparison.plan.restarts
     errors = {side: sum(b.errors for r in comparison.restarts for b in r.blocks if b.side == side) for side in "ab"}
     told = [
@@ -192,12 +173,8 @@ def notes(comparison: Comparison | None) -> tuple[str, ...]:
         told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
     if comparison.state == "interrupted":
         told.append("interrupted: what is not clear yet was not measured to its end")
-    told += [
-        f"{count:,} requests to {side.upper()} failed; they count as infinitely slow"
-        for side, count in errors.items()
-        if count
-    ]
-    return tuple(told)
+    failed = ((side.upper(), count) for side, count in errors.items() if count)
+    return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
 
 
 def is_clear(comparison: Comparison) -> bool:
@@ -223,7 +200,7 @@ def exit_status(figures: Sequence[FigureVerdict]) -> ExitStatus:
 
 @dataclass(frozen=True)
 class EndpointShift:
-    """How two stored runs differ at one endpoint, quantile by quantile, and the verdict as far as there is one."""
+    """How two stored runs differ at one endpoint, quantile by quantile."""
 
     endpoint: str
     shifts: tuple[Shift, ...]
@@ -261,20 +238,17 @@ def compare_stored(
     >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
     {<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>}
     """
-    of_a, of_b = _series(a), _series(b)
+    of_a, of_b, found = _series(a), _series(b), match(a, baselines)
     names = [name for name in of_a if name in of_b]
-    found = match(a, baselines)
-    pairs = [(name, figure) for name in names for figure in FIGURES]
-    ratios = {(name, figure): _ratio(of_a[name], of_b[name], FIGURES[figure]) for name, figure in pairs}
+    ratios = {(name, figure): _ratio(of_a[name], of_b[name], q) for name in names for figure, q in FIGURES.items()}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
-    able = [pair for pair in pairs if pair in noise and math.isfinite(ratios[pair])]
-    if not although_different and (why := _not_alike(a, b)):
-        return tuple(_unknown(pair, ratios[pair], why) for pair in pairs)
-    if not able:
-        why = found.why_not or "its baseline has too few runs"
-        reason = f"one run per side is not enough, as runs differ by chance; {why}"
-        return tuple(_unknown(pair, ratios[pair], reason) for pair in pairs)
-    return _tested(pairs, ratios, noise, able)
+    able = [pair for pair, ratio in ratios.items() if pair in noise and math.isfinite(ratio)]
+    why = "" if although_different else _not_alike(a, b)
+    if able and not why:
+        return _tested(ratios, noise, able)
+    chance = "one run per side is not enough, as runs differ by chance; "
+    reason = why or chance + (found.why_not or "its baseline has too few runs")
+    return tuple(_unknown(pair, ratio, reason) for pair, ratio in ratios.items())
 
 
 def _not_alike(a: Run, b: Run) -> str:
@@ -293,59 +267,51 @@ class _Noise:
     df: float
 
 
-def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> dict[tuple[str, str], _Noise]:
-    known: dict[tuple[str, str], _Noise] = {}
+def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> dict[Pair, _Noise]:
+    known: dict[Pair, _Noise] = {}
     for figure in FIGURES:
         rows = {name: getattr(endpoints[name].per_run, f"{figure}_ms") for name in names if name in endpoints}
         full = {name: values for name, values in rows.items() if len(values) > 1 and all(values)}
         if full:
-            variance = moderated_variance(np.log(np.array(list(full.values()), dtype=np.float64)))
-            for place, name in enumerate(full):
-                se = math.sqrt(2 * float(variance.variance[place]))
-                known[name, figure] = _Noise(se, float(variance.df[place]))
+            found = moderated_variance(np.log(np.array(list(full.values()), dtype=np.float64)))
+            for name, variance, df in zip(full, found.variance, found.df, strict=True):
+                known[name, figure] = _Noise(math.sqrt(2 * float(variance)), float(df))
     return known
 
 
-def _tested(
-    pairs: Sequence[tuple[str, str]],
-    ratios: dict[tuple[str, str], float],
-    noise: dict[tuple[str, str], _Noise],
-    able: Sequence[tuple[str, str]],
-) -> tuple[FigureVerdict, ...]:
+def _tested(ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence[Pair]) -> tuple[FigureVerdict, ...]:
     t = np.array([ratios[pair] / noise[pair].se for pair in able])
     df = np.array([noise[pair].df for pair in able])
     slower, faster = (dict(zip(able, holm(special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
-    found = []
-    for pair in pairs:
-        if pair not in noise or not math.isfinite(ratios[pair]):
-            found.append(_unknown(pair, ratios[pair], "too few requests, or no baseline of it"))
-            continue
-        known, ratio = noise[pair], math.exp(ratios[pair])
-        wide = float(special.stdtrit(known.df, 0.975)) * known.se
-        interval = Interval(math.exp(ratios[pair] - wide), math.exp(ratios[pair] + wide))
-        mde = math.expm1(float(special.stdtrit(known.df, 1 - ALPHA / len(able)) + special.ndtri(0.9)) * known.se)
-        verdict: Verdict = Verdict.INCONCLUSIVE
-        if slower[pair] <= ALPHA and ratio > 1 + THRESHOLD:
-            verdict = Verdict.REGRESSION
-        elif faster[pair] <= ALPHA and ratio < 1 / (1 + THRESHOLD):
-            verdict = Verdict.IMPROVED
-        elif interval.low > 1 / 1.25 and interval.high < 1.25:
-            verdict = Verdict.SAME
-        told = f"{pair[1]} {ratio:.2f} x A ({interval.low:.2f} to {interval.high:.2f}); detectable: {mde:+.0%}"
-        found.append(FigureVerdict(*pair, verdict, ratio, interval, mde, told))
-    return tuple(found)
+    return tuple(
+        _told(pair, ratio, noise[pair], ALPHA / len(able), slower[pair], faster[pair])
+        if pair in slower
+        else _unknown(pair, ratio, "too few requests, or no baseline of it")
+        for pair, ratio in ratios.items()
+    )
 
 
-def _unknown(pair: tuple[str, str], log_ratio: float, reason: str) -> FigureVerdict:
+def _told(pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_slower: float, p_faster: float) -> FigureVerdict:
+    ratio, wide = math.exp(log_ratio), float(special.stdtrit(noise.df, 0.975)) * noise.se
+    interval = Interval(math.exp(log_ratio - wide), math.exp(log_ratio + wide))
+    mde = math.expm1(float(special.stdtrit(noise.df, 1 - alpha) + special.ndtri(0.9)) * noise.se)
+    verdict = Verdict.SAME if interval.low > 1 / 1.25 and interval.high < 1.25 else Verdict.INCONCLUSIVE
+    if p_slower <= ALPHA and ratio > 1 + THRESHOLD:
+        verdict = Verdict.REGRESSION
+    elif p_faster <= ALPHA and ratio < 1 / (1 + THRESHOLD):
+        verdict = Verdict.IMPROVED
+    told = f"{pair[1]} {ratio:.2f} x A ({interval:.2f}); detectable: {mde:+.0%}"
+    return FigureVerdict(*pair, verdict, ratio, interval, mde, told)
+
+
+def _unknown(pair: Pair, log_ratio: float, reason: str) -> FigureVerdict:
     ratio = math.exp(log_ratio) if math.isfinite(log_ratio) else None
     return FigureVerdict(*pair, Verdict.INCONCLUSIVE, ratio, None, None, reason)
 
 
 def _ratio(a: Series, b: Series, q: float) -> float:
     of_a, of_b = percentile(a.values, q), percentile(b.values, q)
-    if of_a is None or of_b is None or math.inf in (of_a, of_b):
-        return math.nan
-    return math.log(of_b / of_a)
+    return math.nan if of_a is None or of_b is None or math.inf in (of_a, of_b) else math.log(of_b / of_a)
 
 
 def _series(run: Run) -> dict[str, Series]:

@@ -3,21 +3,16 @@
 Resident memory, open files and threads are judged alike, over the longest stretch in which the target did not restart.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from perflib.spec import Run
 from perflib.spec.workload import is_steady
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 from perflib.stats.verdict import Verdict, worst
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from perflib.spec import Run
 
 _GONE_S = 3.0
 """A target whose samples end so long before the run was gone by then."""
@@ -55,8 +50,8 @@ class Memory:
             "bytes_per_request": self.bytes_per_request,
             "restarts_s": list(self.restarts_s),
             "gone_s": self.gone_s,
-            "open_files": None if self.open_files is None else _figures(self.open_files, "files"),
-            "threads": None if self.threads is None else _figures(self.threads, "threads"),
+            "open_files": self.open_files and _figures(self.open_files, "files"),
+            "threads": self.threads and _figures(self.threads, "threads"),
         }
 
 
@@ -73,16 +68,14 @@ def memory_of(run: Run) -> Memory:
     another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
     restarts_ns = samples.loc[another, "t_ns"]
     stretch = max((some for _, some in samples.groupby(another.cumsum())), key=lambda some: _lasts_ns(some["t_ns"]))
-    found = {
-        "rss": _judge(run, stretch, "rss_bytes", MEMORY),
-        "open_files": _judge(run, stretch, "open_files", OPEN_FILES),
-        "threads": _judge(run, stretch, "threads", THREADS),
-    }
-    verdicts = [one.verdict for one in found.values() if one is not None]
+    rss = _judge(run, stretch, "rss_bytes", MEMORY)
+    open_files, threads = _judge(run, stretch, "open_files", OPEN_FILES), _judge(run, stretch, "threads", THREADS)
     return Memory(
-        verdict=worst(verdicts),
-        **found,
-        bytes_per_request=_per_request(run, stretch, found["rss"]),
+        verdict=worst(one.verdict for one in (rss, open_files, threads) if one),
+        rss=rss,
+        open_files=open_files,
+        threads=threads,
+        bytes_per_request=_per_request(run, stretch, rss),
         from_s=float(stretch["t_ns"].iloc[0] / 1e9),
         to_s=float(stretch["t_ns"].iloc[-1] / 1e9),
         restarts_s=tuple(float(at_ns / 1e9) for at_ns in restarts_ns),
@@ -115,19 +108,14 @@ def _gone_s(run: Run) -> float | None:
     return last_s if ends_s - last_s > _GONE_S else None
 
 
-def _lasts_ns(at_ns: pd.Series[int]) -> int:
+def _lasts_ns(at_ns: "pd.Series[int]") -> int:
     return int(at_ns.iloc[-1] - at_ns.iloc[0])
 
 
 def _figures(found: Growth | None, unit: str) -> dict[str, Any]:
+    names = (f"growth_{unit}_per_h", f"interval_{unit}_per_h", f"smallest_{unit}_per_h")
     if found is None:
-        return {f"growth_{unit}_per_h": None, f"interval_{unit}_per_h": None, f"smallest_{unit}_per_h": None}
-    between = found.interval_per_h
-    return {
-        "verdict": found.verdict,
-        "reason": found.reason,
-        f"growth_{unit}_per_h": found.per_h,
-        f"interval_{unit}_per_h": None if between is None else [between.low, between.high],
-        f"smallest_{unit}_per_h": found.smallest_per_h,
-        "settle_s": found.settle_s,
-    }
+        return dict.fromkeys(names)
+    between = found.interval_per_h and [found.interval_per_h.low, found.interval_per_h.high]
+    rates = zip(names, (found.per_h, between, found.smallest_per_h), strict=True)
+    return {"verdict": found.verdict, "reason": found.reason, **dict(rates), "settle_s": found.settle_s}

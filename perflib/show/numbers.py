@@ -1,7 +1,5 @@
 """How a number is written, and the words for one that is missing."""
 
-from __future__ import annotations
-
 INSUFFICIENT, NOTHING = "insufficient", "–"
 
 

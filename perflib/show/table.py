@@ -198,15 +198,8 @@ class Table:
         for group, rows in groupby(self.rows, key=lambda one: one.group):
             yield group, tuple(rows)
 
-    def __repr__(self) -> str:
-        return self.text()
-
-    def __html__(self) -> str:
-        """What a template of jinja2 takes it for."""
-        return self.html()
-
-    def _repr_html_(self) -> str:
-        return self.html()
+    __repr__ = text
+    _repr_html_ = __html__ = html
 
 
 def _widths(rows: list[Row]) -> list[int]:

@@ -1,49 +1,33 @@
 """A run against its baseline: prediction bands from the baseline's runs, and a verdict with a known error rate.
 
 The unit is the run. A check tests all its figures (endpoints × percentiles) as one family: if nothing has changed,
-at most `Rule.alpha` of all checks find any REGRESSION, and as many again any IMPROVED. That holds where the baseline's
-runs vary as the new run does: runs back to back share the machine's mood and understate it.
+at most `ALPHA` of all checks find any REGRESSION, and as many again any IMPROVED. That holds where the baseline's runs
+vary as the new run does: runs back to back share the state of the machine and understate it.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.verdict import Verdict, worst
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What makes a verdict.
-
-    alpha: the chance of any REGRESSION (and, apart, of any IMPROVED) in a check where nothing changed.
-    power: the chance that a change of `mde` is found.
-    threshold: a smaller change is none in practice, however significant.
-    same_within: SAME says that the 95 % interval excludes any larger change, either way; 0.25 is the 80–125 % of
-        bioequivalence (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6)).
-    baseline_runs: fewer are no baseline to judge by.
-    """
-
-    alpha: float = 0.01
-    power: float = 0.90
-    threshold: float = 0.05
-    same_within: float = 0.25
-    baseline_runs: int = 8
+ALPHA = 0.01
+"""The chance of any REGRESSION (and, apart, of any IMPROVED) in a check where nothing changed."""
+POWER = 0.90
+"""The chance that a change of `Change.mde` is found."""
+THRESHOLD = 0.05
+"""A smaller change is none in practice, however significant."""
+SAME_WITHIN = 0.25
+"""SAME says that the 95 % interval excludes any larger change, either way: the 80–125 % of bioequivalence (Schuirmann
+1987, Journal of Pharmacokinetics and Biopharmaceutics 15(6))."""
+BASELINE_RUNS = 8
+"""Fewer are no baseline to judge by."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,7 @@ class Change:
 
     ratio: new over baseline, geometric means; interval: its 95 % interval, of this figure alone.
     p_slower, p_faster: one-sided, not adjusted for the family.
-    mde: the smallest relative change that `Rule.power` of such comparisons find, at Holm's first and hardest step.
+    mde: the smallest relative change that `POWER` of such comparisons find, at Holm's first and hardest step.
     """
 
     endpoint: str
@@ -98,38 +82,35 @@ class Judgement:
     figures: tuple[Change | Insufficient, ...]
 
 
-STANDARD = Rule()
-
-
-def judge(samples: Sequence[Sample], rule: Rule = STANDARD) -> tuple[Judgement, ...]:
+def judge(samples: Sequence[Sample]) -> tuple[Judgement, ...]:
     """The verdict of every endpoint of one check, in the order of their first sample.
 
     REGRESSION: any figure is significantly slower (Holm 1979, Scandinavian Journal of Statistics 6(2)) and its ratio
-    above 1 + threshold. IMPROVED: the mirror image, and no figure is a REGRESSION. SAME: every figure's interval lies
-    within 1 / (1 + same_within) … 1 + same_within and reaches a change below the threshold. Else INCONCLUSIVE.
+    above 1 + THRESHOLD. IMPROVED: the mirror image, and no figure is a REGRESSION. SAME: every figure's interval lies
+    within 1 / (1 + SAME_WITHIN) … 1 + SAME_WITHIN and reaches a change below the threshold. Else INCONCLUSIVE.
     """
-    figures = changes(samples, rule)
-    verdicts = _verdicts(figures, rule)
+    figures = changes(samples)
+    verdicts = _verdicts([figure for figure in figures if isinstance(figure, Change)])
     return tuple(
-        _judgement(name, [each for each in zip(figures, verdicts, strict=True) if each[0].endpoint == name], rule)
+        _judgement(name, {one: verdicts.get(one, Verdict.INCONCLUSIVE) for one in figures if one.endpoint == name})
         for name in dict.fromkeys(sample.endpoint for sample in samples)
     )
 
 
-def changes(samples: Sequence[Sample], rule: Rule = STANDARD) -> tuple[Change | Insufficient, ...]:
+def changes(samples: Sequence[Sample]) -> tuple[Change | Insufficient, ...]:
     """Every figure against its prediction band, in the order of `samples`.
 
     The mean log of k new runs differs from that of K baseline runs by t × s √(1/K + 1/k), with s² from the
     baseline's runs, moderated over the endpoints (`moderated_variance`).
     """
-    lacks = [_lack(sample, rule) for sample in samples]
+    lacks = [_lack(sample) for sample in samples]
     able = sorted((i for i, lack in enumerate(lacks) if not lack), key=lambda i: samples[i].figure)
     found: dict[int, Change | Insufficient] = {
         i: Insufficient(samples[i].endpoint, samples[i].figure, lack) for i, lack in enumerate(lacks) if lack
     }
     for _, group in groupby(able, key=lambda i: samples[i].figure):
         places = list(group)
-        found |= zip(places, _band([samples[i] for i in places], len(able), rule), strict=True)
+        found |= zip(places, _band([samples[i] for i in places], len(able)), strict=True)
     return tuple(found[i] for i in range(len(samples)))
 
 
@@ -141,14 +122,14 @@ def holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-def _lack(sample: Sample, rule: Rule) -> str:
+def _lack(sample: Sample) -> str:
     runs = int(np.isfinite(sample.baseline).sum())
-    if runs < rule.baseline_runs:
-        return f"{runs} baseline run{'' if runs == 1 else 's'}; {rule.baseline_runs} are needed"
+    if runs < BASELINE_RUNS:
+        return f"{runs} baseline run{'' if runs == 1 else 's'}; {BASELINE_RUNS} are needed"
     return f"too few requests for {sample.figure}" if np.isnan(sample.new).all() else ""
 
 
-def _band(samples: Sequence[Sample], family: int, rule: Rule) -> list[Change]:
+def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     base = np.log(np.array([sample.baseline for sample in samples]))
     base = np.where(np.isfinite(base), base, np.nan)
     new = [np.log(sample.new[~np.isnan(sample.new)]) for sample in samples]
@@ -156,9 +137,9 @@ def _band(samples: Sequence[Sample], family: int, rule: Rule) -> list[Change]:
     gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
     per_run = 1 / np.isfinite(base).sum(axis=1) + 1 / np.array([len(each) for each in new])
     se = np.sqrt(known.variance * per_run)
-    critical = special.stdtrit(known.df, 1 - rule.alpha / family)
-    shift = special.nctdtrinc(known.df, 1 - rule.power, critical)
-    mde = np.maximum(shift * se, math.log1p(rule.threshold) + special.ndtri(rule.power) * se)
+    critical = special.stdtrit(known.df, 1 - ALPHA / family)
+    shift = special.nctdtrinc(known.df, 1 - POWER, critical)
+    mde = np.maximum(shift * se, math.log1p(THRESHOLD) + special.ndtri(POWER) * se)
     wide = special.stdtrit(known.df, 0.975) * se
     slower, faster = special.stdtr(known.df, -gain / se), special.stdtr(known.df, gain / se)
     return [
@@ -175,39 +156,35 @@ def _band(samples: Sequence[Sample], family: int, rule: Rule) -> list[Change]:
     ]
 
 
-def _verdicts(figures: Sequence[Change | Insufficient], rule: Rule) -> list[Verdict]:
-    judged = [figure for figure in figures if isinstance(figure, Change)]
-    slower = iter(holm(np.array([each.p_slower for each in judged])))
-    faster = iter(holm(np.array([each.p_faster for each in judged])))
-    return [
-        _verdict(figure, float(next(slower)), float(next(faster)), rule)
-        if isinstance(figure, Change)
-        else Verdict.INCONCLUSIVE
-        for figure in figures
-    ]
+def _verdicts(changed: Sequence[Change]) -> dict[Change | Insufficient, Verdict]:
+    slower, faster = (
+        holm(np.array([one.p_slower for one in changed])),
+        holm(np.array([one.p_faster for one in changed])),
+    )
+    return {one: _verdict(one, slower[i], faster[i]) for i, one in enumerate(changed)}
 
 
-def _verdict(change: Change, p_slower: float, p_faster: float, rule: Rule) -> Verdict:
-    least, most, ratio = 1 + rule.threshold, 1 + rule.same_within, change.ratio
+def _verdict(change: Change, p_slower: float, p_faster: float) -> Verdict:
+    least, most, ratio = 1 + THRESHOLD, 1 + SAME_WITHIN, change.ratio
     low, high = change.interval.low, change.interval.high
-    if p_slower <= rule.alpha and ratio > least:
+    if p_slower <= ALPHA and ratio > least:
         return Verdict.REGRESSION
-    if p_faster <= rule.alpha and ratio < 1 / least:
+    if p_faster <= ALPHA and ratio < 1 / least:
         return Verdict.IMPROVED
     within = 1 / most < low and high < most
     return Verdict.SAME if within and low < least and high > 1 / least else Verdict.INCONCLUSIVE
 
 
-def _judgement(endpoint: str, figures: Sequence[tuple[Change | Insufficient, Verdict]], rule: Rule) -> Judgement:
-    everything, verdict = tuple(figure for figure, _ in figures), worst(own for _, own in figures)
+def _judgement(endpoint: str, figures: dict[Change | Insufficient, Verdict]) -> Judgement:
+    verdict = worst(figures.values())
     if verdict == Verdict.SAME:
-        return Judgement(endpoint, verdict, f"no change larger than {rule.same_within:.0%}", everything)
-    telling = next(figure for figure, own in figures if own == verdict)
-    return Judgement(endpoint, verdict, _reason(telling, verdict), everything)
+        return Judgement(endpoint, verdict, f"no change larger than {SAME_WITHIN:.0%}", tuple(figures))
+    telling = next(figure for figure, own in figures.items() if own == verdict)
+    return Judgement(endpoint, verdict, _reason(telling, verdict), tuple(figures))
 
 
 def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:
     if isinstance(figure, Insufficient):
         return figure.reason
-    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval.low:.2f} to {figure.interval.high:.2f})"
+    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval:.2f})"
     return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == Verdict.INCONCLUSIVE else told

@@ -5,26 +5,19 @@ knows is how one run varies inside: a machine that is slower today than yesterda
 can tell. Source: Politis & Romano 1992, in Exploring the Limits of Bootstrap (LePage & Billard).
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.percentile import percentile
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Counts = NDArray[np.int32]
-    Places = NDArray[np.intp]
+Counts = NDArray[np.int32]
+Places = NDArray[np.intp]
 
 MIN_BLOCKS = 10
 """Fewer draws from the run's history say too little of how it varies."""
@@ -71,7 +64,6 @@ def intervals(
     run: Series,
     qs: Sequence[float] = QUANTILES,
     *,
-    confidence: float = 0.95,
     resamples: int = 999,
     seed: int = 1,
 ) -> tuple[Estimate, ...]:
@@ -87,7 +79,7 @@ def intervals(
     values = [percentile(run.values, q) for q in qs]
     drawn = _drawn(run, qs, resamples, np.random.default_rng(seed))
     return tuple(
-        Estimate(q, value, None if drawn is None or value is None else _interval(drawn[i], confidence))
+        Estimate(q, value, None if drawn is None or value is None else _interval(drawn[i]))
         for i, (q, value) in enumerate(zip(qs, values, strict=True))
     )
 
@@ -98,14 +90,13 @@ def shift(
     qs: Sequence[float] = DECILES,
     *,
     drift_sd: float = 0.0,
-    confidence: float = 0.95,
     resamples: int = 999,
     seed: int = 1,
 ) -> tuple[Shift, ...]:
     """B over A, quantile by quantile; each interval stands for itself, not for all at once.
 
-    Two single runs cannot tell code from weather: without `drift_sd` the intervals say how these two runs differ,
-    not how the two versions do.
+    Two single runs cannot tell the code from the machine's drift: without `drift_sd` the intervals say how these two
+    runs differ, not how the two versions do.
 
     Source: Doksum 1974, Annals of Statistics 2(2); Wilcox & Erceg-Hurn 2012, Journal of Applied Statistics 39(12).
 
@@ -114,12 +105,11 @@ def shift(
     """
     rng = np.random.default_rng(seed)
     drawn_a, drawn_b = _drawn(a, qs, resamples, rng), _drawn(b, qs, resamples, rng)
-    weather = np.exp(rng.normal(0.0, math.sqrt(2) * drift_sd, resamples))
+    drift = np.exp(rng.normal(0.0, math.sqrt(2) * drift_sd, resamples))
     found = zip(qs, drawn_a, drawn_b, strict=True) if drawn_a is not None and drawn_b is not None else ()
-    drawn = {q: of_b / of_a * weather for q, of_a, of_b in found if np.isfinite(of_a).all()}
+    drawn = {q: of_b / of_a * drift for q, of_a, of_b in found if np.isfinite(of_a).all()}
     return tuple(
-        Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q], confidence))
-        for q in qs
+        Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q])) for q in qs
     )
 
 
@@ -128,8 +118,8 @@ def _ratio(a: Series, b: Series, q: float) -> float | None:
     return None if of_a is None or of_b is None or of_a == math.inf else of_b / of_a
 
 
-def _interval(drawn: Floats, confidence: float) -> Interval:
-    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * special.stdtrit(MIN_BLOCKS - 1, 0.5 + confidence / 2)
+def _interval(drawn: Floats) -> Interval:
+    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * special.stdtrit(MIN_BLOCKS - 1, 0.975)
     low, high = np.quantile(drawn, special.ndtr([-wide, wide]), method="inverted_cdf")
     return Interval(float(low), float(high))
 

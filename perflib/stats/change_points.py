@@ -1,26 +1,22 @@
 """Change points: where the level of a series of runs moved. Rank-CUSUM binary segmentation, permutation null."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from perflib.stats import Floats
 
 SHORTEST = 4
 """The fewest runs that make a level."""
 _SHARES = (0.75, 0.25)
 """Of a segment's level: for steps, where most changes are, and for stretches."""
+_SEED = 1979
+"""Of the permutations: the same series gives the same answer."""
 _BLOCK = 1000
 _DRAWS_A_LEVEL = 50
 _MOST_CELLS = 10_000_000
@@ -47,7 +43,7 @@ class _Split:
 
 
 def change_points(
-    values: Floats, *, alpha: float = 0.01, family: int = 1, least_ratio: float = 1.05, seed: int = 1979
+    values: Floats, *, alpha: float = 0.01, family: int = 1, least_ratio: float = 1.05
 ) -> tuple[ChangePoint, ...]:
     """The runs at which a new level began, in order.
 
@@ -72,12 +68,11 @@ def change_points(
         alpha: chance of any false alarm in all series of the family.
         family: how many series are looked at together (endpoints times percentiles).
         least_ratio: levels closer than this factor are one level, however significant their difference.
-        seed: of the permutations; the same series gives the same answer.
     """
     known = np.flatnonzero(~np.isnan(values))
     series = np.asarray(values, dtype=np.float64)[known]
-    ranks = _ranks(series, seed)
-    splits = _relevant(series, _settled(series, _splits(ranks, alpha / family, seed)), least_ratio)
+    ranks = _ranks(series)
+    splits = _relevant(series, _settled(series, _splits(ranks, alpha / family)), least_ratio)
     levels = _levels(series, splits)
     return tuple(
         ChangePoint(
@@ -91,13 +86,13 @@ def change_points(
     )
 
 
-def _ranks(series: Floats, seed: int) -> NDArray[np.int64]:
+def _ranks(series: Floats) -> NDArray[np.int64]:
     """1 to n, ties in random order."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(series)), series))
+    order = np.lexsort((np.random.default_rng(_SEED).random(len(series)), series))
     return np.argsort(order) + 1
 
 
-def _splits(ranks: NDArray[np.int64], level: float, seed: int) -> list[_Split]:
+def _splits(ranks: NDArray[np.int64], level: float) -> list[_Split]:
     """The places where a segment was split, in order; p-values adjusted for its share of the level."""
 
     def within(begin: int, end: int) -> list[_Split]:
@@ -106,7 +101,7 @@ def _splits(ranks: NDArray[np.int64], level: float, seed: int) -> list[_Split]:
         for scan, of_scan in zip(_scans(count), _SHARES, strict=False):
             share = of_scan * count / len(ranks)
             scaled = scan.rank_sums(order)[0]
-            p_value = _p_value(float(scaled.max()), scan, level * share, seed)
+            p_value = _p_value(float(scaled.max()), scan, level * share)
             if p_value <= level * share:
                 best = int(scaled.argmax())
                 cuts = [begin + int(cut) for cut in (scan.begins[best], scan.ends[best]) if cut]
@@ -163,21 +158,21 @@ def _scans(count: int) -> tuple[Scan, ...]:
     return tuple(scan for scan in (steps(count), stretches(count)) if len(scan.ends))
 
 
-def _p_value(statistic: float, scan: Scan, level: float, seed: int) -> float:
+def _p_value(statistic: float, scan: Scan, level: float) -> float:
     """How rare a maximum this large is in random order; drawing ends once it can no longer be below `level`."""
     draws = max(1, round(min(_DRAWS_A_LEVEL / level, _MOST_CELLS / len(scan.ends)) / _BLOCK)) * _BLOCK
     reached = 0
     for block in range(draws // _BLOCK):
-        reached += int((_null_maxima(scan, block, seed) >= statistic - 1e-9).sum())
+        reached += int((_null_maxima(scan, block) >= statistic - 1e-9).sum())
         if reached + 1 > level * (draws + 1):
             return (reached + 1) / ((block + 1) * _BLOCK + 1)
     return (reached + 1) / (draws + 1)
 
 
 @lru_cache(maxsize=4096)
-def _null_maxima(scan: Scan, block: int, seed: int) -> Floats:
+def _null_maxima(scan: Scan, block: int) -> Floats:
     """The largest statistic of `_BLOCK` random orders: it depends on nothing but the number of runs."""
-    rng = np.random.default_rng((seed, scan.count, block))
+    rng = np.random.default_rng((_SEED, scan.count, block))
     orders = np.tile(np.arange(1, scan.count + 1), (_BLOCK, 1))
     return np.asarray(scan.rank_sums(rng.permuted(orders, axis=1, out=orders)).max(axis=1))
 

@@ -4,26 +4,14 @@ A leak is what no story without a leak explains. The stories: a saturation (warm
 constant of up to twice the run; up to three jumps upon a short warm-up; and what was given back later.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perflib.stats.interval import Interval
-from perflib.stats.jumps import MOST_JUMPS, jumps_of, only_jumped
+from perflib.stats import Floats, Interval
 from perflib.stats.minima import Minima, retained, window_minima
-from perflib.stats.saturation import CONFIDENCE, slopes_beside
+from perflib.stats.stories import CONFIDENCE, MOST_JUMPS, Jump, Slopes, jumps_of, only_jumped, slopes_beside
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.stats.jumps import Jump
-    from perflib.stats.saturation import Slopes
-
-    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,9 +88,7 @@ def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: f
     slower than the run take so much so soon; there it need pass 0 beside them only at 90 %, so that `interval_per_h`,
     at 99 %, may begin at 0.
     What no run can tell looks like a leak: a cache slower than twice the run, one large cycle of garbage collection.
-
-    Source: profile likelihood, Venzon & Moolgavkar 1988, Applied Statistics 37(1); errors by the effective sample size
-    of AR(1) residuals, Zwiers & von Storch 1995, Journal of Climate 8(2).
+    Sources: see `stats.stories`.
 
     Args:
         at_s: shape (n,), ascending, about one a second; gaps do no harm.
@@ -128,7 +114,7 @@ def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: f
 def _minima_of(at_s: Floats, values: Floats, start_s: float, tolerance: Tolerance) -> Minima:
     lasts_s = float(at_s[-1] - start_s)
     middle_s, level = window_minima(at_s, values)
-    share_of_level, short = tolerance.share * float(level[0]), _how_short(lasts_s)
+    share_of_level, short = tolerance.share * float(level[0]), min(max(_SHORT_S / lasts_s, 1.0), _MOST_IF_SHORT)
     matters = max(tolerance.least_growth, share_of_level)
     kept = retained(level, matters)
     return Minima(
@@ -142,11 +128,6 @@ def _minima_of(at_s: Floats, values: Floats, start_s: float, tolerance: Toleranc
         least_sd=0.01 * tolerance.least_growth,
         slow_confidence=_SLOW_CONFIDENCE_IF_SHORT if short == _MOST_IF_SHORT else CONFIDENCE,
     )
-
-
-def _how_short(lasts_s: float) -> float:
-    """Times which `least_growth` a leak must have grown by."""
-    return min(max(_SHORT_S / lasts_s, 1.0), _MOST_IF_SHORT)
 
 
 def _judge(minima: Minima) -> Growth:

@@ -1,16 +1,11 @@
 """A histogram of fixed size, for figures that come without end."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
+from perflib.stats import Floats
 
 _BINS_A_DECADE = 100
 _DECADES_BELOW_1 = 4
@@ -28,7 +23,7 @@ class LogHistogram:
         place = math.log10(max(value, 10.0**-_DECADES_BELOW_1)) + _DECADES_BELOW_1
         self._counts[min(int(place * _BINS_A_DECADE), _BINS - 1)] += 1
 
-    def add_all(self, values: NDArray[np.float64]) -> None:
+    def add_all(self, values: Floats) -> None:
         """The same for values of shape (n,)."""
         places = np.log10(np.maximum(values, 10.0**-_DECADES_BELOW_1)) + _DECADES_BELOW_1
         bins = np.minimum((places * _BINS_A_DECADE).astype(np.int64), _BINS - 1)

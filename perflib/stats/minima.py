@@ -1,17 +1,13 @@
 """The level of a run as window minima: short-lived allocations, and what was given back later, are left out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from perflib.stats import Floats
 
-    Floats = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
+Flags = NDArray[np.bool_]
 
 _WINDOWS = 40
 

@@ -1,18 +1,12 @@
 """The run-to-run variance of several endpoints, each helped by the others'."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from perflib.stats import Floats
 
 MIN_POOLED = 3
 """Fewer endpoints keep each its own variance: a spread of variances cannot be judged from two."""

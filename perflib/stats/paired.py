@@ -1,31 +1,24 @@
 """A against B, interleaved: each restart of both sides gives one log ratio, and the restarts are the sample.
 
-What a restart's two sides share (the machine's mood) cancels; what they do not (memory layout, caches, luck) is the
-noise that the t-test sees. Looking early is paid for, so that stopping early costs no error.
+What a restart's two sides share (the state of the machine) cancels; what they do not (memory layout, caches, luck) is
+the noise that the t-test sees. Looking early is paid for, so that stopping early costs no error.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from perflib.stats.interval import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 MIN_RESTARTS = 10
 _MOST_RESTARTS = 1000
 _SHARES = {0.5: 0.1, 0.75: 0.2, 1.0: 0.7}
 """Of the restarts, when to look; and the share of alpha each look may spend."""
 _FAILED = 1000.0
+POWER = 0.9
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ class Decision:
 
     verdict: None: not clear yet, go on. change: its interval holds at every look of the plan at once, with
         a confidence of 1 - 2 alpha; stopped early, the ratio itself leans to the extreme.
-    mde: the smallest relative change that the whole plan finds with 90 % power, at the noise seen so far.
+    mde: the smallest relative change that the whole plan finds with `POWER`, at the noise seen so far.
     """
 
     verdict: Verdict | None
@@ -105,8 +98,8 @@ def paired(log_ratios: Floats, confidence: float = 0.95) -> PairedChange:
     )
 
 
-def plan(detect: float, noise_sd: float, *, power: float = 0.9, alpha: float = 0.01, early: bool = True) -> Plan:
-    """The fewest restarts, ten at least, whose last look finds a relative change `detect` with `power`.
+def plan(detect: float, noise_sd: float, *, alpha: float = 0.01, early: bool = True) -> Plan:
+    """The fewest restarts, ten at least, whose last look finds a relative change `detect` with `POWER`.
 
     The looks share alpha, and each tests at its own share: by the union bound (Bonferroni) they err in at most alpha
     of all comparisons together, whatever their dependence. Most of alpha is kept for the last, as O'Brien & Fleming
@@ -120,10 +113,10 @@ def plan(detect: float, noise_sd: float, *, power: float = 0.9, alpha: float = 0
     shares = _SHARES if early else {1.0: 1.0}
     wanted = math.log1p(detect) / noise_sd
     for n in range(MIN_RESTARTS, _MOST_RESTARTS + 1):
-        if _least_shift(n, alpha * shares[1.0], power) / math.sqrt(n) <= wanted:
+        if _least_shift(n, alpha * shares[1.0]) / math.sqrt(n) <= wanted:
             looks = (Look(math.ceil(at * n), alpha * share) for at, share in shares.items())
             return Plan(detect, tuple(looks))
-    least = math.expm1(_least_shift(_MOST_RESTARTS, alpha * shares[1.0], power) / math.sqrt(_MOST_RESTARTS) * noise_sd)
+    least = math.expm1(_least_shift(_MOST_RESTARTS, alpha * shares[1.0]) / math.sqrt(_MOST_RESTARTS) * noise_sd)
     told = f"a change of {detect:.1%} does not show in {_MOST_RESTARTS:,} restarts that vary by {noise_sd:.0%}"
     raise ValueError(f"{told}; the smallest that does is {least + 0.0005:.1%}")
 
@@ -142,7 +135,7 @@ def decide(log_ratios: Floats, plan: Plan) -> Decision:
         raise ValueError(f"{n} restarts are no look of the plan: {[each.restarts for each in plan.looks]}")
     change = paired(log_ratios, 1 - 2 * look.alpha)
     last = plan.looks[-1]
-    mde = math.expm1(_least_shift(last.restarts, last.alpha, 0.9) * change.noise_sd / math.sqrt(last.restarts))
+    mde = math.expm1(_least_shift(last.restarts, last.alpha) * change.noise_sd / math.sqrt(last.restarts))
     return Decision(_verdict(change, plan, final=look is last), change, mde)
 
 
@@ -157,6 +150,6 @@ def _verdict(change: PairedChange, plan: Plan, *, final: bool) -> Verdict | None
     return Verdict.INCONCLUSIVE if final else None
 
 
-def _least_shift(n: int, alpha: float, power: float) -> float:
-    """The shift of a t statistic, in standard errors, that a one-sided test of n restarts finds with this power."""
-    return float(special.nctdtrinc(n - 1, 1 - power, special.stdtrit(n - 1, 1 - alpha)))
+def _least_shift(n: int, alpha: float) -> float:
+    """The shift of a t statistic, in standard errors, that a one-sided test of n restarts finds with `POWER`."""
+    return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - alpha)))

@@ -1,14 +1,10 @@
 """Exact percentiles, and the sample size that a percentile needs."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from perflib.stats import Floats
 
 
 def required_count(q: float, confidence: float = 0.95) -> int:
@@ -22,7 +18,7 @@ def required_count(q: float, confidence: float = 0.95) -> int:
     return math.ceil(math.log1p(-confidence) / math.log(q) - 1e-9)
 
 
-def percentile(values: NDArray[np.float64], q: float) -> float | None:
+def percentile(values: Floats, q: float) -> float | None:
     """The smallest value that at least the share `q` of all values do not exceed; None below `required_count`.
 
     An observed value, never interpolated, so that failures may stand in as infinity.

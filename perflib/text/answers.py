@@ -1,29 +1,23 @@
 """What a command answers: a check, a comparison, the history, the baselines. Each is a table. Pure."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from perflib.judge.changes import changes
-from perflib.judge.check import FAMILY
+from perflib.judge.check import FAMILY, Check, EndpointVerdict
+from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
+from perflib.spec.baselines import Baseline, Baselines
+from perflib.stats.band import Change
 from perflib.text import cells
 from perflib.text.words import check_sentence, comparison_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-    import pandas as pd
-
-    from perflib.judge.check import Check, EndpointVerdict
-    from perflib.judge.compare import FigureVerdict
-    from perflib.spec.baselines import Baseline, Baselines
-    from perflib.stats.band import Change
 
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"
@@ -39,10 +33,10 @@ _COMPARISON_LEGEND = (
 
 def check(found: Check) -> Table:
     """A check: what it could detect and what it found, a row per endpoint, the reasons."""
-    left, times = words("Scenario", "Endpoint", "Verdict"), numbers("p50 ×", "p95 ×", _DETECTABLE)
+    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", "Baseline, ms", "Limit, ms")
     legend = (_CHECK_LEGEND, FAMILY) if found.endpoints else ()
     return Table(
-        columns=(*left, *times, *numbers("p95, ms", "Baseline, ms", "Limit, ms"), *words("Met")),
+        columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
         rows=tuple(_check_row(one) for one in found.endpoints),
         title=check_sentence(found),
         notes=(*found.reasons, *found.notes, *legend),
@@ -52,24 +46,17 @@ def check(found: Check) -> Table:
 
 def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
-    return row(
-        one.scenario,
-        one.endpoint,
-        cells.verdict(one.verdict),
-        _times(one.change_of("p50")),
-        _times(p95),
-        NOTHING if p95 is None else f"{p95.mde:+.0%}",
-        Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms),
-        cells.figure(one.baseline_p95_ms, NOTHING),
-        limit(one.target_ms),
-        cells.met(one.target_ms, one.meets_target),
-    )
+    ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
+    p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
+    limits = (limit(one.target_ms), cells.met(one.target_ms, one.meets_target))
+    baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
+    return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
 
 
 def _times(change: Change | None) -> str:
     if change is None or not math.isfinite(change.ratio):
         return NOTHING if change is None else "failed"
-    return f"{change.ratio:.2f} ({change.interval.low:.2f} to {change.interval.high:.2f})"
+    return f"{change.ratio:.2f} ({change.interval:.2f})"
 
 
 def junit(found: Check) -> str:
@@ -100,15 +87,10 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
 
 
 def _comparison_row(one: FigureVerdict) -> Row:
-    between = one.interval
-    return row(
-        one.endpoint,
-        one.figure,
-        cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet"),
-        NOTHING if one.ratio is None else f"{one.ratio:.3f}",
-        NOTHING if between is None else f"{between.low:.3f} to {between.high:.3f}",
-        NOTHING if one.mde is None else f"{one.mde:+.0%}",
-    )
+    verdict = cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet")
+    ratio = NOTHING if one.ratio is None else f"{one.ratio:.3f}"
+    between = NOTHING if one.interval is None else f"{one.interval:.3f}"
+    return row(one.endpoint, one.figure, verdict, ratio, between, NOTHING if one.mde is None else f"{one.mde:+.0%}")
 
 
 def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
@@ -128,11 +110,7 @@ def history(frame: pd.DataFrame) -> Table:
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
-    """A row per stored run, with its figures where `frame` has one endpoint.
-
-    Args:
-        last: only so many, the newest first.
-    """
+    """A row per stored run, with its figures where `frame` has one endpoint; `last`: only so many, the newest first."""
     if frame.empty:
         return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="runs")
     if last is not None:
@@ -150,15 +128,9 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
-    return row(
-        run["run_id"],
-        run["target"],
-        run["state"] if run["valid"] else Cell("invalid", "bad"),
-        _commit(run["git_commit"]) or NOTHING,
-        run["brief"] or NOTHING,
-        *(times if endpoints is None else [f"{endpoints:,}"]),
-        run["note"] or "",
-    )
+    state = run["state"] if run["valid"] else Cell("invalid", "bad")
+    about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
+    return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 
 
 def _changes(frame: pd.DataFrame) -> list[str]:

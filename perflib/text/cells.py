@@ -1,18 +1,12 @@
 """Cells: a figure or a verdict with its tone. Pure."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
+from perflib.figures.summary import EndpointSummary
+from perflib.judge.check import EndpointVerdict
 from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, share
-from perflib.show.table import Cell
+from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import EndpointSummary
-    from perflib.judge.check import EndpointVerdict
-    from perflib.show.table import Tone
 
 _TONES: dict[str, Tone] = {"REGRESSION": "bad", "LEAK": "bad", "IMPROVED": "good", "INCONCLUSIVE": "quiet"}
 
@@ -22,10 +16,10 @@ def figure(value_ms: float | None, missing: str = INSUFFICIENT) -> Cell:
     return Cell(ms(value_ms, missing), "quiet" if value_ms is None else "")
 
 
-def percentile(of: EndpointSummary, q: float, value_ms: float | None) -> Cell:
+def percentile(of: EndpointSummary, percent: int) -> Cell:
     """A percentile; where the sample is too small for it, how many successes there were of those it needs."""
-    successes = of.requests - of.errors - of.cold.requests
-    return figure(value_ms, f"{successes:,} of {required_count(q)}")
+    value_ms: float | None = getattr(of, f"p{percent}_ms")
+    return figure(value_ms, f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}")
 
 
 def failed(count: int, requests: int) -> Cell:

@@ -4,66 +4,31 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 from perflib.figures import failures as failed
 from perflib.figures import spike
-from perflib.figures.summary import summarize
-from perflib.judge.compare import notes as comparison_notes
+from perflib.figures.spike import LoadBand
+from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.judge.check import Check
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
-from perflib.show.table import Row, Table, escape_markdown, numbers, row, words
-from perflib.spec import ERROR_KINDS, Open
+from perflib.show.table import Row, Table, numbers, row, words
+from perflib.spec import ERROR_KINDS, Environment, Facts, Open, Run
+from perflib.spec.allocations import Allocations, Site
+from perflib.stats.growth import Growth
 from perflib.text import cells
-from perflib.text.answers import baselines, check, comparison, history, junit, runs
-from perflib.text.words import (
-    baseline_sentence,
-    comparison_sentence,
-    duration_of,
-    failure_of,
-    memory_sentence,
-    rate_of,
-    recovery_sentence,
-    verdict_sentence,
-    workload_of,
-)
-
-if TYPE_CHECKING:
-    from perflib.figures.spike import LoadBand
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.judge.check import Check
-    from perflib.spec import Environment, Facts, Run
-    from perflib.spec.allocations import Allocations, Site
-    from perflib.stats.growth import Growth
-
-__all__ = [
-    "accounting",
-    "allocations",
-    "baseline_sentence",
-    "baselines",
-    "brief",
-    "check",
-    "cold",
-    "comparison",
-    "comparison_notes",
-    "comparison_sentence",
-    "degradation",
-    "escape_markdown",
-    "failures",
-    "history",
-    "junit",
-    "memory",
-    "memory_sentence",
-    "method",
-    "recovery_sentence",
-    "response_and_service",
-    "runs",
-    "verdict",
-    "verdict_sentence",
-]
+from perflib.text.answers import baselines as baselines
+from perflib.text.answers import check as check
+from perflib.text.answers import comparison as comparison
+from perflib.text.answers import history as history
+from perflib.text.answers import junit as junit
+from perflib.text.answers import runs as runs
+from perflib.text.words import baseline_sentence, duration_of, failure_of, rate_of, workload_of
+from perflib.text.words import comparison_sentence as comparison_sentence
+from perflib.text.words import memory_sentence as memory_sentence
+from perflib.text.words import recovery_sentence as recovery_sentence
+from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
@@ -82,7 +47,6 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
     """The brief's table: endpoints first, then pages.
 
     Args:
-        summary: the figures.
         judged: False for an invalid run, which is shown but never judged.
         against: the run's check against its baseline, which adds a column and a sentence.
     """
@@ -105,9 +69,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         f"{one.requests:,}",
         f"{one.rate_per_s:,.1f}",
         cells.failed(one.errors, one.requests),
-        cells.percentile(one, 0.50, one.p50_ms),
-        cells.percentile(one, 0.95, one.p95_ms),
-        cells.percentile(one, 0.99, one.p99_ms),
+        *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING),
         limit(one.target_ms),
         cells.met(one.target_ms, one.meets_target, judged),
@@ -129,67 +91,49 @@ def failures(run: Run) -> Table:
     found = failed.failures(run)
     return Table(
         columns=(*words("Endpoint", "Failure"), *numbers("Count", "Share", "First, s", "Last, s")),
-        rows=tuple(
-            row(
-                one.endpoint,
-                failure_of(one.kind, one.status),
-                f"{one.count:,}",
-                share(one.share),
-                f"{one.first_s:,.1f}",
-                f"{one.last_s:,.1f}",
-            )
-            for one in found
-        ),
+        rows=tuple(map(_failure_row, found)),
         title="" if found else "No request failed.",
         notes=("Share: of the endpoint's requests. First and last: seconds from the run's start.",) if found else (),
         id="failures",
     )
 
 
+def _failure_row(one: failed.Failure) -> Row:
+    when = (f"{at_s:,.1f}" for at_s in (one.first_s, one.last_s))
+    return row(one.endpoint, failure_of(one.kind, one.status), f"{one.count:,}", share(one.share), *when)
+
+
 def cold(run: Run) -> Table:
     """What a first visitor waits: the run's first answer, warm-up included, and the cold answers after it."""
-    return Table(
-        columns=(
-            *words("Endpoint"),
-            *numbers("First answer, ms", "Cold answers", "p50 of cold, ms", "Max of cold, ms"),
-        ),
-        rows=tuple(
-            row(
-                one.endpoint,
-                cells.figure(one.first_ms, NOTHING),
-                f"{one.cold.requests:,}",
-                cells.figure(one.cold.p50_ms) if one.cold.requests else NOTHING,
-                cells.figure(one.cold.max_ms, NOTHING),
-            )
-            for one in summarize(run).endpoints
-        ),
-        notes=(
-            "The first answer is the very first success of the run, warm-up included. Cold answers are cache misses "
-            "after warm-up: the target file names the header that marks them.",
-        ),
-        id="cold",
+    note = (
+        "The first answer is the very first success of the run, warm-up included. Cold answers are cache misses "
+        "after warm-up: the target file names the header that marks them."
     )
+    columns = words("Endpoint") + numbers("First answer, ms", "Cold answers", "p50 of cold, ms", "Max of cold, ms")
+    return Table(columns, tuple(map(_cold_row, summarize(run).endpoints)), notes=(note,), id="cold")
+
+
+def _cold_row(one: EndpointSummary) -> Row:
+    answers, p50 = one.cold, cells.figure(one.cold.p50_ms) if one.cold.requests else NOTHING
+    first, largest = (cells.figure(value, NOTHING) for value in (one.first_ms, answers.max_ms))
+    return row(one.endpoint, first, f"{answers.requests:,}", p50, largest)
 
 
 def response_and_service(summary: Summary) -> Table:
     """Response time, which is judged, beside service time."""
-    names = ("Response p50, ms", "Response p95, ms", "Service p50, ms", "Service p95, ms")
-    return Table(
-        columns=(*words("Endpoint"), *numbers(*names)),
-        rows=tuple(
-            row(
-                one.endpoint,
-                *(cells.figure(value) for value in (one.p50_ms, one.p95_ms, one.service_p50_ms, one.service_p95_ms)),
-            )
-            for one in summary.endpoints
-        ),
-        notes=(
-            "Response time runs from the moment when a request was due, service time from the moment when it was sent. "
-            "The difference is the wait for the load generator. Response time is judged, so that a late request cannot "
-            "hide a slow answer.",
-        ),
-        id="response-and-service",
+    note = (
+        "Response time runs from the moment when a request was due, service time from the moment when it was sent. "
+        "The difference is the wait for the load generator. Response time is judged, so that a late request cannot "
+        "hide a slow answer."
     )
+    names = ("Response p50, ms", "Response p95, ms", "Service p50, ms", "Service p95, ms")
+    rows = tuple(map(_response_row, summary.endpoints))
+    return Table(words("Endpoint") + numbers(*names), rows, notes=(note,), id="response-and-service")
+
+
+def _response_row(one: EndpointSummary) -> Row:
+    times_ms = (one.p50_ms, one.p95_ms, one.service_p50_ms, one.service_p95_ms)
+    return row(one.endpoint, *map(cells.figure, times_ms))
 
 
 def degradation(run: Run) -> Table:
@@ -205,14 +149,10 @@ def degradation(run: Run) -> Table:
 
 def _band_row(one: LoadBand, first: LoadBand) -> Row:
     times = None if first.p95_ms is None or one.p95_ms is None else one.p95_ms / first.p95_ms
-    return row(
-        f"{one.users_from}" + (f"–{one.users_to}" if one.users_to > one.users_from else ""),
-        f"{one.requests:,}",
-        cells.failed(one.errors, one.requests),
-        cells.figure(one.p50_ms),
-        cells.figure(one.p95_ms),
-        NOTHING if times is None else f"{times:.2f} ×",
-    )
+    users = f"{one.users_from}" + (f"–{one.users_to}" if one.users_to > one.users_from else "")
+    counts = (f"{one.requests:,}", cells.failed(one.errors, one.requests))
+    against = NOTHING if times is None else f"{times:.2f} ×"
+    return row(users, *counts, cells.figure(one.p50_ms), cells.figure(one.p95_ms), against)
 
 
 def memory(run: Run) -> Table:
@@ -256,13 +196,10 @@ def allocations(found: Allocations) -> Table:
 
 
 def _site_row(site: Site, held_bytes: int) -> Row:
-    return row(
-        f"{site.stack[0].function} ({site.stack[0].file}:{site.stack[0].line})" if site.stack else "unknown",
-        f"{site.held_bytes / 1e3:,.0f}",
-        share(site.held_bytes / held_bytes),
-        f"{site.allocations:,}",
-        next((f"{frame.file}:{frame.line}" for frame in site.stack[1:]), NOTHING),
-    )
+    place, *callers = [f"{frame.file}:{frame.line}" for frame in site.stack] or ["unknown"]
+    place = f"{site.stack[0].function} ({place})" if site.stack else place
+    held = (f"{site.held_bytes / 1e3:,.0f}", share(site.held_bytes / held_bytes), f"{site.allocations:,}")
+    return row(place, *held, callers[0] if callers else NOTHING)
 
 
 def accounting(summary: Summary) -> Table:
@@ -288,9 +225,10 @@ def accounting(summary: Summary) -> Table:
 
 def method(run: Run) -> Table:
     """How and where the run was measured."""
+    sample = " (the sample dashboard)" if run.facts.sample_target else ""
     groups = {
         "Method": _method(run),
-        "Target": _target(run.facts),
+        "Target": {"Name": run.facts.target.name, "Address": run.facts.target.base_url + sample},
         "Run": _run(run.facts),
         "Machine": _machine(run.facts.environment),
         "Load generator": _generator(run.facts),
@@ -300,22 +238,17 @@ def method(run: Run) -> Table:
 
 
 def _method(run: Run) -> dict[str, str]:
-    facts = run.facts
-    is_open = isinstance(facts.scenario.workload, Open)
-    from_intended = "from the moment when a request was due, and judged"
+    facts, response = run.facts, "equal to service time, as in every closed workload"
+    if isinstance(facts.scenario.workload, Open):
+        response = "from the moment when a request was due, and judged"
     return {
         "Workload": workload_of(run),
         "Duration": duration_of(run),
         "Time-out": seconds(facts.scenario.timeout_s),
-        "Response time": from_intended if is_open else "equal to service time, as in every closed workload",
+        "Response time": response,
         "Seed": str(facts.seed),
         "Profile": facts.profile,
     }
-
-
-def _target(facts: Facts) -> dict[str, str]:
-    sample = " (the sample dashboard)" if facts.sample_target else ""
-    return {"Name": facts.target.name, "Address": facts.target.base_url + sample}
 
 
 def _run(facts: Facts) -> dict[str, str]:

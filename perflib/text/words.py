@@ -1,28 +1,20 @@
 """Verdicts in sentences, and figures in words. Pure."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from perflib.figures import spike
-from perflib.figures.failures import failures
-from perflib.judge.compare import by_endpoint
+from perflib.figures.failures import Failure, failures
+from perflib.figures.summary import EndpointSummary, Summary
+from perflib.judge.check import Check
+from perflib.judge.compare import FigureVerdict, by_endpoint
+from perflib.judge.leak import Memory
 from perflib.show.numbers import NOTHING, ms, seconds, three_digits
-from perflib.spec import Open, Ramp
+from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from perflib.figures.failures import Failure
-    from perflib.figures.summary import EndpointSummary, Summary
-    from perflib.judge.check import Check
-    from perflib.judge.compare import FigureVerdict
-    from perflib.judge.leak import Memory
-    from perflib.spec import Run
-    from perflib.stats.growth import Growth
+from perflib.stats.growth import Growth
+from perflib.stats.verdict import Verdict
 
 _FAILURES = {
     "connect": "no connection",
@@ -44,11 +36,12 @@ def verdict_sentence(run: Run, summary: Summary) -> str:
         return f"Invalid run, not judged: {'; '.join(facts.invalid_reasons)}."
     begin = f"Interrupted after {seconds(facts.duration_s)}: " if facts.interrupted else ""
     if not counts.scheduled:
-        return f"{begin or ''}{'n' if begin else 'N'}o request was measured."
+        return f"{begin}{'n' if begin else 'N'}o request was measured."
     said = _limits_sentence(run, summary.endpoints)
     lost = counts.scheduled - counts.completed
     failed = f" {lost:,} of {counts.scheduled:,} requests failed: {_failed(failures(run))}." if lost else ""
-    return begin + (said[0].lower() + said[1:] if begin else said) + failed + _server_errors(run, summary)
+    said = said[0].lower() + said[1:] if begin else said
+    return begin + said + failed + _server_errors(run, summary)
 
 
 def failure_of(kind: str, status: int) -> str:
@@ -129,16 +122,16 @@ def check_sentence(check: Check) -> str:
 def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
     """How B compares with A, in plain words."""
     found = by_endpoint(figures)
-    named: dict[str, list[str]] = {}
-    for name, verdict in found.items():
-        named.setdefault(verdict, []).append(name)
-    if "REGRESSION" in named:
-        return f"B is slower than A: {', '.join(named['REGRESSION'])}."
-    if "INCONCLUSIVE" in named:
-        better = f"; B is faster in {', '.join(named['IMPROVED'])}" if "IMPROVED" in named else ""
-        return f"Cannot tell for {len(named['INCONCLUSIVE'])} of {len(found)} endpoints whether B is slower{better}."
-    if "IMPROVED" in named:
-        return f"B is faster than A: {', '.join(named['IMPROVED'])}; no regression."
+    slower, faster = (
+        ", ".join(name for name, verdict in found.items() if verdict == word) for word in ("REGRESSION", "IMPROVED")
+    )
+    if slower:
+        return f"B is slower than A: {slower}."
+    if unclear := list(found.values()).count(Verdict.INCONCLUSIVE):
+        better = f"; B is faster in {faster}" if faster else ""
+        return f"Cannot tell for {unclear} of {len(found)} endpoints whether B is slower{better}."
+    if faster:
+        return f"B is faster than A: {faster}; no regression."
     return "B is as fast as A." if found else "Nothing was compared."
 
 
@@ -183,8 +176,7 @@ def memory_sentence(run: Run, memory: Memory) -> str:
     said = [_series_sentence(name, found) for name, found in memory.series.items() if found.verdict == memory.verdict]
     if memory.verdict in ("OK", "INCONCLUSIVE"):
         said = said[:1]
-    if memory.restarts_s:
-        times = ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s)
+    if times := ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s):
         judged = f"only {memory.from_s:,.0f} to {memory.to_s:,.0f} s was judged"
         said.append(f"The target restarted at {times}; {judged}.")
     if memory.gone_s is not None:
@@ -193,18 +185,15 @@ def memory_sentence(run: Run, memory: Memory) -> str:
 
 
 def _series_sentence(name: str, found: Growth) -> str:
-    rate, subject = rate_of(name), name.capitalize()
-    between = found.interval_per_h
+    rate, subject, between = rate_of(name), name.capitalize(), found.interval_per_h
     if found.verdict == "LEAK" and between is not None:
         bound = f"at least {rate(between.low)}" if between.low > 0 else f"at most {rate(between.high)}"
         return f"{subject} leak{'s' if name == 'memory' else ''}: {rate(found.per_h)} ({bound})."
     if found.verdict == "STEP" and found.step_at_s is not None:
-        return (
-            f"{subject} jumped by {amount_of(name)(found.step)} after {found.step_at_s:,.0f} s, then stopped growing."
-        )
+        jumped = amount_of(name)(found.step)
+        return f"{subject} jumped by {jumped} after {found.step_at_s:,.0f} s, then stopped growing."
     if found.verdict == "OK" and between is not None:
-        least = found.smallest_per_h
-        seen = "" if least is None else f"; a leak of {rate(least)} would have been found"
+        seen = f"; a leak of {rate(found.smallest_per_h)} would have been found" if found.smallest_per_h else ""
         return f"{subject} is sound: growth of at most {rate(max(0.0, between.high))}{seen}."
     return f"{subject} not judged. {found.reason}{_longer(found.settle_s)}"
 
@@ -235,8 +224,7 @@ def workload_of(run: Run) -> str:
 
 
 def duration_of(run: Run) -> str:
-    scenario = run.facts.scenario
-    planned = seconds(scenario.duration_s)
+    scenario, planned = run.facts.scenario, seconds(run.facts.scenario.duration_s)
     if scenario.isolated:
         enough = f", or until {scenario.enough_successes:,} successes," if scenario.enough_successes else ""
         planned = f"{planned}{enough} for each"

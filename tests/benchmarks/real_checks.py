@@ -30,7 +30,8 @@ from perflib.judge.check import BACKSTOP, check
 from perflib.session.sample import sample_dashboard
 from perflib.spec import Options
 from perflib.spec.baselines import Baselines
-from perflib.stats.band import STANDARD, Verdict
+from perflib.stats.band import ALPHA, BASELINE_RUNS
+from perflib.stats.verdict import Verdict
 from perflib.store.folders import Workbook
 from tests.benchmarks.leaks import at_least
 from tests.benchmarks.peers import markdown
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 SEED = 30_000
 SLOWED, BY = "GET /clients", "+60%"
 HOT = ("GET /health", "GET /snapshot", SLOWED, "GET /signals")
-IN_A_BASELINE = STANDARD.baseline_runs
+IN_A_BASELINE = BASELINE_RUNS
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -166,7 +167,7 @@ def false_alarms(sound: Sequence[Run], count: int) -> str:
         rows.append([name, f"{len(runs)} of {count}", shares[0], str(len(set(runs))), shares[1]])
     told = (
         f"Sound against sound: {count} checks of {len(sound)} runs, each against {IN_A_BASELINE} others at random. "
-        f"Promised: REGRESSION in at most {STANDARD.alpha:.0%} of checks, IMPROVED in as many. The checks share runs, "
+        f"Promised: REGRESSION in at most {ALPHA:.0%} of checks, IMPROVED in as many. The checks share runs, "
         "so the true interval is wider than the binomial one behind the bound shown; runs that alarm in any of "
         f"their checks ({count / len(sound):.1f} on average) are counted once beside it."
     )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from perflib.stats import Interval
 from perflib.stats.bootstrap import MIN_BLOCKS, Estimate, Series, intervals, shift
-from perflib.stats.interval import Interval
 
 
 def make_series(seed: int = 1, duration_s: float = 60.0, rate_per_s: float = 30.0, sigma: float = 0.5) -> Series:

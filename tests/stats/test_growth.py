@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
-from perflib.stats.jumps import _best_jump
 from perflib.stats.minima import Minima
-from perflib.stats.saturation import Noise, saturations, slopes_beside
+from perflib.stats.stories import Noise, _best_jump, saturations, slopes_beside
 from tests.benchmarks.leaks import FAMILIES, at_most, curve, found_again, judge, noise_mb
 
 MB = 1e6

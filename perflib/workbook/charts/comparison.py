@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from perflib.judge.compare import Comparison, FigureVerdict
     from perflib.spec import Run
-    from perflib.stats.interval import Interval
+    from perflib.stats import Interval
 
 _MARKERS = {
     "REGRESSION": {"color": COLOURS[1], "symbol": "triangle-right"},

@@ -1,32 +1,31 @@
-"""The slope of a level beside everything that saturates: warm-ups, and caches that fill up.
+"""What else than a leak may raise a level: saturations (warm-ups, caches that fill up), jumps; the slope beside them.
 
 Source: profile likelihood, Venzon & Moolgavkar 1988, Applied Statistics 37(1); errors by the effective sample size of
 AR(1) residuals, Zwiers & von Storch 1995, Journal of Climate 8(2).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 from scipy.special import chdtri, stdtrit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.stats.minima import Minima
-
-    Floats = NDArray[np.float64]
+from perflib.stats import Floats
+from perflib.stats.minima import Minima
 
 CONFIDENCE = 0.99
 """Of each end of an interval."""
+MOST_JUMPS = 3
+"""More may as well be a leak in chunks."""
+_STANDS_OUT = 30.0
+"""Squared, in standard errors; it is the largest of hundreds of places and shapes."""
 POWER = 0.90
 
 _TAU, _LOG_T0 = np.geomspace(0.01, 2.0, 41), np.geomspace(0.003, 0.25, 12)
 """Time constants of the saturations 1 - exp(-t / tau) and log(1 + t / t0), as shares of the run."""
 _EXPONENTIAL = slice(1, 1 + len(_TAU))
 _WARM_UPS = _TAU[_TAU <= 0.25][3::4]
+"""Some of those that end within the run."""
 _SLOW = np.concatenate([[False], _TAU > 0.7, np.zeros(len(_LOG_T0), dtype=bool)])
 
 
@@ -60,11 +59,6 @@ def saturations(share: Floats) -> Floats:
     return np.concatenate([np.zeros((1, len(share))), _fillings(share, _TAU), logarithmic])
 
 
-def warm_ups(share: Floats) -> Floats:
-    """Some of those that end within the run, shape (curves, windows)."""
-    return _fillings(share, _WARM_UPS)
-
-
 def _fillings(share: Floats, tau: Floats) -> Floats:
     return np.asarray(-np.expm1(-share / tau[:, None]), dtype=np.float64)
 
@@ -77,7 +71,7 @@ class Noise:
     free: float
 
     @classmethod
-    def of(cls, residuals: Floats, parameters: int, least_sd: float) -> Noise:
+    def of(cls, residuals: Floats, parameters: int, least_sd: float) -> Self:
         """`least_sd`: noise is never taken to be less, as counts may not vary at all."""
         count = len(residuals)
         square = max(float(residuals @ residuals), 1e-300)
@@ -91,6 +85,14 @@ class Noise:
     def most(self) -> float:
         """The upper bound of the variance, at `CONFIDENCE`."""
         return float(self.variance * self.free / chdtri(self.free, CONFIDENCE))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Of the interval of the slope beside every saturation; (inf, -inf) beside one that is refuted."""
+
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Fits:
     base: Floats
 
     @classmethod
-    def of(cls, minima: Minima, jumps_at: list[int]) -> Fits:
+    def of(cls, minima: Minima, jumps_at: list[int]) -> Self:
         base = np.column_stack([np.ones_like(minima.share), *(minima.after(index) for index in jumps_at)])
         q = np.linalg.qr(base)[0]
         x, y, curves = (v - (v @ q) @ q.T for v in (minima.share, minima.level, saturations(minima.share)))
@@ -146,14 +148,6 @@ class Fits:
         return Ends(np.where(told, low, np.inf), np.where(told, high, -np.inf))
 
 
-@dataclass(frozen=True)
-class Ends:
-    """Of the interval of the slope beside every saturation; (inf, -inf) beside one that is refuted."""
-
-    low: Floats
-    high: Floats
-
-
 def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
     """The slope, beside every saturation and jumps before these windows."""
     fits = Fits.of(minima, jumps_at)
@@ -179,3 +173,61 @@ def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
         fitted=fits.fitted(minima, plain),
         band=t * np.sqrt(noise.variance * fits.leverage(minima, plain)),
     )
+
+
+@dataclass(frozen=True)
+class Jump:
+    """Upward, before window `index`; `gain` is what it takes off the residual sum of squares."""
+
+    index: int
+    height: float
+    gain: float
+    residuals: Floats
+
+
+def _best_jump(minima: Minima, designs: Floats, others: list[Jump]) -> Jump:
+    """The best place for one more jump upon the best of the designs, shape (designs, windows, columns)."""
+    known = np.stack([minima.after(jump.index) for jump in others], axis=1) if others else designs[0, :, :0]
+    design = np.concatenate([designs, np.broadcast_to(known, (len(designs), *known.shape))], axis=2)
+    q = np.linalg.qr(design)[0]
+    y = minima.level - (q @ (minima.level @ q)[:, :, None])[:, :, 0]
+    windows = len(minima.level)
+    covered = np.cumsum(y[:, ::-1], axis=1)[:, ::-1]  # the product with a jump is the sum from its place on
+    weight = windows - np.arange(windows) - (np.cumsum(q[:, ::-1], axis=1)[:, ::-1] ** 2).sum(axis=2)
+    height = np.divide(covered, weight, out=np.zeros_like(covered), where=(weight > 1e-3) & (covered > 0))
+    height[:, :2] = 0.0
+    gain, rss = height * covered, (y * y).sum(axis=1)
+    n, index = (int(place) for place in np.unravel_index(np.argmin(rss[:, None] - gain), gain.shape))
+    jump = minima.after(index)
+    residuals = y[n] - height[n, index] * (jump - q[n] @ (q[n].T @ jump))
+    return Jump(index, float(height[n, index]), float(gain[n, index]), residuals)
+
+
+def _best_jumps(minima: Minima, *columns: Floats) -> list[Jump]:
+    """Upon a constant, the columns and one short warm-up: one after the other; then each again, given the others."""
+    before = [np.ones_like(minima.share), *columns]
+    designs = np.stack([np.column_stack([*before, warm_up]) for warm_up in _fillings(minima.share, _WARM_UPS)])
+    jumps: list[Jump] = []
+    for _ in range(MOST_JUMPS):
+        jumps.append(_best_jump(minima, designs, jumps))
+    for n in range(MOST_JUMPS):
+        jumps[n] = _best_jump(minima, designs, jumps[:n] + jumps[n + 1 :])
+    return jumps
+
+
+def jumps_of(minima: Minima) -> list[Jump]:
+    """The jumps that stand out from a line upon a short warm-up."""
+    rises = np.diff(minima.level)
+    jitter = float(np.median(np.abs(rises - np.median(rises)))) / 0.95
+    if rises.max() - np.median(rises) < max(minima.matters / 4, 3 * jitter):
+        return []
+    found = _best_jumps(minima, minima.share)
+    noise = Noise.of(found[-1].residuals, 3 + MOST_JUMPS, minima.least_sd)
+    least_gain, least_height = _STANDS_OUT * noise.variance, minima.matters / 8
+    return [jump for jump in found if jump.gain >= least_gain and jump.height >= least_height]
+
+
+def only_jumped(minima: Minima, refuted_rss: float) -> bool:
+    """Whether jumps upon a short warm-up fit about as well as a slope: they are not refuted."""
+    residuals = _best_jumps(minima)[-1].residuals
+    return float(residuals @ residuals) <= refuted_rss
