@@ -1,28 +1,21 @@
 """Charts of the target's memory."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
 from perflib.figures.summary import pooled
 from perflib.judge.leak import memory_of
+from perflib.spec import Run
+from perflib.spec.allocations import Allocations
+from perflib.stats.growth import Fit
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.over_time import completed_s, per_second, windows_line, wire_of
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
 from perflib.workbook.charts.windows import time_edges, widened, width_s
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    from perflib.spec import Run
-    from perflib.spec.allocations import Allocations
-    from perflib.stats.growth import Fit
 
 _MB = 1e6
 _LEAST_SHARE = 0.005

@@ -1,39 +1,29 @@
 """Curves over quantiles: how slow the slow ones are."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from perflib.figures.summary import item_rows, pooled
+from perflib.spec import Run
 from perflib.stats.percentile import required_count
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, DASHES
 from perflib.workbook.charts.parts import Words, label_of
-from perflib.workbook.charts.windows import POINTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import plotly.graph_objects as go
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
+from perflib.workbook.charts.windows import POINTS, Floats
 
 _MARKS = {0.5: "50 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The response times of one line: successes ascending, of so many requests, failures included."""
+class _Curve:
+    """The response times of one line: successes, ascending."""
 
     name: str
     ms: Floats
-    requests: int
     line: dict[str, Any]
     group: str | None = None
 
@@ -52,7 +42,7 @@ def percentiles(*runs: Run) -> go.Figure:
         "Response time by percentile",
         "Percentile curves of response times in milliseconds",
         "Each step to the right takes in rarer requests. Where a curve bends upwards, a few requests wait for "
-        "something that the others do not meet. A curve belongs below its dashed target at 95 %, and ends where the "
+        "something that the others do not meet. A curve belongs below its dashed limit at 95 %, and ends where the "
         "sample supports no further percentile.",
     )
     if not runs:
@@ -63,12 +53,13 @@ def percentiles(*runs: Run) -> go.Figure:
         which = f" · {label_of(run.facts.run_id)}" if len(runs) > 1 else ""
         for item in parts.items_of(run):
             line = parts.line_of(runs[0], item.name) | dash
-            curves.append(curve_of(run, item.name, label_of(item.name) + which, line, item.name))
-    targets = parts.target_traces(runs[0], 10, 100, spaced=np.geomspace)  # 90 to 99 %: across the judged 95 %
-    for trace in {trace.y[0]: trace for trace in reversed(targets)}.values():
-        text = [f"target {trace.y[0]:,g} ms ", ""]
+            ms = item_rows(run, item.name).warm_ms
+            curves.append(_Curve(label_of(item.name) + which, ms, line, item.name))
+    limits = parts.limit_traces(runs[0], 10, 100, spaced=np.geomspace)  # 90 to 99 %: across the judged 95 %
+    for trace in {trace.y[0]: trace for trace in reversed(limits)}.values():
+        text = [f"limit {trace.y[0]:,g} ms ", ""]
         trace.update(mode="lines+text", text=text, textposition="middle left", cliponaxis=False)
-    return _over_quantiles(parts.figure_of(words, *runs), curves, targets)
+    return _over_quantiles(parts.figure_of(words, *runs), curves, limits)
 
 
 def response_and_service(run: Run) -> go.Figure:
@@ -92,19 +83,13 @@ def response_and_service(run: Run) -> go.Figure:
     response, service = (np.sort(good[f"{kind}_ms"].to_numpy(dtype=np.float64)) for kind in ("response", "service"))
     solid, dashed = {"color": COLOURS[0], "width": 2.6}, {"color": COLOURS[1], "width": 2.0, "dash": "dash"}
     curves = [
-        Curve("response time, from the intended start (judged)", response, len(good), solid),
-        Curve("service time, from the actual start", service, len(good), dashed),
+        _Curve("response time, from the intended start (judged)", response, solid),
+        _Curve("service time, from the actual start", service, dashed),
     ]
     return _over_quantiles(parts.figure_of(words, run), curves).update_yaxes(title="Time, ms (log)")
 
 
-def curve_of(run: Run, item: str, name: str, line: dict[str, Any], group: str | None = None) -> Curve:
-    """The warm requests of an endpoint or page."""
-    rows = item_rows(run, item)
-    return Curve(name, rows.warm_ms, int(rows.warm.sum()), line, group)
-
-
-def _over_quantiles(figure: go.Figure, curves: Iterable[Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
+def _over_quantiles(figure: go.Figure, curves: Iterable[_Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
     reach = 2.1  # past 99 %
     for curve in curves:
         q, ms = _percentiles(curve.ms)

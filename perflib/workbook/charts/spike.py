@@ -1,22 +1,14 @@
 """A ramp: response time by the number of active users, and when it came back to normal."""
 
-from __future__ import annotations
+import plotly.graph_objects as go
 
-from typing import TYPE_CHECKING
-
-from perflib.figures.spike import degradation, recovery
-from perflib.spec import Ramp
+from perflib.figures.spike import LoadBand, Recovery, degradation, recovery
+from perflib.spec import Ramp, Run
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS
 from perflib.workbook.charts.over_time import users_line
 from perflib.workbook.charts.parts import Panel, Words, scatter
 from perflib.workbook.charts.windows import POINTS, thin
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from perflib.figures.spike import LoadBand, Recovery
-    from perflib.spec import Run
 
 _P95, _BACK = COLOURS[0], COLOURS[2]
 
