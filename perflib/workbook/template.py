@@ -1,16 +1,11 @@
 """Templates: the HTML and Markdown of the workbook, with every value escaped."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from perflib.show.table import escape_markdown
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def templates(folder: Path) -> Environment:

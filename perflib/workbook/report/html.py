@@ -1,23 +1,18 @@
 """The report's templates, with what its pages share: the style, the scripts, plotly."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from perflib.workbook.template import templates
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -1,25 +1,19 @@
 """The index of a report: the set's verdict, then each scenario's table; as HTML and as Markdown."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from perflib.figures.summary import Accounting
 from perflib.judge.check import check
+from perflib.show.table import Table
+from perflib.spec import Facts, Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
+from perflib.workbook.report.outcome import Outcome
 from perflib.workbook.report.validation import validation
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from perflib.figures.summary import Accounting
-    from perflib.show.table import Table
-    from perflib.spec import Facts, Run
-    from perflib.workbook.report.outcome import Outcome
 
 _FIRST = Compared()
 

@@ -1,22 +1,16 @@
 """Executing a notebook: parameters checked first, machine paths left out of what is written."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
 import papermill
 
-from perflib.spec import InputError
+from perflib.spec import InputError, Options
 from perflib.store.folders import Workbook
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from perflib.spec import Options
 
 _TEMPLATE = Path(__file__).with_name("templates") / "scenario.ipynb"
 

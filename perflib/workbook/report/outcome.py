@@ -1,17 +1,11 @@
 """What became of one scenario's notebook."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from perflib.judge.leak import memory_of
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import Summary
-    from perflib.judge.leak import Memory
-    from perflib.spec import Run
+from perflib.figures.summary import Summary
+from perflib.judge.leak import Memory, memory_of
+from perflib.spec import Run
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,18 @@
 """Pictures of the charts in executed notebooks, for readers that run no script, such as GitHub."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 
 from perflib.workbook.report import html
 from perflib.workbook.report.page import PLOTLY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),

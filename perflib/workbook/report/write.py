@@ -1,17 +1,15 @@
 """Writing a report: notebooks executed one after the other, their pages, the index."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from perflib.figures.summary import summarize
 from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
-from perflib.spec import InputError, Options
+from perflib.spec import InputError, Options, Run
 from perflib.spec.scenario import scenario_names
 from perflib.spec.target import base_url_of
 from perflib.store.atomic import replacing
@@ -25,12 +23,6 @@ from perflib.workbook.report.notebook import check_parameters, execute, paramete
 from perflib.workbook.report.outcome import Outcome
 from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from perflib.spec import Run
-
 
 _FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
