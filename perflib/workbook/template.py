@@ -1,5 +1,6 @@
 """Templates: the HTML and Markdown of the workbook, with every value escaped."""
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -8,6 +9,7 @@ from markupsafe import Markup
 from perflib.show.table import escape_markdown
 
 
+@cache
 def templates(folder: Path) -> Environment:
     """The templates of a folder. A value is text, never markup; a missing one is an error.
 

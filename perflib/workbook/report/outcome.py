@@ -23,7 +23,7 @@ class Outcome:
 
     @property
     def title(self) -> str:
-        return self.run.facts.scenario.title if self.run else self.scenario.replace("_", " ").capitalize()
+        return self.run.facts.scenario.title if self.run else titled(self.scenario)
 
     @property
     def unfit(self) -> str:
@@ -39,3 +39,8 @@ class Outcome:
     @cached_property
     def memory(self) -> Memory | None:
         return memory_of(self.run) if self.run else None
+
+
+def titled(scenario: str) -> str:
+    """A scenario's name as a title."""
+    return scenario.replace("_", " ").capitalize()

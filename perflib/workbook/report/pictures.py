@@ -58,7 +58,7 @@ def _drawn(browser: str, figures: list[Any]) -> list[str]:
     """PNGs in base64, as many as the browser drew within its time."""
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / "figures.html"
-        wanted = [{"data": figure["data"], "layout": figure["layout"]} for figure in figures]
+        wanted = [{"data": figure["data"], "layout": html.layout_of(figure)} for figure in figures]
         html.write(page, "pictures.html.j2", {"figures": wanted})
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         command = [browser, *_OPTIONS, *sandbox, f"--user-data-dir={scratch}/profile", page.as_uri()]
