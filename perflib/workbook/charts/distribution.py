@@ -66,8 +66,7 @@ def histogram(run: Run) -> go.Figure:
     """Counts of response times of warm successes; a panel per endpoint, bins even on a log axis.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.histogram(run).layout.annotations[0].text
+    >>> perflib.charts.histogram(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'GET /health · 127 successes'
     """
     words = Words(
@@ -103,8 +102,7 @@ def heatmap(run: Run) -> go.Figure:
     """Counts of warm successes by window of intended start and response time (log bins); endpoints pooled.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.heatmap(run).layout.yaxis.title.text
+    >>> perflib.charts.heatmap(perflib.load_run("sample-28-release-1.4")).layout.yaxis.title.text
     'Response time, ms (log); 1-s windows'
     """
     words = Words(

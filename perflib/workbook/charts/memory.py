@@ -29,8 +29,7 @@ def memory(run: Run) -> go.Figure:
     """Resident memory of the target by time, the growth that was judged with its band, restarts marked.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.memory(run).layout.yaxis.title.text
+    >>> perflib.charts.memory(perflib.load_run("sample-28-release-1.4")).layout.yaxis.title.text
     'MB'
     """
     words = Words(
@@ -49,8 +48,7 @@ def memory_and_load(run: Run) -> go.Figure:
     """Memory, response time (endpoints pooled) and throughput on one time axis: what grew when, and what it did.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.memory_and_load(run).layout.yaxis2.title.text
+    >>> perflib.charts.memory_and_load(perflib.load_run("sample-28-release-1.4")).layout.yaxis2.title.text
     'ms (log)'
     """
     words = Words(

@@ -29,8 +29,7 @@ def over_time(run: Run) -> go.Figure:
     parts of pages included. Single cold answers have a panel if there are some, failures if there are some.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.over_time(run).layout.annotations[2].text
+    >>> perflib.charts.over_time(perflib.load_run("sample-28-release-1.4")).layout.annotations[2].text
     'Completed requests per second · none of 512 requests failed'
     """
     words = Words(
@@ -196,8 +195,7 @@ def rates(run: Run) -> go.Figure:
     """Requests per second: due, sent, completed; dropped arrivals marked. Warm-up shaded.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.rates(run).data[1].name
+    >>> perflib.charts.rates(perflib.load_run("sample-28-release-1.4")).data[1].name
     'sent'
     """
     words = Words(

@@ -17,8 +17,7 @@ def latency_by_active_users(run: Run) -> go.Figure:
     """p50 and p95 of warm successes by number of active users, until the load went back; endpoints pooled.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.latency_by_active_users(run).layout.annotations[0].text
+    >>> perflib.charts.latency_by_active_users(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'The load of this run has no ramp.'
     """
     words = Words(
@@ -49,8 +48,7 @@ def recovery_timeline(run: Run) -> go.Figure:
     """p95 by window over a ramp, the band it had before the spike, the moment of recovery; active users below.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.recovery_timeline(run).layout.annotations[0].text
+    >>> perflib.charts.recovery_timeline(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'The load of this run has no ramp.'
     """
     words = Words(
