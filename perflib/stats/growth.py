@@ -1,6 +1,6 @@
 """Does a level (memory, open files, threads) leak? Told from saturation, jumps and garbage collection.
 
-A leak is what no story without a leak explains. The stories: a saturation (warm-up, a cache that fills) with a time
+A leak is what nothing else explains. The other explanations: a saturation (warm-up, a cache that fills) with a time
 constant of up to twice the run; up to three jumps upon a short warm-up; and what was given back later.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perflib.stats import Floats, Interval
+from perflib.stats.explanations import CONFIDENCE, MOST_JUMPS, Jump, Slopes, jumps_of, only_jumped, slopes_beside
 from perflib.stats.minima import Minima, retained, window_minima
-from perflib.stats.stories import CONFIDENCE, MOST_JUMPS, Jump, Slopes, jumps_of, only_jumped, slopes_beside
 from perflib.stats.verdict import Verdict
 
 
@@ -88,7 +88,7 @@ def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: f
     slower than the run take so much so soon; there it need pass 0 beside them only at 90 %, so that `interval_per_h`,
     at 99 %, may begin at 0.
     What no run can tell looks like a leak: a cache slower than twice the run, one large cycle of garbage collection.
-    Sources: see `stats.stories`.
+    Sources: see `stats.explanations`.
 
     Args:
         at_s: shape (n,), ascending, about one a second; gaps do no harm.

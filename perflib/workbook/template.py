@@ -1,18 +1,15 @@
 """Templates: the HTML and Markdown of the workbook, with every value escaped."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from perflib.show.table import escape_markdown
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
+@cache
 def templates(folder: Path) -> Environment:
     """The templates of a folder. A value is text, never markup; a missing one is an error.
 

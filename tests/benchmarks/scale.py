@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 REQUESTS_PER_S = 5000
 CHUNK_ROWS = 500_000
 USERS, ENDPOINTS = 50, 6
-CHARTS = (charts.percentiles, charts.ecdf, charts.histogram, charts.over_time)
+CHARTS = (charts.percentiles, charts.histogram, charts.over_time)
 AIM_S, AIM_PEAK_BYTES, AIM_BYTES = 10, 2e9, 16
 
 Value = TypeVar("Value")

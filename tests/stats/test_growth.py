@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
+from perflib.stats.explanations import Noise, _best_jump, saturations, slopes_beside
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 from perflib.stats.minima import Minima
-from perflib.stats.stories import Noise, _best_jump, saturations, slopes_beside
 from tests.benchmarks.leaks import FAMILIES, at_most, curve, found_again, judge, noise_mb
 
 MB = 1e6

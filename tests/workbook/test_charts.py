@@ -25,7 +25,6 @@ from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, withou
 
 ALL = [
     charts.percentiles,
-    charts.ecdf,
     charts.histogram,
     charts.over_time,
     charts.latency_by_active_users,
@@ -44,8 +43,8 @@ def run() -> Run:
 
 
 def curve(figure: go.Figure, name: str) -> go.Scatter:
-    """The endpoint's line, its target mark left out."""
-    return next(trace for trace in figure.data if trace.legendgroup == name and trace.meta != "target")
+    """The endpoint's line, its limit left out."""
+    return next(trace for trace in figure.data if trace.legendgroup == name and trace.meta != "limit")
 
 
 def words(figure: go.Figure) -> str:
@@ -78,18 +77,10 @@ def test_an_endpoint_with_too_few_successes_has_a_legend_entry_and_no_curve() ->
 def test_several_runs_share_colours_and_differ_by_dash() -> None:
     first, second = make_run(), make_run(seed=2, run_id="the-second")
     figure = charts.percentiles(first, second)
-    of_health = [trace for trace in figure.data if trace.legendgroup == "GET /health" and trace.meta != "target"]
+    of_health = [trace for trace in figure.data if trace.legendgroup == "GET /health" and trace.meta != "limit"]
     assert len({trace.line.color for trace in of_health}) == 1
     assert len({trace.line.dash for trace in of_health}) == 2
     assert [trace.name.split(" · ")[1] for trace in of_health] == [first.facts.run_id, "the-second"]
-
-
-def test_failures_keep_the_cumulative_curve_below_100_percent(run: Run) -> None:
-    for row in summarize(run).endpoints:
-        end = curve(charts.ecdf(run), row.endpoint).y[-1]
-        warm = row.requests - row.cold.requests
-        assert end == pytest.approx(100 * (warm - row.errors) / warm)
-    assert curve(charts.ecdf(make_run()), "GET /health").y[-1] == 100
 
 
 def test_the_bars_of_a_histogram_sum_to_the_warm_successes(run: Run) -> None:
@@ -98,21 +89,20 @@ def test_the_bars_of_a_histogram_sum_to_the_warm_successes(run: Run) -> None:
     assert [int(sum(trace.y)) for trace in bars] == expected
 
 
-def test_every_target_is_drawn_where_the_target_file_puts_it(run: Run) -> None:
+def test_every_limit_is_drawn_where_the_target_file_puts_it(run: Run) -> None:
     bounds = sorted(item.target_ms for item in DASHBOARD.items if item.target_ms)
-    drawn = [trace for trace in charts.percentiles(run).data if trace.meta == "target"]
+    drawn = [trace for trace in charts.percentiles(run).data if trace.meta == "limit"]
     assert sorted(trace.y[0] for trace in drawn) == bounds
     for trace in drawn:
         assert 10 <= trace.x[0] < trace.x[1] <= 100.001
-    assert sorted(t.x[0] for t in charts.ecdf(run).data if t.meta == "target") == bounds
 
 
 def panel(figure: go.Figure, heading: str) -> list[go.Scatter | go.Bar]:
-    """What the panel with this heading shows of the run, target marks left out."""
+    """What the panel with this heading shows of the run, limits left out."""
     titles = [note.text for note in figure.layout.annotations if note.y and note.xref == "paper" and note.name is None]
     number = next(place for place, text in enumerate(titles, start=1) if text.startswith(heading))
     axis = "y" if number == 1 else f"y{number}"
-    return [trace for trace in figure.data if trace.yaxis == axis and trace.meta != "target"]
+    return [trace for trace in figure.data if trace.yaxis == axis and trace.meta != "limit"]
 
 
 def test_a_window_shows_the_exact_p95_of_its_successes() -> None:
@@ -173,10 +163,10 @@ def test_percentiles_count_from_zero_on_a_linear_axis_that_a_button_makes_logari
     assert menu.buttons[1].args[0] == {"yaxis.type": "log", "yaxis2.type": "log", "yaxis5.type": "log"}
 
 
-def test_a_target_is_drawn_over_time_where_the_times_come_near_it(run: Run) -> None:
+def test_a_limit_is_drawn_over_time_where_the_times_come_near_it(run: Run) -> None:
     figure = charts.over_time(run)
     highest = max(max(trace.y) for trace in panel(figure, "p95"))
-    drawn = {trace.y[0] for trace in figure.data if trace.meta == "target"}
+    drawn = {trace.y[0] for trace in figure.data if trace.meta == "limit"}
     assert drawn == {item.target_ms for item in DASHBOARD.items if item.target_ms and item.target_ms < 1.3 * highest}
 
 
@@ -285,7 +275,6 @@ def test_every_chart_has_a_title_units_and_a_text_for_those_who_cannot_see_it(
 def test_an_endpoint_keeps_its_colour_over_all_charts(run: Run) -> None:
     colours = {name: curve(charts.percentiles(run), name).line.color for name in NAMES}
     assert len(set(colours.values())) == len(NAMES)
-    assert {name: curve(charts.ecdf(run), name).line.color for name in NAMES} == colours
     bars = [trace.marker.color for trace in charts.histogram(run).data if trace.type == "bar"]
     assert bars == list(colours.values())
     layers = [trace for trace in panel(charts.over_time(run), "Completed") if trace.stackgroup]
@@ -472,7 +461,7 @@ def test_what_only_reads_like_a_colour_stays_as_it_is_in_the_dark() -> None:
 
 
 def test_a_colour_of_the_user_s_own_is_kept_in_the_dark(run: Run) -> None:
-    figure = charts.ecdf(run).update_traces(line_color="tomato")
+    figure = charts.percentiles(run).update_traces(line_color="tomato")
     assert {trace.line.color for trace in charts.dark(figure).data} == {"tomato"}
 
 
@@ -532,9 +521,9 @@ def test_a_small_axis_with_one_power_of_ten_on_it_has_the_ticks_between() -> Non
     assert 500.0 not in log_ms_axis([0.9, 2000.0], few=True)["tickvals"]
 
 
-def test_target_labels_stand_inside_the_plot(run: Run) -> None:
+def test_labels_of_limits_stand_inside_the_plot(run: Run) -> None:
     figure = charts.percentiles(run)
-    labelled = [trace for trace in figure.data if trace.meta == "target" and any(trace.text or ())]
+    labelled = [trace for trace in figure.data if trace.meta == "limit" and any(trace.text or ())]
     assert sorted({trace.y[0] for trace in labelled}) == sorted({i.target_ms for i in DASHBOARD.items if i.target_ms})
     assert all(trace.textposition == "middle left" and trace.text[0] for trace in labelled)
 

@@ -113,21 +113,21 @@ def test_a_change_is_marked_with_ratio_commit_and_brief_and_the_line_steps_there
     assert list(line.y) == [np.median(own[:25])] * 2 + [np.median(own[25:])] * 2
 
 
-def test_target_and_baseline_are_lines_and_a_far_target_stands_in_the_heading() -> None:
+def test_limit_and_baseline_are_lines_and_a_far_limit_stands_in_the_heading() -> None:
     frame = make_history()
     frame.loc[frame["endpoint"] == "GET /b", "target_ms"] = 5000.0
     figure = history(frame, baselines={"GET /a": 99.0})
-    drawn = {meta: [t for t in figure.data if t.meta == meta] for meta in ("target", "baseline")}
-    assert [set(trace.y) for trace in drawn["target"]] == [{150.0}]
+    drawn = {meta: [t for t in figure.data if t.meta == meta] for meta in ("limit", "baseline")}
+    assert [set(trace.y) for trace in drawn["limit"]] == [{150.0}]
     assert [set(trace.y) for trace in drawn["baseline"]] == [{99.0}]
-    assert "GET /a · target 150 ms" in words(figure)
-    assert "GET /b · target 5,000 ms" in words(figure)
+    assert "GET /a · limit 150 ms" in words(figure)
+    assert "GET /b · limit 5,000 ms" in words(figure)
     legend = {trace.name for trace in figure.data if trace.showlegend}
-    assert {"run", "median of the level", "target for p95", "baseline"} == legend
+    assert {"run", "median of the level", "limit for p95", "baseline"} == legend
     far = history(frame[frame["endpoint"] == "GET /b"])
-    assert "target for p95" not in {trace.name for trace in far.data if trace.showlegend}
+    assert "limit for p95" not in {trace.name for trace in far.data if trace.showlegend}
     of_p50 = history(frame, percentile="p50_ms")
-    assert not [trace for trace in of_p50.data if trace.meta == "target"]
+    assert not [trace for trace in of_p50.data if trace.meta == "limit"]
 
 
 def test_intervals_are_whiskers_where_runs_have_them() -> None:

@@ -177,7 +177,7 @@ def test_an_unknown_parameter_is_refused_before_anything_runs(book: Path) -> Non
     assert not (book / "executed.ipynb").exists()
     with pytest.raises(InputError, match="duration: unknown parameter"):
         report(["light_load"], Options(url="http://127.0.0.1:9", duration=1))
-    assert not (book / "data").exists()
+    assert [path.name for path in (book / "data").iterdir()] == ["targets"]
 
 
 @pytest.mark.parametrize("url", [f"http://me:{SECRET}@host", f"http://host/?key={SECRET}"])
@@ -188,10 +188,11 @@ def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(book: Path, 
     assert SECRET not in str(refused.value)
 
 
-def test_a_scenario_without_a_notebook_is_refused(book: Path) -> None:
+def test_a_scenario_that_nobody_defines_is_refused_before_anything_runs(book: Path) -> None:
     write_notebook(book)
-    with pytest.raises(InputError, match=r"no notebook for scenario 'baseline'; there are light_load"):
-        report(["baseline"])
+    with pytest.raises(InputError, match=r"scenario 'nope': unknown; choose one of baseline, light_load"):
+        report(["nope"])
+    assert [path.name for path in (book / "data").iterdir()] == ["targets"]
 
 
 def test_each_report_has_a_folder_of_its_own_and_latest_points_to_the_newest(book: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import plotly.io
 
 from perflib.workbook.charts.comparison import ratios, restarts, shift
-from perflib.workbook.charts.distribution import ecdf, heatmap, histogram, overlay
+from perflib.workbook.charts.distribution import heatmap, histogram, overlay
 from perflib.workbook.charts.history import history
 from perflib.workbook.charts.look import COLOURS, DARK_COLOURS, dark
 from perflib.workbook.charts.memory import allocations, memory, memory_and_load
@@ -18,7 +18,7 @@ from perflib.workbook.charts.spike import latency_by_active_users, recovery_time
 from perflib.workbook.charts.windows import POINTS
 
 __all__ = ["COLOURS", "DARK_COLOURS", "POINTS", "dark"]
-__all__ += ["ecdf", "heatmap", "histogram", "latency_by_active_users", "over_time", "percentiles", "rates"]
+__all__ += ["heatmap", "histogram", "latency_by_active_users", "over_time", "percentiles", "rates"]
 __all__ += ["allocations", "memory", "memory_and_load", "recovery_timeline", "response_and_service"]
 __all__ += ["history", "overlay", "ratios", "restarts", "shift"]
 

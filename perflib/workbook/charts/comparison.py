@@ -1,23 +1,16 @@
 """Charts of A against B: the verdicts, the restarts they rest on, and the shift function of two stored runs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
-from perflib.judge.compare import FIGURES, THRESHOLD, log_ratios, shifts
+from perflib.judge.compare import FIGURES, THRESHOLD, Comparison, FigureVerdict, log_ratios, shifts
+from perflib.spec import Run
+from perflib.stats import Interval
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Words, empty_figure, figure_of, label_of, scatter, series_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import plotly.graph_objects as go
-
-    from perflib.judge.compare import Comparison, FigureVerdict
-    from perflib.spec import Run
-    from perflib.stats import Interval
 
 _MARKERS = {
     "REGRESSION": {"color": COLOURS[1], "symbol": "triangle-right"},

@@ -1,50 +1,17 @@
 """Distributions: the share answered within a time, and counts of response times."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from perflib.figures.summary import item_rows, pooled
+from perflib.spec import Run
 from perflib.workbook.charts import parts
-from perflib.workbook.charts.look import LIGHT, TARGET_DASH
 from perflib.workbook.charts.parts import Panel, Words, label_of
-from perflib.workbook.charts.quantiles import curve_of
 from perflib.workbook.charts.windows import POINTS, log_edges, thin
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.spec import Run
-    from perflib.workbook.charts.quantiles import Curve
-
 _HEAT_COLUMNS, _HEAT_ROWS = 100, 40
-_WITHIN = "Requests answered within a time"
-
-
-def ecdf(run: Run) -> go.Figure:
-    """The share of warm requests answered within a time; with failures it stays below 100 %.
-
-    >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.ecdf(run).layout.xaxis.title.text
-    'Response time, ms (log)'
-    """
-    words = Words(
-        _WITHIN,
-        "Cumulative distribution of response times in milliseconds",
-        "A curve belongs above the dotted line at 95 % before it reaches its dashed target. One that ends below 100 % "
-        "has failures.",
-    )
-    names = [item.name for item in parts.items_of(run)]
-    curves = [curve_of(run, name, label_of(name), parts.line_of(run, name), name) for name in names]
-    targets = parts.target_traces(run, 90, 100, upright=True)
-    line = {"color": LIGHT.ink, "width": 2.2, "dash": TARGET_DASH}
-    entry = [parts.scatter([None], [None], name="target for p95", line=line)] if targets else []
-    return _within(parts.figure_of(words, run), curves, targets + entry)
 
 
 def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
@@ -59,52 +26,47 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     >>> perflib.charts.overlay(a, b, endpoint="GET /clients").layout.title.subtitle.text
     'GET /clients · 2 of 2 runs'
     """
+    title = "Requests answered within a time"
     names = [[item.name for item in parts.items_of(run)] for run in runs]
     common = [name for name in (names[0] if names else []) if all(name in some for some in names)]
     chosen = endpoint or next(iter(common), "")
     drawn = [run for run, some in zip(runs, names, strict=True) if chosen in some]
     if not drawn:
         why = f"No run drove {chosen}." if chosen else "The runs have no endpoint in common."
-        return parts.empty_figure(_WITHIN, label_of(why) if runs else "No run was given.")
+        return parts.empty_figure(title, label_of(why) if runs else "No run was given.")
     ids = ", ".join(run.facts.run_id for run in drawn)
     words = Words(
-        _WITHIN,
+        title,
         f"Cumulative distributions of the response times of {chosen} in milliseconds, runs {ids}.",
         "A curve that lies to the right everywhere is slower for every request; one that parts from the others only at "
         "the top has a longer tail. One that ends below 100 % has failures.",
     )
-    figure, subtitle = parts.figure_of(words), f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs"
-    figure.update_layout(showlegend=True, title_subtitle_text=subtitle)
-    return _within(figure, [curve_of(run, chosen, _about(run), parts.series_line(n, 2)) for n, run in enumerate(drawn)])
-
-
-def _about(run: Run) -> str:
-    facts = run.facts
-    words = (facts.run_id, (facts.git_commit or "")[:7], facts.brief, facts.note, "" if facts.valid else "invalid")
-    return label_of(" · ".join(word for word in words if word))
-
-
-def _within(figure: go.Figure, curves: Sequence[Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
-    most = min(POINTS, max(50, 4 * POINTS // max(len(curves), 1)))
-    for curve in curves:
-        ranks = thin(len(curve.ms), most)
-        name = curve.name if len(ranks) else f"{curve.name} (no success)"
-        hover = "%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms"
-        x, y, line = curve.ms[ranks], 100 * (ranks + 1) / max(curve.requests, 1), curve.line | {"shape": "hv"}
-        figure.add_trace(parts.scatter(x, y, hover, name=name, group=curve.group, line=line))
-    figure.add_traces(marks)
+    most = min(POINTS, max(50, 4 * POINTS // len(drawn)))
+    curves = [_share_within(run, chosen, parts.series_line(place, 2), most) for place, run in enumerate(drawn)]
+    figure = parts.figure_of(words).add_traces(curves)
+    figure.update_layout(title_subtitle_text=f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs", showlegend=True)
     figure.add_hline(y=95)
-    axis = parts.log_ms_axis(ms for trace in figure.data for ms in trace.x)
+    axis = parts.log_ms_axis(ms for curve in curves for ms in curve.x)
     figure.update_xaxes(title="Response time, ms (log)", **axis)
     return figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
+
+
+def _share_within(run: Run, item: str, line: dict[str, object], most: int) -> go.Scatter:
+    """The share of an item's warm requests by the time within which they were answered, in at most so many points."""
+    rows, facts = item_rows(run, item), run.facts
+    ranks = thin(len(rows.warm_ms), most)
+    said = (facts.run_id, (facts.git_commit or "")[:7], facts.brief, facts.note, "" if facts.valid else "invalid")
+    name = label_of(" · ".join(filter(None, said))) + ("" if len(ranks) else " (no success)")
+    hover = "%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms"
+    share = 100 * (ranks + 1) / max(int(rows.warm.sum()), 1)
+    return parts.scatter(rows.warm_ms[ranks], share, hover, name=name, line=line | {"shape": "hv"})
 
 
 def histogram(run: Run) -> go.Figure:
     """Counts of response times of warm successes; a panel per endpoint, bins even on a log axis.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.histogram(run).layout.annotations[0].text
+    >>> perflib.charts.histogram(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'GET /health · 127 successes'
     """
     words = Words(
@@ -130,8 +92,8 @@ def histogram(run: Run) -> go.Figure:
             hovertemplate="%{y:,} in %{customdata[0]:.3~r} to %{customdata[1]:.3~r} ms<extra></extra>",
         )
         peak, bound = max(1, int(counts.max())), item.target_ms
-        target = [] if bound is None else [parts.panel_target(bound, [bound] * 2, [0, peak])]
-        panels.append(Panel([bars, *target], "Requests", f"{item.name} · {len(values[item.name]):,} successes"))
+        limit = [] if bound is None else [parts.panel_limit(bound, [bound] * 2, [0, peak])]
+        panels.append(Panel([bars, *limit], "Requests", f"{item.name} · {len(values[item.name]):,} successes"))
     figure = parts.stacked(words, panels, run, x_title="Response time, ms (log)")
     return figure.update_xaxes(**parts.log_ms_axis([edges[0], edges[-1], *(item.target_ms for item in items)]))
 
@@ -140,8 +102,7 @@ def heatmap(run: Run) -> go.Figure:
     """Counts of warm successes by window of intended start and response time (log bins); endpoints pooled.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.heatmap(run).layout.yaxis.title.text
+    >>> perflib.charts.heatmap(perflib.load_run("sample-28-release-1.4")).layout.yaxis.title.text
     'Response time, ms (log); 1-s windows'
     """
     words = Words(

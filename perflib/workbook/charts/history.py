@@ -1,14 +1,15 @@
 """The history: the trend of a percentile over many runs, with its change points."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
 from perflib.workbook.charts import parts
@@ -16,15 +17,9 @@ from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
 from perflib.workbook.charts.windows import POINTS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import plotly.graph_objects as go
-    from numpy.typing import NDArray
-
 _PANEL_PX, _MOST_PANELS, _LINE_CHARACTERS = 170, 16, 120
 _NEAR, _DECADE = 2.0, 6.0
-"""A target is drawn where it is within `_NEAR` times what its panel shows: one far away would flatten the trend."""
+"""A limit is drawn where it is within `_NEAR` times what its panel shows: one far away would flatten the trend."""
 _BEYOND = 1000.0
 """An interval without an upper end, for failures, is drawn to so many times its point: out of the panel."""
 
@@ -51,7 +46,7 @@ class _Series:
 def history(
     frame: pd.DataFrame, *, percentile: str = "p95_ms", baselines: Mapping[str, float] | None = None
 ) -> go.Figure:
-    """The trend of a percentile by run: a panel per endpoint, a colour per setup; change points, target and baseline.
+    """The trend of a percentile by run: a panel per endpoint, a colour per setup; change points, limit and baseline.
 
     The line is the median of the level between two change points (see `changes`). Runs that are invalid or
     were interrupted are crosses, and part of no level. At most the latest `POINTS` runs are drawn and judged.
@@ -63,7 +58,7 @@ def history(
 
     >>> import perflib
     >>> perflib.charts.history(perflib.runs(endpoint="GET /clients")).layout.annotations[0].text
-    'GET /clients · target 200 ms'
+    'GET /clients · limit 200 ms'
     """
     if percentile not in PERCENTILES:
         raise ValueError(f"percentile: {percentile!r} is none of {', '.join(PERCENTILES)}")
@@ -115,7 +110,7 @@ def _series_of(own: pd.DataFrame, shown: pd.DataFrame, found: pd.DataFrame) -> I
 
 
 def _panel(own: pd.DataFrame, series: Sequence[_Series], percentile: str, baseline_ms: float | None) -> Panel:
-    """The runs of one endpoint, target and baseline; a target far away stands in the heading only."""
+    """The runs of one endpoint, limit and baseline; a limit far away stands in the heading only."""
     heading, ms = own["endpoint"].iloc[0], own[percentile]
     kept, traces = [ms.min(), ms.max()], [trace for one in series for trace in _traces(one, percentile)]
     if baseline_ms is not None:
@@ -123,14 +118,14 @@ def _panel(own: pd.DataFrame, series: Sequence[_Series], percentile: str, baseli
         line = {"color": LIGHT.ink, "width": 1.4, "dash": "dot", "shape": "hvh"}
         y, hover = [baseline_ms] * len(own), f"baseline: {baseline_ms:.4g} ms"
         traces.append(scatter(own["number"], y, hover, name="baseline", line=line, meta="baseline"))
-    targets = own.drop_duplicates("number", keep="last").dropna(subset="target_ms")
-    if percentile == "p95_ms" and len(targets):
-        target_ms = targets["target_ms"]
-        heading += f" · target {target_ms.iloc[-1]:,g} ms"
-        near = target_ms[target_ms.between(ms.min() / _NEAR, ms.max() * _NEAR)].tolist()
+    limits = own.drop_duplicates("number", keep="last").dropna(subset="target_ms")
+    if percentile == "p95_ms" and len(limits):
+        limit_ms = limits["target_ms"]
+        heading += f" · limit {limit_ms.iloc[-1]:,g} ms"
+        near = limit_ms[limit_ms.between(ms.min() / _NEAR, ms.max() * _NEAR)].tolist()
         kept += near
         if near:
-            traces.append(parts.panel_target(target_ms.iloc[-1], targets["number"], target_ms, shape="hvh"))
+            traces.append(parts.panel_limit(limit_ms.iloc[-1], limits["number"], limit_ms, shape="hvh"))
     return Panel(traces, "ms (log)", heading, _PANEL_PX, _ms_axis(kept))
 
 

@@ -1,14 +1,11 @@
 """The look of all charts: a palette for a light ground and one for a dark ground, a template made of each."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-TARGET_DASH = "4px,3px"
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def dark(figure: go.Figure) -> go.Figure:
 
     >>> import perflib
     >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.dark(perflib.charts.ecdf(run)).layout.template.layout.paper_bgcolor
+    >>> perflib.charts.dark(perflib.charts.rates(run)).layout.template.layout.paper_bgcolor
     '#111111'
     """
     night = go.Figure(_repainted(figure.to_plotly_json()))

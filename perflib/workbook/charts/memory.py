@@ -1,28 +1,21 @@
 """Charts of the target's memory."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
 from perflib.figures.summary import pooled
 from perflib.judge.leak import memory_of
+from perflib.spec import Run
+from perflib.spec.allocations import Allocations
+from perflib.stats.growth import Fit
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.over_time import completed_s, per_second, windows_line, wire_of
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
 from perflib.workbook.charts.windows import time_edges, widened, width_s
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    from perflib.spec import Run
-    from perflib.spec.allocations import Allocations
-    from perflib.stats.growth import Fit
 
 _MB = 1e6
 _LEAST_SHARE = 0.005
@@ -36,8 +29,7 @@ def memory(run: Run) -> go.Figure:
     """Resident memory of the target by time, the growth that was judged with its band, restarts marked.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.memory(run).layout.yaxis.title.text
+    >>> perflib.charts.memory(perflib.load_run("sample-28-release-1.4")).layout.yaxis.title.text
     'MB'
     """
     words = Words(
@@ -56,8 +48,7 @@ def memory_and_load(run: Run) -> go.Figure:
     """Memory, response time (endpoints pooled) and throughput on one time axis: what grew when, and what it did.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.memory_and_load(run).layout.yaxis2.title.text
+    >>> perflib.charts.memory_and_load(perflib.load_run("sample-28-release-1.4")).layout.yaxis2.title.text
     'ms (log)'
     """
     words = Words(

@@ -1,8 +1,7 @@
 """Series over time: when it was slow, and what went on at that moment."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,20 +9,11 @@ import plotly.graph_objects as go
 
 from perflib.figures.spike import users_at
 from perflib.figures.summary import item_rows
-from perflib.spec import ERROR_KINDS, Open, Ramp
+from perflib.spec import ERROR_KINDS, Open, Ramp, Run
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
-from perflib.workbook.charts.windows import POINTS, middles, time_edges, warmups_s, widened, width_s
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
+from perflib.workbook.charts.windows import POINTS, Floats, middles, time_edges, warmups_s, widened, width_s
 
 _TIMES = ["intended_ns", "start_ns", "end_ns"]
 _SINCE = "Seconds since the start of the run"
@@ -39,8 +29,7 @@ def over_time(run: Run) -> go.Figure:
     parts of pages included. Single cold answers have a panel if there are some, failures if there are some.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.over_time(run).layout.annotations[2].text
+    >>> perflib.charts.over_time(perflib.load_run("sample-28-release-1.4")).layout.annotations[2].text
     'Completed requests per second · none of 512 requests failed'
     """
     words = Words(
@@ -124,8 +113,8 @@ def _percentiles(run: Run, q: float, end_s: float) -> list[go.Scatter]:
             hover = "%{y:.3~r} ms at %{x:.4~g} s, one of too few answers for a percentile"
             traces.append(scatter(at_s, ms, hover, name=name, group=item.name, marker=circle))
         highest = max([highest, *(traces[-1].y if len(ms) else ())])
-    targets = parts.target_traces(run, 0, end_s) if q == 0.95 else []
-    return traces + [trace for trace in targets if trace.y[0] <= 1.3 * highest]
+    limits = parts.limit_traces(run, 0, end_s) if q == 0.95 else []
+    return traces + [trace for trace in limits if trace.y[0] <= 1.3 * highest]
 
 
 def _throughput(run: Run, wire: pd.DataFrame, edges: Floats) -> Panel:
@@ -206,8 +195,7 @@ def rates(run: Run) -> go.Figure:
     """Requests per second: due, sent, completed; dropped arrivals marked. Warm-up shaded.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.rates(run).data[1].name
+    >>> perflib.charts.rates(perflib.load_run("sample-28-release-1.4")).data[1].name
     'sent'
     """
     words = Words(

@@ -1,24 +1,20 @@
-"""What charts are put together from: the figure with its title, panels on one axis, lines, axes, targets, shading."""
-
-from __future__ import annotations
+"""What charts are put together from: the figure with its title, panels on one axis, lines, axes, limits, shading."""
 
 import html
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TARGET_DASH, TEMPLATE
+from perflib.spec import Endpoint, Page, Run
+from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TEMPLATE
 from perflib.workbook.charts.windows import warmups_s
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from perflib.spec import Endpoint, Page, Run
 
 _HEADING_PX, _LINE_PX, _HELP_CHARACTERS = 28, 17, 70
 
@@ -154,32 +150,28 @@ def log_ms_axis(values: Iterable[float | None], few: bool = False) -> dict[str, 
     return axis | {"tickmode": "auto", "nticks": 5}
 
 
-def target_traces(
-    run: Run, begin: float, end: float, *, upright: bool = False, spaced: Callable[..., Any] = np.linspace
-) -> list[go.Scatter]:
-    """Each target as a dashed line in the colour of its endpoint, between two places on the other axis.
+def limit_traces(run: Run, begin: float, end: float, spaced: Callable[..., Any] = np.linspace) -> list[go.Scatter]:
+    """Each limit as a dashed line in the colour of its endpoint, between two places on the x axis.
 
-    Equal targets share a line side by side, so that none hides another; `np.geomspace` does so on a log axis.
+    Equal limits share a line side by side, so that none hides another; `np.geomspace` does so on a log axis.
     """
     levels: dict[float, list[str]] = {}
     for item in items_of(run):
         if item.target_ms is not None:
             levels.setdefault(item.target_ms, []).append(item.name)
     traces = []
-    for target_ms, names in levels.items():
-        for place, name in enumerate(names):
-            across = spaced(begin, end, len(names) + 1)[place : place + 2]
-            x, y = ([target_ms] * 2, across) if upright else (across, [target_ms] * 2)
-            hover = f"%{{fullData.name}}<br>target: p95 below {target_ms:g} ms"
-            line = line_of(run, name) | {"dash": TARGET_DASH}
-            traces.append(scatter(x, y, hover, name=label_of(name), group=name, line=line, meta="target"))
+    for limit_ms, names in levels.items():
+        for name, x in zip(names, pairwise(spaced(begin, end, len(names) + 1)), strict=True):
+            hover = f"%{{fullData.name}}<br>limit: p95 below {limit_ms:g} ms"
+            line = line_of(run, name) | {"dash": "4px,3px"}
+            traces.append(scatter(x, [limit_ms] * 2, hover, name=label_of(name), group=name, line=line, meta="limit"))
     return [trace.update(showlegend=False) for trace in traces]
 
 
-def panel_target(target_ms: float, x: Any, y: Any, shape: str = "linear") -> go.Scatter:
-    """The target of the one endpoint that a panel is of."""
+def panel_limit(limit_ms: float, x: Any, y: Any, shape: str = "linear") -> go.Scatter:
+    """The limit of the one endpoint that a panel is of."""
     line = {"color": LIGHT.quiet, "width": 1.4, "dash": "dash", "shape": shape}
-    return scatter(x, y, f"target: p95 below {target_ms:g} ms", name="target for p95", line=line, meta="target")
+    return scatter(x, y, f"limit: p95 below {limit_ms:g} ms", name="limit for p95", line=line, meta="limit")
 
 
 def shade_warmups(figure: go.Figure, run: Run) -> None:

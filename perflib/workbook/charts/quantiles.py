@@ -1,41 +1,20 @@
 """Curves over quantiles: how slow the slow ones are."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from perflib.figures.summary import item_rows, pooled
+from perflib.spec import Run
 from perflib.stats.percentile import required_count
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, DASHES
 from perflib.workbook.charts.parts import Words, label_of
-from perflib.workbook.charts.windows import POINTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import plotly.graph_objects as go
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
+from perflib.workbook.charts.windows import POINTS, Floats
 
 _MARKS = {0.5: "50 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The response times of one line: successes ascending, of so many requests, failures included."""
-
-    name: str
-    ms: Floats
-    requests: int
-    line: dict[str, Any]
-    group: str | None = None
 
 
 def percentiles(*runs: Run) -> go.Figure:
@@ -44,15 +23,14 @@ def percentiles(*runs: Run) -> go.Figure:
     A curve ends where its sample no longer supports it (`required_count`). Several runs differ by their dash.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.percentiles(run).layout.yaxis.title.text
+    >>> perflib.charts.percentiles(perflib.load_run("sample-28-release-1.4")).layout.yaxis.title.text
     'Response time, ms (log)'
     """
     words = Words(
         "Response time by percentile",
         "Percentile curves of response times in milliseconds",
         "Each step to the right takes in rarer requests. Where a curve bends upwards, a few requests wait for "
-        "something that the others do not meet. A curve belongs below its dashed target at 95 %, and ends where the "
+        "something that the others do not meet. A curve belongs below its dashed limit at 95 %, and ends where the "
         "sample supports no further percentile.",
     )
     if not runs:
@@ -63,20 +41,20 @@ def percentiles(*runs: Run) -> go.Figure:
         which = f" · {label_of(run.facts.run_id)}" if len(runs) > 1 else ""
         for item in parts.items_of(run):
             line = parts.line_of(runs[0], item.name) | dash
-            curves.append(curve_of(run, item.name, label_of(item.name) + which, line, item.name))
-    targets = parts.target_traces(runs[0], 10, 100, spaced=np.geomspace)  # 90 to 99 %: across the judged 95 %
-    for trace in {trace.y[0]: trace for trace in reversed(targets)}.values():
-        text = [f"target {trace.y[0]:,g} ms ", ""]
+            ms = item_rows(run, item.name).warm_ms
+            curves.append(_curve(ms, label_of(item.name) + which, line, item.name))
+    limits = parts.limit_traces(runs[0], 10, 100, spaced=np.geomspace)  # 90 to 99 %: across the judged 95 %
+    for trace in {trace.y[0]: trace for trace in reversed(limits)}.values():
+        text = [f"limit {trace.y[0]:,g} ms ", ""]
         trace.update(mode="lines+text", text=text, textposition="middle left", cliponaxis=False)
-    return _over_quantiles(parts.figure_of(words, *runs), curves, targets)
+    return _over_quantiles(parts.figure_of(words, *runs), curves, limits)
 
 
 def response_and_service(run: Run) -> go.Figure:
     """Percentile curves of response time, which is judged, and of service time; warm successes, endpoints pooled.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.response_and_service(run).data[1].name
+    >>> perflib.charts.response_and_service(perflib.load_run("sample-28-release-1.4")).data[1].name
     'service time, from the actual start'
     """
     words = Words(
@@ -92,39 +70,27 @@ def response_and_service(run: Run) -> go.Figure:
     response, service = (np.sort(good[f"{kind}_ms"].to_numpy(dtype=np.float64)) for kind in ("response", "service"))
     solid, dashed = {"color": COLOURS[0], "width": 2.6}, {"color": COLOURS[1], "width": 2.0, "dash": "dash"}
     curves = [
-        Curve("response time, from the intended start (judged)", response, len(good), solid),
-        Curve("service time, from the actual start", service, len(good), dashed),
+        _curve(response, "response time, from the intended start (judged)", solid),
+        _curve(service, "service time, from the actual start", dashed),
     ]
     return _over_quantiles(parts.figure_of(words, run), curves).update_yaxes(title="Time, ms (log)")
 
 
-def curve_of(run: Run, item: str, name: str, line: dict[str, Any], group: str | None = None) -> Curve:
-    """The warm requests of an endpoint or page."""
-    rows = item_rows(run, item)
-    return Curve(name, rows.warm_ms, int(rows.warm.sum()), line, group)
+def _curve(values: Floats, name: str, line: dict[str, Any], group: str | None = None) -> go.Scatter:
+    """The percentiles of ascending values by the rule of `stats.percentile`, up to the last they support."""
+    q = np.empty(0)
+    if len(values) >= required_count(0.5):
+        last = 0.05 ** (1 / len(values))  # required_count(last) is just as many
+        q = np.unique([*(1 - np.geomspace(1, 1 - last, POINTS // 2)), *(mark for mark in _MARKS if mark <= last)])
+    ranks = np.ceil(q * len(values) - 1e-9).astype(np.int64).clip(1) - 1
+    hover, label = "%{fullData.name}<br>%{customdata:.5~g} % within %{y:.3~r} ms", "" if len(q) else " (insufficient)"
+    return parts.scatter(1 / (1 - q), values[ranks], hover, name=name + label, group=group, line=line, data=100 * q)
 
 
-def _over_quantiles(figure: go.Figure, curves: Iterable[Curve], marks: Sequence[go.Scatter] = ()) -> go.Figure:
-    reach = 2.1  # past 99 %
-    for curve in curves:
-        q, ms = _percentiles(curve.ms)
-        reach = max([reach, *np.log10(1.05 / (1 - q[-1:]))])
-        name = curve.name if len(q) else f"{curve.name} (insufficient)"
-        hover = "%{fullData.name}<br>%{customdata:.5~g} % within %{y:.3~r} ms"
-        x, data = 1 / (1 - q), 100 * q
-        figure.add_trace(parts.scatter(x, ms, hover, name=name, group=curve.group, line=curve.line, data=data))
-    figure.add_traces(marks)
+def _over_quantiles(figure: go.Figure, curves: Sequence[go.Scatter], marks: Sequence[go.Scatter] = ()) -> go.Figure:
+    figure.add_traces([*curves, *marks])
+    reach = max([2.1, *(np.log10(1.05 * curve.x[-1]) for curve in curves if len(curve.x))])  # past 99 %
     ticks = {"tickvals": [1 / (1 - q) for q in _MARKS], "ticktext": list(_MARKS.values())}
     figure.update_xaxes(title="Percentile of successes (log)", type="log", range=[0, reach], **ticks)
     axis = parts.log_ms_axis(ms for trace in figure.data for ms in trace.y)
     return figure.update_yaxes(title="Response time, ms (log)", **axis)
-
-
-def _percentiles(values: Floats) -> tuple[Floats, Floats]:
-    """Shares and their percentiles, by the rule of `stats.percentile`, up to the last with required_count(q) <= n."""
-    if len(values) < required_count(0.5):
-        return np.empty(0), np.empty(0)
-    last = 0.05 ** (1 / len(values))
-    q = np.unique([*(1 - np.geomspace(1, 1 - last, POINTS // 2)), *(mark for mark in _MARKS if mark <= last)])
-    ranks = np.ceil(q * len(values) - 1e-9).astype(np.int64).clip(1) - 1
-    return q, values[ranks]

@@ -1,22 +1,14 @@
 """A ramp: response time by the number of active users, and when it came back to normal."""
 
-from __future__ import annotations
+import plotly.graph_objects as go
 
-from typing import TYPE_CHECKING
-
-from perflib.figures.spike import degradation, recovery
-from perflib.spec import Ramp
+from perflib.figures.spike import LoadBand, Recovery, degradation, recovery
+from perflib.spec import Ramp, Run
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS
 from perflib.workbook.charts.over_time import users_line
 from perflib.workbook.charts.parts import Panel, Words, scatter
 from perflib.workbook.charts.windows import POINTS, thin
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from perflib.figures.spike import LoadBand, Recovery
-    from perflib.spec import Run
 
 _P95, _BACK = COLOURS[0], COLOURS[2]
 
@@ -25,8 +17,7 @@ def latency_by_active_users(run: Run) -> go.Figure:
     """p50 and p95 of warm successes by number of active users, until the load went back; endpoints pooled.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.latency_by_active_users(run).layout.annotations[0].text
+    >>> perflib.charts.latency_by_active_users(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'The load of this run has no ramp.'
     """
     words = Words(
@@ -57,8 +48,7 @@ def recovery_timeline(run: Run) -> go.Figure:
     """p95 by window over a ramp, the band it had before the spike, the moment of recovery; active users below.
 
     >>> import perflib
-    >>> run = perflib.load_run("sample-28-release-1.4")
-    >>> perflib.charts.recovery_timeline(run).layout.annotations[0].text
+    >>> perflib.charts.recovery_timeline(perflib.load_run("sample-28-release-1.4")).layout.annotations[0].text
     'The load of this run has no ramp.'
     """
     words = Words(

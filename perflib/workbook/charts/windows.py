@@ -1,23 +1,16 @@
 """Fewer points than rows: ranks thinned, times binned and cut into windows, so that a figure stays small."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from perflib.spec import Run
 from perflib.stats.percentile import percentile, required_count
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Run
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 POINTS = 400
 """At most so many points in a line."""

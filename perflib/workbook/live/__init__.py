@@ -1,29 +1,21 @@
 """Live: a run shown while it is measured, and picked up again. `run` is `perflib.run`."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Unpack
 
+from perflib.judge.check import Check
 from perflib.session import check as checking
 from perflib.session import drive
-from perflib.spec import InputError
-from perflib.spec.options import options_of
+from perflib.spec import InputError, Options, Run
+from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
 from perflib.store.runs import FACTS, OWNER, RunFolder, load_run
 from perflib.store.spool import generator_spool
+from perflib.workbook.live.follow import Progress
 from perflib.workbook.live.views import View, view_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from typing import Unpack
-
-    from perflib.judge.check import Check
-    from perflib.spec import Options, Run
-    from perflib.spec.options import Said
-    from perflib.workbook.live.follow import Progress
 
 __all__ = ["View", "attach", "check", "run", "view_of"]
 

@@ -1,24 +1,18 @@
 """Follow: the progress of a run that any process drives, read off what its workers have spooled."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perflib.spec import Closed, Facts, Ramp
 from perflib.stats.histogram import LogHistogram
 from perflib.stats.percentile import required_count
+from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, MEMORY_ROW, generator_spool, memory_spool, read_spool, requests_spool
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from perflib.store.runs import RunFolder
-
-    Rows = NDArray[np.void]
+Rows = NDArray[np.void]
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,15 @@
 """The panel of a run in a notebook: one piece of HTML and SVG, without a script, legible on light and dark ground."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from perflib.figures.summary import measured, summarize
 from perflib.show.numbers import NOTHING, ms, seconds
+from perflib.spec import Facts, Run
 from perflib.stats.percentile import percentile
 from perflib.text.words import amount_of, verdict_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from jinja2 import Template
-    from numpy.typing import NDArray
-
-    from perflib.spec import Facts, Run
-    from perflib.workbook.live.follow import Progress
-
-    Rows = NDArray[np.void]
+from perflib.workbook.live.follow import Progress, Rows
 
 LAST_S = 60
 _WIDTH, _HEIGHT = 120, 28
@@ -93,7 +80,8 @@ def card(run: Run) -> str:
     ]
     ended = {"time": f"measured {seconds(facts.duration_s)}", "verdict": verdict_sentence(run, summary)}
     left = {"time": "", "doing": "Not watched any more."}
-    return _drawn(facts, tiles, {"state": _state(facts)} | (left if running else ended))
+    state = facts.state if facts.valid else f"{facts.state}, invalid".removeprefix("finished, ")
+    return _drawn(facts, tiles, {"state": state} | (left if running else ended))
 
 
 def clock(value_s: float) -> str:
@@ -105,13 +93,6 @@ def clock(value_s: float) -> str:
     minutes, second = divmod(round(value_s), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-def _state(facts: Facts) -> str:
-    """How a run ended: "finished", "interrupted", "invalid", or "interrupted, invalid"."""
-    if facts.valid:
-        return facts.state
-    return "invalid" if facts.state == "finished" else f"{facts.state}, invalid"
 
 
 def _live_tiles(facts: Facts, last: Sequence[Progress], memory: Rows) -> list[Tile]:
@@ -142,13 +123,8 @@ def _ms(value: float | None) -> str:
 
 
 def _drawn(facts: Facts, tiles: Sequence[Tile], shown: dict[str, str]) -> str:
-    until_s = max((tile.at_s[-1] for tile in tiles if tile.at_s), default=0.0)
-    size = {"width": _WIDTH, "height": _HEIGHT}
-    return _template().render({"facts": facts, "tiles": tiles, "until_s": until_s} | size | shown)
-
-
-@cache
-def _template() -> Template:
     from perflib.workbook.template import templates  # a terminal shows its line without it
 
-    return templates(Path(__file__).with_name("templates")).get_template("panel.html.j2")
+    until_s = max((tile.at_s[-1] for tile in tiles if tile.at_s), default=0.0)
+    known = {"facts": facts, "tiles": tiles, "until_s": until_s, "width": _WIDTH, "height": _HEIGHT}
+    return templates(Path(__file__).with_name("templates")).get_template("panel.html.j2").render(known | shown)

@@ -1,12 +1,11 @@
 """Views: where the progress of a run is shown. A panel in a notebook, a line on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -14,23 +13,20 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from perflib.show.numbers import ms
+from perflib.spec import Run
+from perflib.store.runs import RunFolder
 from perflib.text.words import amount_of
-from perflib.workbook.live.follow import Follower, memory_so_far
+from perflib.workbook.live.follow import Follower, Progress, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
+    from IPython.display import DisplayHandle  # a plain script does without IPython
 
-    from IPython.display import DisplayHandle
-
-    from perflib.spec import Run
-    from perflib.store.runs import RunFolder
-    from perflib.workbook.live.follow import Progress
+_EVERY_S = 10.0
 
 
 class View(AbstractContextManager["View"]):
-    """Shows a run of one folder, read off what its workers spool. This one shows nothing."""
+    """Shows a run of one folder, read off what its workers spool."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -47,11 +43,11 @@ class View(AbstractContextManager["View"]):
 
     def ended(self, run: Run) -> Run:
         """The run is over, or watched no longer. Returns it."""
+        if run.facts.state != "finished":
+            _say(f"{run.facts.state} after {run.facts.duration_s:.1f} s; kept as {run.facts.run_id}")
         return run
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Give the place back."""
 
     def _memory_bytes(self) -> float | None:
@@ -70,22 +66,19 @@ class Told(View):
         for second in news:
             self._report(second)
 
+    def ended(self, run: Run) -> Run:
+        return run
+
 
 class Lines(View):
     """Plain lines on stderr, one every ten seconds."""
 
-    def __init__(self, folder: RunFolder, every_s: float = 10.0) -> None:
-        super().__init__(folder)
-        self._every_s = self._next_s = every_s
+    _next_s = _EVERY_S
 
     def show(self, news: Sequence[Progress]) -> None:
         if news[-1].elapsed_s >= self._next_s:
-            self._next_s = (news[-1].elapsed_s // self._every_s + 1) * self._every_s
+            self._next_s = (news[-1].elapsed_s // _EVERY_S + 1) * _EVERY_S
             _say(describe(news[-1], self._memory_bytes()))
-
-    def ended(self, run: Run) -> Run:
-        _say_if_partial(run)
-        return run
 
 
 class Line(View):
@@ -94,28 +87,25 @@ class Line(View):
     def __init__(self, folder: RunFolder, console: Console | None = None) -> None:
         super().__init__(folder)
         bar = BarColumn(bar_width=10, table_column=Column(no_wrap=True, min_width=10))
-        told = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
         shown = console or Console(stderr=True)
-        self._bar = Bar(bar, told, console=shown, transient=True, auto_refresh=False)
+        self._bar = Bar(bar, words, console=shown, transient=True, auto_refresh=False)
         self._task = self._bar.add_task("starts", total=None)
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def show(self, news: Sequence[Progress]) -> None:
         now = news[-1]
-        told = "  ".join([*_figures(now, self._memory_bytes()), now.doing])
-        self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=told, refresh=True)
+        words = "  ".join([*_figures(now, self._memory_bytes()), now.doing])
+        self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=words, refresh=True)
 
     def ended(self, run: Run) -> Run:
         self._bar.stop()
-        _say_if_partial(run)
-        return run
+        return super().ended(run)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._bar.stop()
 
 
@@ -136,9 +126,7 @@ class Panel(View):
         self._last.clear()
         return run
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None and self._last:
             self._draw_live(broken_off=True)
 
@@ -147,7 +135,7 @@ class Panel(View):
         self._draw(panel(facts, self._last, memory[-LAST_S:], broken_off), describe(self._last[-1], None))
 
     def _draw(self, as_html: str, as_text: str) -> None:
-        from IPython.display import display  # a plain script does without IPython
+        from IPython.display import display
 
         bundle = {"text/html": as_html, "text/plain": as_text}
         if self._handle is None:
@@ -188,12 +176,6 @@ def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
         f"{progress.errors:,} failed",
         *([] if memory_bytes is None else [amount_of("memory")(memory_bytes)]),
     ]
-
-
-def _say_if_partial(run: Run) -> None:
-    facts = run.facts
-    if facts.state != "finished":
-        _say(f"{facts.state} after {facts.duration_s:.1f} s; kept as {facts.run_id}")
 
 
 def _say(line: str) -> None:

@@ -1,34 +1,26 @@
 """The comparison of a report's runs with the runs before them, as a page beside the index."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from markupsafe import Markup
 
 from perflib.figures.row import figures_of
 from perflib.judge.changes import runs_before
-from perflib.judge.compare import compare_stored
-from perflib.spec import InputError
+from perflib.judge.compare import FigureVerdict, compare_stored
+from perflib.show.table import Table
+from perflib.spec import InputError, Run
+from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.store.figures import history
 from perflib.store.runs import load_run
 from perflib.text import tables
 from perflib.workbook import charts
 from perflib.workbook.report import html
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from markupsafe import Markup
-
-    from perflib.judge.compare import FigureVerdict
-    from perflib.show.table import Table
-    from perflib.spec import Run
-    from perflib.spec.baselines import Baselines
-    from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.outcome import Outcome
 
 PAGE = "compare.html"
 

@@ -4,23 +4,17 @@ Papermill's own engine leaves every cell "completed" after a killed kernel or a 
 a success although the cells after it never ran.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, from_dict
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from papermill.engines import NotebookExecutionManager
 
 _GRACE_S = 20.0
 """An interrupted kernel gets so long to finish its partial run before it is killed."""

@@ -1,23 +1,18 @@
 """The report's templates, with what its pages share: the style, the scripts, plotly."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from perflib.workbook.template import templates
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -29,8 +24,8 @@ def write(file: Path, template: str, values: Mapping[str, Any]) -> None:
 
 def chart(figure: Mapping[str, Any]) -> Markup:
     """The element that a plotly figure, given as JSON, is drawn in; how to read it is folded below."""
-    layout = {"height": 420} | {key: value for key, value in figure["layout"].items() if key != "width"}
-    layout["annotations"] = [note for note in layout.get("annotations", ()) if note.get("name") != "reading"]
+    layout = {"height": 420} | layout_of(figure)
+    layout.pop("width", None)
     meta, title = layout.get("meta"), layout.get("title") or {}
     words = meta if isinstance(meta, dict) else {}
     values = {
@@ -40,6 +35,12 @@ def chart(figure: Mapping[str, Any]) -> Markup:
         "figure": {"data": figure["data"], "layout": layout | {"autosize": True}},
     }
     return Markup(_report().get_template("chart.html.j2").render(values))
+
+
+def layout_of(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure's layout without the mark for a mouse that has its reading help."""
+    notes = [note for note in figure["layout"].get("annotations", ()) if note.get("name") != "reading"]
+    return {**figure["layout"], "annotations": notes}
 
 
 @cache

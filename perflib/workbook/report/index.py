@@ -1,25 +1,18 @@
 """The index of a report: the set's verdict, then each scenario's table; as HTML and as Markdown."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from perflib.judge.check import check
+from perflib.show.table import Table
+from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
+from perflib.workbook.report.outcome import Outcome
 from perflib.workbook.report.validation import validation
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from perflib.figures.summary import Accounting
-    from perflib.show.table import Table
-    from perflib.spec import Facts, Run
-    from perflib.workbook.report.outcome import Outcome
 
 _FIRST = Compared()
 
@@ -75,10 +68,12 @@ def set_verdict(outcomes: Sequence[Outcome]) -> str:
     missed = [f"{row.endpoint} ({one.scenario})" for one, row in limits if row.meets_target is False]
     open_ = sum(row.meets_target is None for _, row in limits)
     leaking = [one.scenario for one, _ in sound if one.memory is not None and one.memory.verdict == "LEAK"]
+    due = sum(summary.requests.scheduled for _, summary in sound)
+    lost = due - sum(summary.requests.completed for _, summary in sound)
     sentences = [
         _met(len(limits) - open_, missed) if limits else "No limit was judged.",
         f"{open_} could not be judged: too few requests." if open_ else "",
-        _failed([summary.requests for _, summary in sound]),
+        f"{lost:,} of {due:,} requests failed." if lost else "",
         f"The target leaks ({', '.join(leaking)})." if leaking else "",
         *(f"{one.title.partition(':')[0]} is not judged: {one.unfit}." for one in outcomes if one.unfit),
     ]
@@ -91,31 +86,19 @@ def _met(judged: int, missed: Sequence[str]) -> str:
     return f"All {judged} judged limits are met." if judged else "No limit could be judged yet."
 
 
-def _failed(counts: Sequence[Accounting]) -> str:
-    due = sum(one.scheduled for one in counts)
-    lost = due - sum(one.completed for one in counts)
-    return f"{lost:,} of {due:,} requests failed." if lost else ""
-
-
 def _section(outcome: Outcome, baselines: Baselines) -> _Section:
-    run, summary = outcome.run, outcome.summary
-    if run is None or summary is None:
+    run, summary, memory = outcome.run, outcome.summary, outcome.memory
+    if run is None or summary is None or memory is None:
         return _Section(outcome)
     judged, against = run.facts.valid, check([run], baselines)
+    grew = outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP")
+    of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
-        sentences=(tables.verdict_sentence(run, summary), *_of_memory(outcome, run)),
+        sentences=(tables.verdict_sentence(run, summary), *of_memory),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
         environment=environment_line(run.facts),
     )
-
-
-def _of_memory(outcome: Outcome, run: Run) -> list[str]:
-    """The verdict on memory, where the scenario is about it or it grew."""
-    memory = outcome.memory
-    if memory is None or not (outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP")):
-        return []
-    return [tables.memory_sentence(run, memory)]
 
 
 def environment_line(facts: Facts) -> str:

@@ -1,34 +1,24 @@
 """Executing a notebook: parameters checked first, machine paths left out of what is written."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
 import papermill
 
-from perflib.spec import InputError
+from perflib.spec import InputError, Options
 from perflib.store.folders import Workbook
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from perflib.spec import Options
+from perflib.workbook.report.outcome import titled
 
 _TEMPLATE = Path(__file__).with_name("templates") / "scenario.ipynb"
 
 
-def parameter_names(notebook: Path) -> list[str]:
-    """The parameters a notebook declares in its cell tagged `parameters`."""
-    return list(papermill.inspect_notebook(notebook))
-
-
 def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, Any]:
     """A notebook's parameters for these options; what has none of its own goes into `more`, where there is one."""
-    known = parameter_names(notebook)
+    known = papermill.inspect_notebook(notebook)
     named = {"profile": options.profile, "run_id": run_id}
     said = options.as_said() | {name: value for name, value in named.items() if name in known}
     rest = {name: value for name, value in said.items() if name not in known}
@@ -44,11 +34,6 @@ def scenario_notebook(scenario: str, folder: Path) -> Path:
     path = folder / f"00_{scenario}.ipynb"
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     return path
-
-
-def titled(scenario: str) -> str:
-    """A scenario's name as a title."""
-    return scenario.replace("_", " ").capitalize()
 
 
 def execute(
@@ -91,7 +76,7 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     Raises:
         InputError: naming the notebook, the parameter and the known ones.
     """
-    known = parameter_names(notebook)
+    known = papermill.inspect_notebook(notebook)
     for name in parameters:
         if name not in known:
             raise InputError(f"{notebook.name}: {name}: unknown parameter; it has {', '.join(known) or 'none'}")

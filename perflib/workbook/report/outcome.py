@@ -1,17 +1,11 @@
 """What became of one scenario's notebook."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from perflib.judge.leak import memory_of
-
-if TYPE_CHECKING:
-    from perflib.figures.summary import Summary
-    from perflib.judge.leak import Memory
-    from perflib.spec import Run
+from perflib.figures.summary import Summary
+from perflib.judge.leak import Memory, memory_of
+from perflib.spec import Run
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Outcome:
 
     @property
     def title(self) -> str:
-        return self.run.facts.scenario.title if self.run else self.scenario.replace("_", " ").capitalize()
+        return self.run.facts.scenario.title if self.run else titled(self.scenario)
 
     @property
     def unfit(self) -> str:
@@ -45,3 +39,8 @@ class Outcome:
     @cached_property
     def memory(self) -> Memory | None:
         return memory_of(self.run) if self.run else None
+
+
+def titled(scenario: str) -> str:
+    """A scenario's name as a title."""
+    return scenario.replace("_", " ").capitalize()

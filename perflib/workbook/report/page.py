@@ -1,22 +1,17 @@
 """An executed notebook as one HTML page that needs nothing else: no server, no network, no other file."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from nbformat import NotebookNode
 from traitlets.config import Config
 
 from perflib.workbook.report import html
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nbformat import NotebookNode
 
 PLOTLY = "application/vnd.plotly.v1+json"
 _DROPPED_TAGS = {"setup", "parameters", "injected-parameters"}

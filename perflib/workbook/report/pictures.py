@@ -1,22 +1,18 @@
 """Pictures of the charts in executed notebooks, for readers that run no script, such as GitHub."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 
 from perflib.workbook.report import html
 from perflib.workbook.report.page import PLOTLY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -62,7 +58,7 @@ def _drawn(browser: str, figures: list[Any]) -> list[str]:
     """PNGs in base64, as many as the browser drew within its time."""
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / "figures.html"
-        wanted = [{"data": figure["data"], "layout": figure["layout"]} for figure in figures]
+        wanted = [{"data": figure["data"], "layout": html.layout_of(figure)} for figure in figures]
         html.write(page, "pictures.html.j2", {"figures": wanted})
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         command = [browser, *_OPTIONS, *sandbox, f"--user-data-dir={scratch}/profile", page.as_uri()]

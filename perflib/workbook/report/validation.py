@@ -4,25 +4,18 @@ A run that asks less than the brief's own scenario, for a shorter time or of few
 never prove it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from perflib.figures.summary import Summary
+from perflib.judge.leak import Memory
 from perflib.show.numbers import ms, seconds
-from perflib.spec import SCENARIOS, Closed, Open
-from perflib.spec.briefs import BRIEFS
+from perflib.spec import SCENARIOS, Closed, Open, Run, Scenario, Workload
+from perflib.spec.baselines import Baselines
+from perflib.spec.briefs import BRIEFS, Criterion
 from perflib.text.words import memory_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.figures.summary import Summary
-    from perflib.judge.leak import Memory
-    from perflib.spec import Run, Scenario, Workload
-    from perflib.spec.baselines import Baseline, Baselines
-    from perflib.spec.briefs import Criterion
-    from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.outcome import Outcome
 
 Status = Literal["met", "not met", "not measured"]
 _STATUS: dict[bool | None, Status] = {True: "met", False: "not met", None: "not measured"}
@@ -93,13 +86,10 @@ def _recorded(criterion: Criterion, run: Run, baselines: Baselines) -> _Found:
         lacking = [item.name for item in run.facts.target.items if item.name not in timed]
         if lacking and criterion.question == "every p95 recorded":
             return _Found(False, f"no p95 of {', '.join(lacking)}")
-        reasons.append(f"{scenario}: {len(timed)} endpoints and pages in {_newest(fitting)}")
+        newest = max(fitting, key=lambda one: one.recorded_at)
+        many = f"{len(newest.runs)} run{'s' if len(newest.runs) != 1 else ''}, recorded {newest.recorded_at[:10]}"
+        reasons.append(f"{scenario}: {len(timed)} endpoints and pages in {many}")
     return _Found(True, "; ".join(reasons))
-
-
-def _newest(baselines: Sequence[Baseline]) -> str:
-    newest = max(baselines, key=lambda one: one.recorded_at)
-    return f"{len(newest.runs)} run{'s' if len(newest.runs) != 1 else ''}, recorded {newest.recorded_at[:10]}"
 
 
 def _of_run(criterion: Criterion, outcome: Outcome) -> _Found:

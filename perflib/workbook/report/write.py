@@ -1,13 +1,11 @@
 """Writing a report: notebooks executed one after the other, their pages, the index."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from perflib.figures.summary import summarize
 from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
@@ -21,16 +19,10 @@ from perflib.store.runs import load_run
 from perflib.workbook.report.compare import compare_with_before
 from perflib.workbook.report.engine import NotebookFailed
 from perflib.workbook.report.index import write_index
-from perflib.workbook.report.notebook import check_parameters, execute, parameters_of, scenario_notebook, titled
-from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.notebook import check_parameters, execute, parameters_of, scenario_notebook
+from perflib.workbook.report.outcome import Outcome, titled
 from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from perflib.spec import Run
-
 
 _FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
@@ -98,7 +90,8 @@ def _written(
         write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
         if out is None and len(outcomes) == len(jobs):
             for shelf in {folder.parent, workbook.reports}:
-                _point_latest_at(folder, shelf)
+                with replacing(shelf / "latest") as beside:
+                    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
     if failed:
         raise ReportFailed(
@@ -119,20 +112,17 @@ def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, prog
     if failure:
         progress(f"{job.notebook.stem}: {failure}")
     write_page(executed, page, titled(job.scenario), failure)
-    run = _stored(workbook, run_id)
+    began = (workbook.runs / run_id).exists()
+    run = load_run(workbook.runs, run_id) if began else None
     return Outcome(job.scenario, page.name, run, summarize(run) if run else None, failure, interrupted)
-
-
-def _stored(workbook: Workbook, run_id: str) -> Run | None:
-    """The run that the notebook left; None where it ended before one began."""
-    return load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
 
 
 def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratch: Path) -> list[_Job]:
     """What is to be executed: of no scenarios, all that have a notebook. An option fits one of them at least."""
     target = target_of(options, workbook)
-    known, own = scenario_names(target.scenarios), _notebooks(workbook)
-    chosen = list(dict.fromkeys(scenarios)) or [name for name in known if name in own]
+    named = sorted(workbook.notebooks.glob("[0-9][0-9]_*.ipynb"))
+    own = {path.stem.partition("_")[2]: path for path in named}
+    chosen = list(dict.fromkeys(scenarios)) or [name for name in scenario_names(target.scenarios) if name in own]
     left_out = {name: options.not_taken(name, target) for name in chosen}
     nowhere = set.intersection(*map(set, left_out.values())) if left_out else set()
     jobs = [
@@ -150,11 +140,6 @@ def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratc
     if not jobs:
         raise InputError(f"{workbook.notebooks}: no notebook of a scenario here; name a scenario to report on")
     return jobs
-
-
-def _notebooks(workbook: Workbook) -> dict[str, Path]:
-    """The notebooks that are named after a scenario, by its name, in their order."""
-    return {path.stem.partition("_")[2]: path for path in sorted(workbook.notebooks.glob("[0-9][0-9]_*.ipynb"))}
 
 
 def _portable(options: Options, workbook: Workbook) -> Options:
@@ -200,8 +185,3 @@ def _given_folder(out: Path) -> Path:
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written") from None
     return out.resolve()
-
-
-def _point_latest_at(folder: Path, shelf: Path) -> None:
-    with replacing(shelf / "latest") as beside:
-        beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
