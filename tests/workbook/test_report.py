@@ -25,6 +25,7 @@ from perflib.spec.baselines import Baselines
 from perflib.spec.run import MemorySource
 from perflib.spec.workload import Closed
 from perflib.store.runs import RunFolder
+from perflib.workbook.charts.parts import Words, figure_of
 from perflib.workbook.report import (
     NotebookFailed,
     Outcome,
@@ -35,6 +36,7 @@ from perflib.workbook.report import (
     write_report,
 )
 from perflib.workbook.report.compare import compare_with_before, with_runs_before
+from perflib.workbook.report.html import layout_of
 from perflib.workbook.report.validation import Line, validation
 from tests.browser import chromium, opened
 from tests.synthetic import make_run, make_target
@@ -300,6 +302,11 @@ def test_how_to_read_a_chart_is_folded_below_it(book: Path, browser: Browser) ->
         assert "How to read" not in seen.page.locator(".chart").first.inner_text(), "it is said once"
 
 
+def test_a_picture_and_a_page_leave_out_the_mark_that_only_a_mouse_can_use() -> None:
+    figure = figure_of(Words("A title", "An alt.", "Look for a bend.")).add_annotation(text="kept").to_plotly_json()
+    assert [note["text"] for note in layout_of(figure)["annotations"]] == ["kept"]
+
+
 def test_a_page_opens_with_the_verdict_and_ends_with_the_method(book: Path, browser: Browser) -> None:
     notebook = write_notebook(book, "print('measured')", "print('All targets met.')", "print('evidence')")
     cells: Any = nbformat.read(notebook, as_version=4)
@@ -380,7 +387,7 @@ def a_run(name: str) -> Run:
 
 def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browser: Browser) -> None:
     run = a_run(NASTY)
-    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run)], "today")
     with opened(browser, tmp_path / "index.html") as seen:
         assert seen.page.inner_text(".verdict").startswith("1 of 1 limits is missed:")
         assert NASTY in seen.page.inner_text("table")
@@ -396,7 +403,7 @@ def an_outcome(scenario: str, profile: Any = "brief", per_s: float = 10.0, **cha
     made = make_run(target, scenario=scenario, per_s=per_s, **{k: v for k, v in change.items() if k != "asks"})
     asked = SCENARIOS[scenario][profile].model_copy(update=change.get("asks", {}))
     run = Run(made.facts.model_copy(update={"scenario": asked}), made.requests, made.memory)
-    return Outcome(scenario, f"{scenario}.html", run, summarize(run))
+    return Outcome(scenario, f"{scenario}.html", run)
 
 
 def line_of(scenario: str, outcome: Outcome, baselines: Baselines | None = None) -> Line:
@@ -412,7 +419,7 @@ def with_memory(outcome: Outcome, growth_bytes_per_s: float, seconds: int = 1800
     samples["rss_bytes"] = [int(1e8 + growth_bytes_per_s * at) + at * 7919 % 4096 for at in range(seconds)]
     known = samples.assign(pid=1, started_s=0.0, open_files=10, threads=4)
     facts = run.facts.model_copy(update={"memory": MemorySource(kind="process", pid=1, told="made up")})
-    return Outcome(outcome.scenario, outcome.page, Run(facts, run.requests, known), outcome.summary)
+    return Outcome(outcome.scenario, outcome.page, Run(facts, run.requests, known))
 
 
 def test_the_briefs_six_lines_stand_in_its_order_and_without_a_run_none_is_met() -> None:
@@ -518,7 +525,7 @@ def test_a_report_of_a_target_that_asks_for_no_brief_has_no_checklist(tmp_path: 
     assert asked.run is not None
     plain = asked.run.facts.target.model_copy(update={"validation": ""})
     run = Run(asked.run.facts.model_copy(update={"target": plain}), asked.run.requests)
-    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, asked.summary)], "today")
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run)], "today")
     assert "- [" not in (tmp_path / "summary.md").read_text()
     assert '<ul class="validation"' not in (tmp_path / "index.html").read_text()
     assert "Dashboard home" not in (tmp_path / "index.html").read_text()
@@ -526,7 +533,7 @@ def test_a_report_of_a_target_that_asks_for_no_brief_has_no_checklist(tmp_path: 
 
 def test_the_index_says_how_many_requests_failed_also_where_no_limit_is_set(tmp_path: Path) -> None:
     run = make_run(failures=0.05)
-    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run)], "today")
     counts = summarize(run).requests
     assert f"{counts.failed:,} of {counts.scheduled:,} requests failed." in (tmp_path / "summary.md").read_text()
 
@@ -542,7 +549,7 @@ def test_a_hostile_title_note_or_name_stays_text_on_every_page(book: Path, brows
     runs = book / "runs"
     old, new = (titled(a_day(day, slower, name=HOSTILE), HOSTILE) for day, slower in ((1, 1.0), (2, 2.0)))
     store(runs, old)
-    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new), failure="")]
+    outcomes = [Outcome("light_load", "light_load.html", new, failure="")]
     compared = compare_with_before(folder, outcomes, runs, Baselines())
     assert len(compared.pairs) == 1
     outcomes.append(Outcome("spike", "", failure=HOSTILE))
@@ -569,7 +576,7 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
     for day, slower, state in ((1, 1.0, "finished"), (2, 2.0, "finished"), (3, 9.0, "interrupted")):
         store(runs, a_day(day, slower, state))
     new = a_day(4, 4.0)
-    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
+    outcomes = [Outcome("light_load", "light_load.html", new)]
     assert compare_with_before(folder, outcomes, tmp_path / "none", Baselines()).pairs == ()
     compared = compare_with_before(folder, outcomes, runs, Baselines())
     assert [pair.a.facts.run_id for pair in compared.pairs] == [name_of(2)]
@@ -595,7 +602,7 @@ def test_only_the_run_before_is_loaded_however_many_others_are_stored(
     for day in range(2, 5):
         store(tmp_path, a_day(day, 1.0, name="GET /other"))
     new, loaded, load = a_day(9, 1.0), [], RunFolder.load
-    outcomes = [Outcome("light_load", "light_load.html", new, summarize(new))]
+    outcomes = [Outcome("light_load", "light_load.html", new)]
     with_runs_before(outcomes, tmp_path, Baselines())
     monkeypatch.setattr(RunFolder, "load", lambda run: loaded.append(run.path.name) or load(run))
     assert [pair.a.facts.run_id for pair in with_runs_before(outcomes, tmp_path, Baselines())] == [name_of(1)]
@@ -645,7 +652,7 @@ def test_a_comparison_that_fails_keeps_no_report_from_its_index(book: Path, monk
 
 def test_the_summary_has_names_as_text(tmp_path: Path) -> None:
     run = a_run(NASTY)
-    write_index(tmp_path, [Outcome("light_load", "light_load.html", run, summarize(run))], "today")
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run)], "today")
     told = (tmp_path / "summary.md").read_text()
     assert not any(tag in told for tag in ("<img", "<b>", "</script>"))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from perflib.figures.summary import Summary
+from perflib.figures.summary import Summary, summarize
 from perflib.judge.leak import Memory, memory_of
 from perflib.spec import Run
 
@@ -16,7 +16,6 @@ class Outcome:
     page: str
     """File name of its page; empty where nothing ran."""
     run: Run | None = None
-    summary: Summary | None = None
     failure: str = ""
     """In one line, why the notebook did not run to its end; empty where it did."""
     interrupted: bool = False
@@ -35,6 +34,10 @@ class Outcome:
         if not self.run.facts.valid:
             return "the run is invalid"
         return "the run was interrupted" if self.run.facts.interrupted else ""
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        return summarize(self.run) if self.run else None
 
     @cached_property
     def memory(self) -> Memory | None:

@@ -1,13 +1,12 @@
 """Writing a report: notebooks executed one after the other, their pages, the index."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from perflib.figures.summary import summarize
 from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
 from perflib.spec import InputError, Options
 from perflib.spec.scenario import scenario_names
@@ -61,14 +60,15 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     workbook = Workbook.find()
     options = _portable(options, workbook)
     with TemporaryDirectory() as scratch:
-        return _written(_jobs(scenarios, options, workbook, Path(scratch)), options, workbook, out, progress)
+        jobs = _jobs(scenarios, options, workbook, Path(scratch))
+        for job in jobs:
+            check_parameters(job.notebook, parameters_of(job.notebook, job.options, ""))
+        return _written(jobs, options, workbook, out, progress)
 
 
 def _written(
     jobs: Sequence[_Job], options: Options, workbook: Workbook, out: Path | None, progress: Callable[[str], None]
 ) -> Path:
-    for job in jobs:
-        check_parameters(job.notebook, parameters_of(job.notebook, job.options, ""))
     made_at, baselines = datetime.now(UTC), load_baselines(workbook.baselines)
     folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
     outcomes: list[Outcome] = []
@@ -89,9 +89,7 @@ def _written(
         made = f"{made_at:%Y-%m-%d %H:%M} UTC"
         write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
         if out is None and len(outcomes) == len(jobs):
-            for shelf in {folder.parent, workbook.reports}:
-                with replacing(shelf / "latest") as beside:
-                    beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
+            _point_latest_at(folder, {folder.parent, workbook.reports})
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
     if failed:
         raise ReportFailed(
@@ -112,9 +110,8 @@ def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, prog
     if failure:
         progress(f"{job.notebook.stem}: {failure}")
     write_page(executed, page, titled(job.scenario), failure)
-    began = (workbook.runs / run_id).exists()
-    run = load_run(workbook.runs, run_id) if began else None
-    return Outcome(job.scenario, page.name, run, summarize(run) if run else None, failure, interrupted)
+    run = load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
+    return Outcome(job.scenario, page.name, run, failure, interrupted)
 
 
 def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratch: Path) -> list[_Job]:
@@ -185,3 +182,9 @@ def _given_folder(out: Path) -> Path:
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written") from None
     return out.resolve()
+
+
+def _point_latest_at(folder: Path, shelves: Iterable[Path]) -> None:
+    for shelf in shelves:
+        with replacing(shelf / "latest") as beside:
+            beside.symlink_to(folder.relative_to(shelf), target_is_directory=True)
