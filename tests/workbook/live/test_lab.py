@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from perflib.workbook.report.notebook import execute
 from tests.browser import chromium
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 START = "00_start_here.ipynb"
 AT_THE_ROOT = f"--ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/{START}"
 """As `make lab` has it: the file browser shows target files and reports too."""

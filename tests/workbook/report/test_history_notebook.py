@@ -15,7 +15,7 @@ from perflib.store.figures import history
 from perflib.workbook.report import execute, write_page
 from tests.browser import Seen, chromium, opened
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOTEBOOK = ROOT / "notebooks/08_history.ipynb"
 SAMPLES = sorted((ROOT / "data/runs").glob("sample-*"))
 MAX_SAMPLES_BYTES = 2_000_000

@@ -542,7 +542,7 @@ HOSTILE = "{{ 7*7 }}{% raw %}'\"><script>document.title='owned'</script>"
 
 
 def test_a_hostile_title_note_or_name_stays_text_on_every_page(book: Path, browser: Browser) -> None:
-    """Of the index, a scenario's page and the comparison; tests/workbook/test_live.py has the panel."""
+    """Of the index, a scenario's page and the comparison; tests/workbook/live/test_live.py has the panel."""
     write_notebook(book, f"print({HOSTILE!r})", "print(note)")
     folder = report(["light_load"], Options(url="http://127.0.0.1:9", note=HOSTILE))
     write_page(folder / "light_load.ipynb", folder / "light_load.html", HOSTILE, failure=HOSTILE)
@@ -757,7 +757,7 @@ def test_papermill_finds_the_engine_by_its_entry_point_whichever_is_imported_fir
     code = (
         f"import {first}; from papermill.engines import papermill_engines as e; print(e.get_engine('perflib').__name__)"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     said = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -7,7 +7,7 @@ import pytest
 
 from perflib.workbook.report import execute
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_first_notebook_runs_and_its_quick_look_is_driven_by_the_kernel_itself(

@@ -18,7 +18,7 @@ from perflib.store.folders import load_target
 from perflib.store.runs import load_run
 from tests.browser import chromium, opened
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MAX_PAGE_BYTES = 3_000_000
 SHOWN = ".js-line, .point, .points path, .bars path, .heatmaplayer image, .annotation"
 

@@ -14,7 +14,7 @@ from perflib.spec.options import options_of
 from perflib.text import tables
 from perflib.workbook import charts
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEMPLATE = ROOT / "perflib/workbook/report/templates/scenario.ipynb"
 """For scenarios that have no notebook of their own."""
 NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), TEMPLATE]

@@ -27,7 +27,7 @@ from perflib.workbook.live.follow import Follower, Progress
 from tests.servers import Served, answer, answering
 from tests.synthetic import make_run, make_target
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECOND = Progress(
     elapsed_s=7.0,
     planned_s=11.0,

@@ -1,0 +1,76 @@
+"""The target file: what it takes, and how it refuses."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from perflib.spec import Endpoint, InputError, Target
+from perflib.store.folders import load_target, target_as_toml
+
+ROOT = Path(__file__).parents[2]
+DASHBOARD = load_target(ROOT / "data/targets/dashboard.toml")
+
+
+def test_the_shipped_target_is_the_briefs_table() -> None:
+    assert {item.name: item.target_ms for item in DASHBOARD.items} == {
+        "GET /health": 50,
+        "GET /snapshot": 500,
+        "GET /clients": 200,
+        "GET /signals": 200,
+        "GET /patterns": 300,
+        "GET /cost-to-serve": 500,
+        "Dashboard home (all data)": 1000,
+    }
+    assert [item.name for item in DASHBOARD.items if item.hot] == [
+        "GET /health",
+        "GET /snapshot",
+        "GET /clients",
+        "GET /signals",
+        "Dashboard home (all data)",
+    ]
+
+
+def test_a_target_written_as_toml_reads_as_the_same_target() -> None:
+    assert Target.from_document(tomllib.loads(target_as_toml(DASHBOARD)), "again") == DASHBOARD
+
+
+HEAD = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n'
+ENDPOINT = '[[endpoint]]\npath = "/a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "target: missing"),
+        (HEAD, "endpoint: missing"),
+        (HEAD + "[[endpoint]]\n", "endpoint[1].path: missing"),
+        (HEAD + '[[endpoint]]\npath = "a"\n', 'endpoint[1].path: a path starts with "/"'),
+        (HEAD + ENDPOINT + "targt_ms = 5\n", "endpoint[1].targt_ms: unknown key"),
+        (HEAD + ENDPOINT + "target_ms = -5\n", "endpoint[1].target_ms"),
+        (HEAD + ENDPOINT + "weight = 0\n", "endpoint[1].weight"),
+        (HEAD + ENDPOINT + 'method = "HEAD"\n', "endpoint[1].method"),
+        (HEAD + ENDPOINT + ENDPOINT, "two entries are named 'GET /a'"),
+        (HEAD + ENDPOINT + '[[page]]\nname = "p"\nloads = ["GET /b"]\n', "loads 'GET /b', which is no endpoint here"),
+        (HEAD.replace("http://", "ftp://") + ENDPOINT, "base_url: not a base URL"),
+        (HEAD.replace(":1", ":99999") + ENDPOINT, "base_url: not a base URL"),
+        (HEAD + 'validation = "PS-9"\n' + ENDPOINT, "validation: not a brief that perflib knows; write PS-5.1"),
+        (HEAD + ENDPOINT + "[scenarios]\n", "scenarios: unknown key"),
+        ("[target\n", "cannot be read as TOML"),
+    ],
+)
+def test_a_bad_target_file_is_refused_in_one_line_naming_file_key_and_mend(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as refusal:
+        load_target(path)
+    assert str(path) in str(refusal.value)
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_endpoint_is_named_by_its_method_and_path_unless_it_has_a_name() -> None:
+    assert Endpoint(path="/a", method="POST").name == "POST /a"
+    assert Endpoint(path="/a", name="mine").name == "mine"
