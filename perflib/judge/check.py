@@ -338,6 +338,8 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     said = [found.why_not] if found.why_not else []
     if unknown := found.baseline.known_setup.unknown if found.baseline else ():
         said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
+    before = [run.facts.run_id for run in runs if found.baseline and run.facts.setup is None]
+    said += [f"{run_id} was recorded before setups were: its cores are all those of its machine" for run_id in before]
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     return [*said, *([f"too few requests to judge the limit of {', '.join(few)}"] if few else [])]
 

@@ -149,6 +149,7 @@ def test_a_baseline_of_before_setups_still_matches_and_says_what_it_cannot_know(
     note = next(note for note in found.notes if "before setups were" in note)
     assert "requests as sent and their weights" in note
     assert "time-out" in note
+    assert any("was recorded before setups were: its cores are all those" in note for note in found.notes)
 
 
 def test_recording_a_setup_anew_replaces_its_entry_and_keeps_the_others() -> None:
