@@ -17,6 +17,7 @@ from perflib.judge.baseline import baseline_of
 from perflib.judge.check import FAMILY, Check, check, match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
+from perflib.spec.run import setup_of
 from perflib.text import tables
 from tests.synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
 
@@ -34,6 +35,11 @@ def changed(run: Run, scenario: dict[str, Any] | None = None, **facts: Any) -> R
     """The same run, as if it had been of another scenario or had other facts."""
     other = run.facts.scenario.model_copy(update=scenario or {})
     return replace(run, facts=run.facts.model_copy(update={"scenario": other} | facts))
+
+
+def as_recorded_now(run: Run) -> Run:
+    """The same run, its setup written into its facts."""
+    return changed(run, setup=setup_of(run.facts))
 
 
 def failing(run: Run, share: float, endpoint: str = "GET /a", took_ns: int = 1_000_000) -> Run:
@@ -64,7 +70,7 @@ def verdicts(found: Check) -> dict[str, str]:
 
 
 def test_a_run_like_its_baseline_passes_and_says_what_change_it_would_have_seen() -> None:
-    found = check([run_of(100)], BASELINES)
+    found = check([as_recorded_now(run_of(100))], BASELINES)
     assert (found.exit_status, found.reasons, found.notes) == (0, (), ())
     assert found.baselines == {"light_load": BASELINES.baselines[0].recorded_at}
     assert len(found.mdes) == 2
@@ -348,7 +354,7 @@ def test_a_run_of_the_baseline_itself_is_judged_with_a_warning() -> None:
 
 
 def test_in_a_closed_mix_a_cause_is_named_only_by_endpoints_measured_apart() -> None:
-    slow = run_of(100, times=1.5)
+    slow = as_recorded_now(run_of(100, times=1.5))
     assert "`perflib check baseline` measures each alone" in check([slow], BASELINES).notes[0]
     alone = {"scenario": "baseline", "seconds": 2.0, "per_s": 100.0, "target": TARGET}
     before = [changed(make_run(seed=seed, **alone), run_id=f"alone-{seed}") for seed in range(8)]
@@ -356,11 +362,12 @@ def test_in_a_closed_mix_a_cause_is_named_only_by_endpoints_measured_apart() -> 
     guilty = make_run(seed=100, **alone)
     took = guilty.requests["end_ns"] - guilty.requests["start_ns"]
     ends = guilty.requests["end_ns"] + took.where(guilty.requests["endpoint"] == "GET /b", 0)
-    guilty = replace(guilty, requests=guilty.requests.assign(end_ns=ends))
+    guilty = as_recorded_now(replace(guilty, requests=guilty.requests.assign(end_ns=ends)))
     assert check([slow, guilty], both).notes == (
         "light_load: endpoints under one closed load slow or relieve each other; in baseline, GET /b was found slower",
     )
-    assert "none was found slower" in check([slow, make_run(seed=101, **alone)], both).notes[0]
+    sound = as_recorded_now(make_run(seed=101, **alone))
+    assert "none was found slower" in check([slow, sound], both).notes[0]
 
 
 def test_a_baseline_file_with_a_figure_missing_is_refused_in_one_line() -> None:
