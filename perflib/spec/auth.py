@@ -115,32 +115,14 @@ class HeaderAuth(Spec):
         return request.with_header(self.header, value)
 
 
-class QueryKey(Spec):
-    """``auth = { query = "api_key", key = { env = "KEY" } }``."""
-
-    query: str
-    key: Secret
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return (self.key.env,)
-
-    @property
-    def in_words(self) -> str:
-        return f"?{self.query}=${self.key.env}"
-
-    def apply(self, request: Outgoing, environment: Mapping[str, str]) -> Outgoing:
-        return Outgoing(request.headers, request.params | {self.query: self.key.value_in(environment)})
-
-
 def _kind_of(table: Any) -> str | None:
     """Which kind a table is, by its keys."""
     keys = set(table) if isinstance(table, dict) else set(type(table).model_fields)
-    return next((kind for kind in ("basic", "header", "query") if kind in keys), None)
+    return next((kind for kind in ("basic", "header") if kind in keys), None)
 
 
 AuthTable = Annotated[
-    Annotated[Basic, Tag("basic")] | Annotated[HeaderAuth, Tag("header")] | Annotated[QueryKey, Tag("query")],
+    Annotated[Basic, Tag("basic")] | Annotated[HeaderAuth, Tag("header")],
     Discriminator(
         _kind_of,
         custom_error_type="auth_kind",

@@ -16,7 +16,6 @@ KINDS = {
     'auth = { basic = { user = "u", password = { env = "PW" } } }': "authorization: Basic "
     + base64.b64encode(f"u:{SECRET}".encode()).decode(),
     'auth = { header = "Authorization", value = "token {env:PW}" }': f"authorization: token {SECRET}",
-    'auth = { query = "api_key", key = { env = "PW" } }': f"/a?api_key={SECRET} http",
     'auth = { header = "X-Api-Key", value = "{env:PW}" }': f"x-api-key: {SECRET}",
 }
 
