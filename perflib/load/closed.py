@@ -62,7 +62,7 @@ class User:
         self._steps, self._pages = steps, pages
         workload = scenario.workload
         self._think_time_ns = int(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
-        self._enough, self._page_connections = scenario.enough_successes, scenario.page_connections
+        self._enough = scenario.enough_successes
         self._open, self._recorder, self._phase = slots.open, recorder, recorder.phase
         self._loop = asyncio.get_running_loop()
         self._slots: list[Slot] = []
@@ -103,7 +103,7 @@ class User:
             self.left.set_exception(problem)
 
     def _come(self) -> None:
-        self._slots = [self._open(self, self._number) for _ in range(self._page_connections if self._pages else 1)]
+        self._slots = [self._open(self, self._number) for _ in range(PAGE_CONNECTIONS if self._pages else 1)]
         self._phase.at_work += 1
         self._next()
 

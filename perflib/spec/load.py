@@ -38,8 +38,6 @@ class Load(Spec):
     """How long to measure, without warm-up, such as 60s or 2min."""
     warmup: NonNegativeDuration | None = None
     """How long to warm up before (default: 10 % of the duration, 5 s at most)."""
-    page_connections: PositiveInt | None = None
-    """Connections that a page is loaded over (default 6, as browsers have)."""
     timeout: PositiveDuration | None = None
     """How long one request may take before it counts as failed (default 30s)."""
 

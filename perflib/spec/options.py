@@ -142,7 +142,6 @@ class Said(TypedDict, total=False):
     duration: float | str | None
     warmup: float | str | None
     timeout: float | str | None
-    page_connections: int | None
     endpoints: Sequence[str]
     workers: int
     engine: str

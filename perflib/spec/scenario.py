@@ -34,7 +34,6 @@ class Scenario(Spec):
     """Of the whole run, or of each endpoint and page where `isolated`."""
     warmup_s: NonNegativeDuration
     timeout_s: PositiveDuration = 30.0
-    page_connections: PositiveInt = 6
     isolated: bool = False
     """Each endpoint and page alone, one after the other."""
     enough_successes: PositiveInt | None = None
@@ -178,7 +177,6 @@ def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: 
         workload=workload,
         duration_s=workload.duration_s if isinstance(workload, Ramp) else duration_s,
         warmup_s=default_warmup_s(duration_s) if load.warmup is None else load.warmup,
-        page_connections=load.page_connections or 6,
         timeout_s=load.timeout or 30.0,
         max_connections=load.max_connections,
         **traits,
