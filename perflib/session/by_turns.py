@@ -27,7 +27,6 @@ from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
-from perflib.session.machine import this_machine
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
@@ -77,28 +76,37 @@ def compare(
     if _is_url(a) != _is_url(b):
         raise InputError("compare: one side is a URL and the other is not; give two of a kind")
     workbook.make_data()
-    names = tuple(item.name for item in facts.scenario.takes(facts.target))
-    comparison = Comparison(
+    begun = _begun(facts, a, b, detect, pairs, block_s)
+    _check_plan(begun)
+    _check_consent(begun, facts, say)
+    path = workbook.data / "comparisons" / begun.comparison_id / "comparison.json"
+    return _Turns(begun, facts, path, fixed=block_s is not None, say=say).run()
+
+
+def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: float | None) -> Comparison:
+    """The comparison before its first restart."""
+    return Comparison(
         comparison_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-compare-{secrets.token_hex(3)}",
         a=a,
         b=b,
         restarted=not _is_url(a),
         scenario=facts.scenario,
-        endpoints=names,
+        endpoints=tuple(item.name for item in facts.scenario.takes(facts.target)),
         detect=detect,
         pairs=pairs,
         block_s=block_s or _BLOCK_S[0],
-        seed=options.seed,
+        seed=facts.seed,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=this_machine(),
+        environment=facts.environment,
     )
+
+
+def _check_plan(comparison: Comparison) -> None:
+    """Refuse a change too small to plan for, before anything is measured."""
     try:
-        comparison.plan  # noqa: B018 - a change too small to plan for is refused before anything is measured
+        comparison.plan  # noqa: B018 - it is made as it is asked for
     except ValueError as error:
         raise InputError(f"--detect: {error}") from None
-    _check_consent(comparison, facts, say)
-    path = workbook.data / "comparisons" / comparison.comparison_id / "comparison.json"
-    return _Turns(comparison, facts, path, fixed=block_s is not None, say=say).run()
 
 
 def _check_consent(comparison: Comparison, facts: Facts, say: Say) -> None:
