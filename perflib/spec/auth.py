@@ -115,10 +115,14 @@ class HeaderAuth(Spec):
         return request.with_header(self.header, value)
 
 
+_WRITTEN = {"basic": "basic = { … }", "header": "header and value"}
+"""How each kind is written, by the key that tells it."""
+
+
 def _kind_of(table: Any) -> str | None:
     """Which kind a table is, by its keys."""
     keys = set(table) if isinstance(table, dict) else set(type(table).model_fields)
-    return next((kind for kind in ("basic", "header") if kind in keys), None)
+    return next((kind for kind in _WRITTEN if kind in keys), None)
 
 
 AuthTable = Annotated[
@@ -126,7 +130,7 @@ AuthTable = Annotated[
     Discriminator(
         _kind_of,
         custom_error_type="auth_kind",
-        custom_error_message="no kind of authentication; write basic = { … }, or header and value",
+        custom_error_message=f"no kind of authentication; write {', or '.join(_WRITTEN.values())}",
     ),
 ]
 """What ``auth`` of a target file may be: one of the kinds above, told apart by its key."""
