@@ -1,5 +1,6 @@
 """The target: the system under test, its endpoints and its pages, as a target file describes them."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 _LONGEST_URL = 8000
+_SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 Scalar = str | bool | int | float
 
 
@@ -57,6 +59,14 @@ def _check_host(host: str) -> str:
     if not host or any(c.isspace() or c in "/*@[]" for c in host) or host.count(":") == 1:
         raise ValueError("not a host; write its name or address alone, such as staging.example")
     return host.lower()
+
+
+def _check_scenario_names(tables: dict[str, ScenarioTable]) -> dict[str, ScenarioTable]:
+    """A name becomes part of a run's folder and of a notebook's code."""
+    for name in tables:
+        if not _SCENARIO.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a scenario; write letters, digits, - and _, as in checkout")
+    return tables
 
 
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
@@ -174,7 +184,11 @@ class Target(Spec):
     """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
-    scenarios: Annotated[dict[str, ScenarioTable], Field(default_factory=dict, validation_alias=_as_table("scenario"))]
+    scenarios: Annotated[
+        dict[str, ScenarioTable],
+        AfterValidator(_check_scenario_names),
+        Field(default_factory=dict, validation_alias=_as_table("scenario")),
+    ]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,7 +1,9 @@
 """Loads laid over each other: what excludes each other is replaced as a whole, and a refusal names who said it."""
 
+import json
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +88,12 @@ def test_a_target_file_defines_scenarios_of_its_own() -> None:
     assert scenario("checkout", table, users=9).workload == Closed(users=9)
 
 
+@pytest.mark.parametrize("name", ["../up", 'x", print(1), "', "", "a b", "-x", "x" * 101])
+def test_a_scenario_has_a_name_that_a_folder_and_a_line_of_code_can_hold(name: str) -> None:
+    with pytest.raises(InputError, match=r"shop\.toml: .*is no name of a scenario; write letters"):
+        scenario("light_load", f"[scenario.{json.dumps(name)}]\nusers = 2\n")
+
+
 def test_a_scenario_of_ones_own_may_be_open_isolated_or_without_a_5xx() -> None:
     burst = scenario("burst", '[scenario.burst]\nrate = 9\narrivals = "constant"\nforbid_5xx = true\npages = false\n')
     assert burst.workload == Open(rate_per_s=9, arrivals="constant")
@@ -124,9 +132,12 @@ def test_the_stronger_source_wins_and_nothing_weaker_mixes_with_its_stages(
 
 
 def test_the_keywords_of_a_call_are_the_options() -> None:
-    assert list(Said.__annotations__) == [
-        name for name in (*list(Options.model_fields)[9:12], *Options.model_fields) if name in Said.__annotations__
-    ] or set(Said.__annotations__) == set(Options.model_fields)
+    assert set(Said.__annotations__) == set(Options.model_fields)
+
+
+def test_the_keys_of_a_load_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs/target-file.md").read_text()
+    assert [name for name in Load.model_fields if f"`{name}`" not in text] == []
 
 
 def test_an_empty_keyword_leaves_its_option_as_it_is() -> None:

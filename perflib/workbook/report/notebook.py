@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import nbformat
 import papermill
 
+from perflib.show.table import escape_markdown
 from perflib.spec import InputError, Options
 from perflib.store.folders import Workbook
-from perflib.workbook.report.outcome import titled
 
 _TEMPLATE = Path(__file__).with_name("templates") / "scenario.ipynb"
 
@@ -26,11 +26,11 @@ def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, An
     return own | ({"more": rest} if rest and "more" in known else rest)
 
 
-def scenario_notebook(scenario: str, folder: Path) -> Path:
+def scenario_notebook(scenario: str, title: str, folder: Path) -> Path:
     """A notebook for a scenario that has none of its own, written into a folder; returns its path."""
     notebook = nbformat.read(_TEMPLATE, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
-        cell.source = cell.source.replace("SCENARIO", scenario).replace("TITLE", titled(scenario))
+        cell.source = cell.source.replace("SCENARIO", scenario).replace("TITLE", escape_markdown(title))
     path = folder / f"00_{scenario}.ipynb"
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     return path

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from perflib.figures.summary import Summary, summarize
 from perflib.judge.leak import Memory, memory_of
-from perflib.spec import Run
+from perflib.spec import Run, Target
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Outcome:
         return memory_of(self.run) if self.run else None
 
 
-def titled(scenario: str) -> str:
-    """A scenario's name as a title."""
-    return scenario.replace("_", " ").capitalize()
+def titled(scenario: str, target: Target | None = None) -> str:
+    """A scenario's title: as the target file says, else its name."""
+    table = target.scenarios.get(scenario) if target else None
+    return (table and table.title) or scenario.replace("_", " ").capitalize()

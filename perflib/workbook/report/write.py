@@ -35,6 +35,7 @@ class _Job:
     """A scenario's notebook, and the options that the scenario takes."""
 
     scenario: str
+    title: str
     notebook: Path
     options: Options
     left_out: tuple[str, ...]
@@ -109,7 +110,7 @@ def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, prog
         failure, interrupted = "interrupted", True
     if failure:
         progress(f"{job.notebook.stem}: {failure}")
-    write_page(executed, page, titled(job.scenario), failure)
+    write_page(executed, page, job.title, failure)
     run = load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
     return Outcome(job.scenario, page.name, run, failure, interrupted)
 
@@ -125,7 +126,8 @@ def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratc
     jobs = [
         _Job(
             name,
-            own.get(name) or scenario_notebook(name, scratch),
+            titled(name, target),
+            own.get(name) or scenario_notebook(name, titled(name, target), scratch),
             options.without(set(left_out[name]) - nowhere),
             left_out[name],
         )

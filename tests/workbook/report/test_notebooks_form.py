@@ -1,6 +1,7 @@
 """Notebooks as they stand in git: sources that read well, without outputs, and parameters papermill can tell."""
 
 import ast
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,16 +10,20 @@ import papermill
 import pytest
 from nbformat import NotebookNode
 
-from perflib.spec import SCENARIOS, Options
+from perflib.spec import SCENARIOS, Options, Target
 from perflib.spec.options import options_of
 from perflib.text import tables
 from perflib.workbook import charts
+from perflib.workbook.report.notebook import scenario_notebook
+from perflib.workbook.report.outcome import titled
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = ROOT / "perflib/workbook/report/templates/scenario.ipynb"
 """For scenarios that have no notebook of their own."""
 NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), TEMPLATE]
-SCENARIO_NOTEBOOKS = [path for path in NOTEBOOKS if path.stem.partition("_")[2] in SCENARIOS]
+OF_NO_SCENARIO = {"00_start_here", "07_compare", "08_history", TEMPLATE.stem}
+SCENARIO_NOTEBOOKS = [path for path in NOTEBOOKS if path.stem not in OF_NO_SCENARIO]
+"""Those of a target file's scenarios too."""
 WORKING = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
@@ -45,7 +50,7 @@ def code(path: Path, *, tagged: str | None = None) -> list[NotebookNode]:
 
 
 def test_every_scenario_has_its_notebook() -> None:
-    assert {path.stem.partition("_")[2] for path in SCENARIO_NOTEBOOKS} == set(SCENARIOS)
+    assert {path.stem.partition("_")[2] for path in SCENARIO_NOTEBOOKS} >= set(SCENARIOS)
 
 
 @every_notebook
@@ -145,3 +150,17 @@ def test_every_chart_and_table_it_calls_is_there(path: Path) -> None:
                     assert name in charts.__all__
                 case ast.Attribute(value=ast.Name(id="tables"), attr=name):
                     assert hasattr(tables, name)
+
+
+def test_the_page_of_a_scenario_without_a_notebook_has_the_title_of_its_target_file_as_text(tmp_path: Path) -> None:
+    text = '[scenario.pay]\ntitle = "To <b>pay</b>"\nusers = 1\n[scenario.ask_back]\nusers = 1\n'
+    head = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n[[endpoint]]\npath = "/a"\n'
+    target = Target.from_document(tomllib.loads(head + text), "t.toml")
+    assert [titled(name, target) for name in ("pay", "ask_back", "light_load")] == [
+        "To <b>pay</b>",
+        "Ask back",
+        "Light load",
+    ]
+    made = read(scenario_notebook("pay", titled("pay", target), tmp_path))
+    assert made.cells[0].source == "# To &lt;b&gt;pay&lt;/b&gt;"
+    assert any('perflib.run("pay"' in cell.source for cell in made.cells)
