@@ -67,14 +67,19 @@ def drive(
 
 
 def engine_named(name: str) -> Engine:
-    """The engine of this name. Raises InputError where none is installed."""
+    """The engine of this name. Raises InputError where none is installed, or it cannot be loaded."""
     if name == LOCAL:
         return Processes()
     found = {one.name: one for one in entry_points(group=_GROUP)}
     if name not in found:
         known = ", ".join(sorted({LOCAL, *found}))
         raise InputError(f"--engine {name!r}: no such engine is installed; there are {known}")
-    engine: Engine = found[name].load()()
+    try:
+        engine: Engine = found[name].load()()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"--engine {name!r}: {found[name].value} cannot be loaded ({error}); mend its package"
+        ) from error
     return engine
 
 

@@ -56,6 +56,17 @@ def test_an_engine_of_another_package_drives_a_run_that_is_kept_and_shown_as_any
     assert perflib.summarize(run).endpoints[0].p50_ms == 1.0
 
 
+def test_an_engine_that_cannot_be_loaded_is_named_and_leaves_no_run(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = EntryPoint("made", "tests.load.test_engine:Nothing", "perflib.engine")
+    monkeypatch.setattr(engine, "entry_points", lambda group: [broken])
+    (data / "t.toml").write_text(TARGET.format(url="http://127.0.0.1:1"))
+    with pytest.raises(InputError, match=r"--engine 'made': .*:Nothing cannot be loaded"):
+        perflib.run("light_load", target=str(data / "t.toml"), engine="made")
+    assert not list(data.glob("runs/*/run.json"))
+
+
 def test_an_engine_that_is_not_installed_is_refused_and_the_others_are_named(data: Path) -> None:
     (data / "t.toml").write_text(TARGET.format(url="http://127.0.0.1:1"))
     with pytest.raises(InputError, match="--engine 'swarm': no such engine is installed; there are made, processes"):
