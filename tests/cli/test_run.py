@@ -1,12 +1,16 @@
 """`perflib run`: from words to run options. `perflib runs` and `show`: from stored runs to lines."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 import perflib.workbook.live
 from perflib.cli.app import main
 from perflib.spec import InputError, Options
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -64,7 +68,12 @@ def test_a_check_is_of_the_brief_profile_unless_a_quick_one_is_asked_for(given: 
     assert [one.profile for one in given] == ["brief", "quick"]
 
 
-def test_the_newest_runs_are_a_line_each_the_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_newest_runs_are_a_line_each_the_newest_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (ROOT / "data/runs").glob("sample-2*"):
+        shutil.copytree(folder, tmp_path / "runs" / folder.name)
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
     assert main(["runs", "--last", "3"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.startswith("Run ")
