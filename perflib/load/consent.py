@@ -1,19 +1,12 @@
 """Consent: load goes to this machine, or to a host that was named as allowed. Nothing is sent before this is asked."""
 
-from __future__ import annotations
-
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from perflib.spec import InputError, Open
+from perflib.spec import InputError, Open, Scenario, Target
 from perflib.spec.workload import load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.spec import Scenario, Target
 
 MAX_REQUESTS = 1_000_000
 """Sent to another host at most, unless `max_requests` says otherwise."""

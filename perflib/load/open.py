@@ -1,21 +1,15 @@
 """Open workloads: arrivals that wait for no answer."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
+from collections.abc import Iterator, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
+from perflib.load.arrivals import Share
 from perflib.load.pacer import Pacer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from perflib.load.arrivals import Share
-    from perflib.load.recorder import Recorder
-    from perflib.load.slot import Slot, Slots
-    from perflib.load.wire import Exchange
+from perflib.load.recorder import Recorder
+from perflib.load.slot import Slot, Slots
+from perflib.load.wire import Exchange
 
 
 class OpenLoad:

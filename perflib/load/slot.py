@@ -1,22 +1,16 @@
 """Slots: connections, and what is under way on each."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
-
-from perflib.load.wire import Address, Connection
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.load.recorder import Recorder
-    from perflib.load.wire import Exchange, WireRequest
+from perflib.load.recorder import Recorder
+from perflib.load.wire import Address, Connection, Exchange, WireRequest
 
 
 class Owner(Protocol):
     """Who drives slots."""
 
-    def answered(self, slot: Slot, exchange: Exchange) -> None:
+    def answered(self, slot: "Slot", exchange: Exchange) -> None:
         """A request is over, and recorded: its slot is free."""
 
     def broke(self, problem: Exception) -> None:

@@ -4,29 +4,23 @@ HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece
 request is when its last byte was there, before any work of ours.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httptools
 import httpx
 
-from perflib.spec import InputError
+from perflib.spec import Endpoint, InputError, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.target import IDEMPOTENT
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Mapping
-
-    from perflib.spec import Endpoint, Target
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
@@ -206,7 +200,7 @@ class Connection:
         if exchange.error == "connect":
             exchange.end_ns = perf_counter_ns()
 
-    async def _open_any(self) -> _Channel:
+    async def _open_any(self) -> "_Channel":
         problem: OSError | None = None
         for host in self._address.hosts:
             try:
