@@ -76,8 +76,7 @@ def _host(target: Target) -> str:
 
 def _load_on(target: Target, scenario: Scenario) -> str:
     """What a scenario sends: its load, how long, and at most how many requests."""
-    parts = len(scenario.takes(target)) if scenario.isolated else 1
-    lasting_s = parts * (scenario.warmup_s + scenario.duration_s)
+    lasting_s = len(scenario.parts(target)) * (scenario.warmup_s + scenario.duration_s)
     most = target.max_requests or MAX_REQUESTS
     if isinstance(scenario.workload, Open):
         most = min(most, round(scenario.workload.rate_per_s * lasting_s))

@@ -99,9 +99,9 @@ class Worker:
         watch.add_done_callback(lambda _: self.stop())
         parts: list[Part] = []
         try:
-            for items in self._plan():
+            for part in self._scenario.parts(target):
                 if not self._stop.is_set():
-                    parts.append(await self._drive_part(items, begin_ns))
+                    parts.append(await self._drive_part(tuple(self._index[item.name] for item in part), begin_ns))
                     begin_ns = perf_counter_ns()
             if watch.done():  # it broke: the disk is full, say
                 watch.result()
@@ -126,10 +126,6 @@ class Worker:
     def stop(self) -> None:
         """Send nothing more; requests under way get a moment to finish."""
         self._stop.set()
-
-    def _plan(self) -> list[tuple[int, ...]]:
-        taken = tuple(self._index[item.name] for item in self._scenario.takes(self._facts.target))
-        return [(index,) for index in taken] if self._scenario.isolated else [taken]
 
     async def _drive_part(self, items: tuple[int, ...], begin_ns: int) -> Part:
         measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
@@ -250,11 +246,10 @@ def _say(kind: str, content: object) -> None:
 
 def _longest_s(facts: Facts) -> float:
     """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
-    scenario, taken = facts.scenario, facts.scenario.takes(facts.target)
-    parts = len(taken) if scenario.isolated else 1
-    loads = max((len(item.loads) for item in taken if isinstance(item, Page)), default=1)
-    drain_s = math.ceil(loads / PAGE_CONNECTIONS) * scenario.timeout_s
-    return parts * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
+    scenario = facts.scenario
+    pages = (item for item in scenario.takes(facts.target) if isinstance(item, Page))
+    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * scenario.timeout_s
+    return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 
 async def _serve(order: Order) -> Outcome:
