@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 
 from perflib.load.arrivals import Span
-from perflib.load.recorder import Recorder
 from perflib.load.slot import Slot, Slots
 from perflib.load.wire import Exchange
 from perflib.spec import Scenario
@@ -44,16 +43,10 @@ class User:
     """
 
     def __init__(
-        self,
-        span: Span,
-        steps: Iterator[int],
-        pages: Mapping[int, Sequence[int]],
-        scenario: Scenario,
-        slots: Slots,
-        recorder: Recorder,
+        self, span: Span, steps: Iterator[int], pages: Mapping[int, Sequence[int]], scenario: Scenario, slots: Slots
     ) -> None:
         self._steps, self._pages = steps, pages
-        self._open, self._recorder, self._phase = slots.open, recorder, recorder.phase
+        self._open, self._recorder, self._phase = slots.open, slots.recorder, slots.recorder.phase
         self._number = span.user
         self._begin_ns = self._phase.measured_from_ns + int(span.start_s * 1e9)
         self._until_ns = self._phase.measured_from_ns + int(span.end_s * 1e9)
@@ -137,7 +130,7 @@ class User:
 
 
 class _PageLoad:
-    """A page on its way: its parts in parallel, one a slot; it is there when its last part is."""
+    """A page on its way: its parts in parallel, one per slot; it is there when its last part is."""
 
     def __init__(self, index: int, loads: Sequence[int], slots: Sequence[Slot]) -> None:
         self.index = index

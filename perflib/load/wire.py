@@ -1,4 +1,4 @@
-"""The wire: requests as bytes, one connection a virtual user, answers read by llhttp.
+"""The wire: requests as bytes, one connection per virtual user, answers read by llhttp.
 
 HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece of the answer arrives: the end of a
 request is when its last byte was there, before any work of ours.
@@ -111,7 +111,7 @@ def _url(base_url: str, path: str = "") -> httpx.URL:
 
 
 async def resolve(base_url: str) -> Address:
-    """Look the target's host up, once a run.
+    """Look the target's host up, once per run.
 
     Raises:
         InputError: where it has no address.
@@ -202,16 +202,11 @@ class Connection:
 
     async def _open_any(self) -> "_Channel":
         problem: OSError | None = None
-        for host in self._address.hosts:
+        at, loop = self._address, asyncio.get_running_loop()
+        for host in at.hosts:
             try:
-                _, channel = await asyncio.get_running_loop().create_connection(
-                    _Channel,
-                    host,
-                    self._address.port,
-                    ssl=self._address.tls,
-                    server_hostname=self._address.server_name,
-                )
-                return channel
+                opening = loop.create_connection(_Channel, host, at.port, ssl=at.tls, server_hostname=at.server_name)
+                return (await opening)[1]
             except OSError as error:
                 problem = error
         raise problem or OSError("no address")

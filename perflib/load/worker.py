@@ -12,13 +12,12 @@ import itertools
 import json
 import math
 import os
-import resource
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -94,7 +93,7 @@ class Worker:
         self._budget = math.inf if whole is None else self._share.part_of(whole)
         self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
-        cpu_from_s = _cpu_s()
+        cpu_from_s = process_time()
         watch = asyncio.create_task(self._watch())
         watch.add_done_callback(lambda _: self.stop())
         parts: list[Part] = []
@@ -108,7 +107,7 @@ class Worker:
         finally:
             watch.cancel()
         self._spool.flush()
-        return Outcome(tuple(parts), self._own_health(_cpu_s() - cpu_from_s), self._stop.is_set(), self._cut)
+        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), self._stop.is_set(), self._cut)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
@@ -159,7 +158,7 @@ class Worker:
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots, self._recorder)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
         scenario = self._scenario
@@ -167,7 +166,7 @@ class Worker:
         pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
         return ClosedLoad(
             [
-                User(span, self._walk(span.user), pages, scenario, self._slots, self._recorder)
+                User(span, self._walk(span.user), pages, scenario, self._slots)
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
                 if self._share.holds(span.user)
             ]
@@ -183,7 +182,7 @@ class Worker:
         """Every tick: measure the loop's own lag and end what took too long; every second: flush."""
         recorder = self._recorder
         tick = 0
-        second_ns, cpu_s = perf_counter_ns(), _cpu_s()
+        second_ns, cpu_s = perf_counter_ns(), process_time()
         while True:
             due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
             await asyncio.sleep(_TICK_S)
@@ -195,7 +194,7 @@ class Worker:
             if recorder.sent >= self._budget:
                 self._end("the budget of requests was used up (--max-requests)")
             if now_ns - second_ns >= 1_000_000_000:
-                wall_s, used_s = (now_ns - second_ns) / 1e9, _cpu_s() - cpu_s
+                wall_s, used_s = (now_ns - second_ns) / 1e9, process_time() - cpu_s
                 worst = recorder.loop_lag_ms.take_worst(), recorder.schedule_lag_ms.take_worst()
                 self._health.append(now_ns - recorder.origin_ns, used_s / wall_s, *worst, recorder.recorded)
                 self._flush()
@@ -221,11 +220,6 @@ class Worker:
     def _flush(self) -> None:
         self._spool.flush()
         self._health.flush()
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

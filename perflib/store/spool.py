@@ -59,7 +59,7 @@ _BUFFERED_ROWS = 4096
 class Spool:
     """Writes rows of one dtype to a file, a few thousand at a time.
 
-    A write of a few thousand rows takes some 50 µs: small ones often disturb the load less than a large one a second.
+    A write of a few thousand rows takes some 50 µs: small ones often disturb the load less than a large one per second.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> None:

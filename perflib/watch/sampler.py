@@ -75,7 +75,7 @@ def _found_metrics(url: str) -> Found:
 
 
 class Sampler(AbstractContextManager["Sampler"]):
-    """Samples a source into a run's folder, once a second from `begin` until the end of the context."""
+    """Samples a source into a run's folder, once per second from `begin` until the end of the context."""
 
     def __init__(self, source: Source | None, folder: Path) -> None:
         self._source, self._folder = source, folder
