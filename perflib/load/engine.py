@@ -26,8 +26,6 @@ from perflib.spec.setup import LOCAL
 _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
 
-_GROUP = "perflib.engine"
-
 
 class Engine(Protocol):
     """Drives runs. A package brings another one by an entry point of the group `perflib.engine`."""
@@ -64,7 +62,7 @@ def engine_named(name: str) -> Engine:
     """The engine of this name. Raises InputError where none is installed."""
     if name == LOCAL:
         return Processes()
-    found = {one.name: one for one in entry_points(group=_GROUP)}
+    found = {one.name: one for one in entry_points(group="perflib.engine")}
     if name not in found:
         known = ", ".join(sorted({LOCAL, *found}))
         raise InputError(f"--engine {name!r}: no such engine is installed; there are {known}")
