@@ -1,24 +1,19 @@
 """The answer: is it a success? A 200 is none until its content type and its expected keys are right."""
 
-from __future__ import annotations
-
 import codecs
 import json
 import zlib
 from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
 
-from perflib.load.wire import MAX_ANSWER_BYTES
-
-if TYPE_CHECKING:
-    from perflib.load.wire import Exchange
-    from perflib.spec import Endpoint
-    from perflib.spec.target import Scalar
+from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
+from perflib.spec import Endpoint
+from perflib.spec.target import Scalar
 
 _OBJECT = Decoder(dict[str, Raw])
 _SCALAR = Decoder(str | bool | int | float | None)

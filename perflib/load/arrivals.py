@@ -1,22 +1,16 @@
 """When load is offered: workload → intended starts and active users. Pure; seconds from the measured start."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from perflib.spec import Open, Ramp
 from perflib.spec.stages import Stage, level_at
 from perflib.spec.workload import Closed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Open, Ramp
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class _Pieces:
     expected: NDArray[np.float64]
 
     @classmethod
-    def of(cls, workload: Open, from_s: float, to_s: float) -> _Pieces:
+    def of(cls, workload: Open, from_s: float, to_s: float) -> Self:
         ends_s = np.cumsum([stage.duration_s for stage in workload.stages])
         knots_s = np.array([from_s, *(at_s for at_s in (0.0, *ends_s) if from_s < at_s < to_s), to_s])
         length_s = np.diff(knots_s)
@@ -109,26 +103,29 @@ def spans(workload: Closed | Ramp, warmup_s: float, duration_s: float) -> list[S
 
 def _spans_of(user: int, workload: Ramp, warmup_s: float) -> Iterator[Span]:
     begun_s = -warmup_s if workload.stages[0].start > user else None
+    for turn in _turns(workload.stages, user):
+        if turn.above and begun_s is None:
+            begun_s = turn.at_s
+        elif not turn.above and begun_s is not None:
+            yield Span(user, begun_s, turn.at_s)
+            begun_s = None
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The moment from which a level is above another one, or is not."""
+
+    at_s: float
+    above: bool
+
+
+def _turns(stages: Sequence[Stage], level: int) -> Iterator[_Turn]:
+    """Where stages begin, where they go through a level, and the end of them all, which is no level any more."""
     at_s = 0.0
-    for stage in workload.stages:
-        if begun_s is None and stage.start > user:
-            begun_s = at_s
-        elif begun_s is not None and stage.start <= user:
-            yield Span(user, begun_s, at_s)
-            begun_s = None
-        crossing_s = _crossing_s(stage, user)
-        if crossing_s is not None and begun_s is None:
-            begun_s = at_s + crossing_s
-        elif crossing_s is not None and begun_s is not None:
-            yield Span(user, begun_s, at_s + crossing_s)
-            begun_s = None
+    for stage in stages:
+        yield _Turn(at_s, stage.start > level)
+        if (stage.start > level) != (stage.end > level):
+            crossed_s = stage.duration_s * (level - stage.start) / (stage.end - stage.start)
+            yield _Turn(at_s + crossed_s, stage.end > level)
         at_s += stage.duration_s
-    if begun_s is not None:
-        yield Span(user, begun_s, at_s)
-
-
-def _crossing_s(stage: Stage, level: int) -> float | None:
-    """When a stage goes through a level, from its start; None if it stays on one side of it."""
-    if (stage.start > level) == (stage.end > level):
-        return None
-    return stage.duration_s * (level - stage.start) / (stage.end - stage.start)
+    yield _Turn(at_s, above=False)

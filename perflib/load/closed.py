@@ -1,20 +1,15 @@
 """Closed workloads: virtual users, each sending its next request when its last one is answered."""
 
-from __future__ import annotations
-
 import asyncio
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
+from perflib.load.arrivals import Span
+from perflib.load.slot import Slot, Slots
 from perflib.load.wire import Exchange
+from perflib.spec import Scenario
 from perflib.spec.workload import Closed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from perflib.load.recorder import Recorder
-    from perflib.load.slot import Slot, Slots
-    from perflib.spec import Scenario
 
 PAGE_CONNECTIONS = 6
 _PAUSE_AFTER_CONNECT_ERROR_NS = 100_000_000
@@ -23,7 +18,7 @@ _PAUSE_AFTER_CONNECT_ERROR_NS = 100_000_000
 class ClosedLoad:
     """The virtual users of a part."""
 
-    def __init__(self, users: Sequence[User]) -> None:
+    def __init__(self, users: Sequence["User"]) -> None:
         self._users = users
 
     async def run(self) -> None:
@@ -42,28 +37,22 @@ class ClosedLoad:
 
 
 class User:
-    """One virtual user at work from `begin_ns` until `until_ns`, or until it is stopped. `left` is done at its end.
+    """One virtual user at work for its span, or until it is stopped. `left` is done at its end.
 
-    Asks for `steps`, the indices of endpoints and pages; `pages` tells the endpoints that a page loads.
+    Asks for `steps`, the indices of endpoints and pages; `pages` has the endpoints that each page loads.
     """
 
     def __init__(
-        self,
-        number: int,
-        begin_ns: int,
-        until_ns: int,
-        steps: Iterator[int],
-        pages: Mapping[int, Sequence[int]],
-        scenario: Scenario,
-        slots: Slots,
-        recorder: Recorder,
+        self, span: Span, steps: Iterator[int], pages: Mapping[int, Sequence[int]], scenario: Scenario, slots: Slots
     ) -> None:
-        self._number, self._begin_ns, self._until_ns = number, begin_ns, until_ns
         self._steps, self._pages = steps, pages
+        self._open, self._recorder, self._phase = slots.open, slots.recorder, slots.recorder.phase
+        self._number = span.user
+        self._begin_ns = self._phase.measured_from_ns + int(span.start_s * 1e9)
+        self._until_ns = self._phase.measured_from_ns + int(span.end_s * 1e9)
         workload = scenario.workload
         self._think_time_ns = int(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
-        self._enough = scenario.enough_successes
-        self._open, self._recorder, self._phase = slots.open, recorder, recorder.phase
+        self._enough = scenario.enough_successes or math.inf
         self._loop = asyncio.get_running_loop()
         self._slots: list[Slot] = []
         self._page: _PageLoad | None = None
@@ -94,7 +83,7 @@ class User:
         if exchange.error == "connect":
             self._rest_until(perf_counter_ns() + _PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
-            self._think()
+            self._rest_until(min(perf_counter_ns() + self._think_time_ns, self._until_ns), self._next)
         else:
             self._next()
 
@@ -108,7 +97,7 @@ class User:
         self._next()
 
     def _next(self) -> None:
-        if self._stopped or perf_counter_ns() >= self._until_ns or self._has_enough():
+        if self._stopped or perf_counter_ns() >= self._until_ns or self._phase.successes >= self._enough:
             self._leave()
             return
         index = next(self._steps)
@@ -117,16 +106,6 @@ class User:
             self._slots[0].ask(index)
         else:
             self._page = _PageLoad(index, loads, self._slots)
-
-    def _has_enough(self) -> bool:
-        return self._enough is not None and self._phase.successes >= self._enough
-
-    def _think(self) -> None:
-        thought_ns = perf_counter_ns() + self._think_time_ns
-        if thought_ns < self._until_ns:
-            self._rest_until(thought_ns, self._next)
-        else:
-            self._rest_until(self._until_ns, self._leave)
 
     def _leave(self) -> None:
         if self._slots:
@@ -151,7 +130,7 @@ class User:
 
 
 class _PageLoad:
-    """A page on its way: its parts in parallel, one a slot; it is there when its last part is."""
+    """A page on its way: its parts in parallel, one per slot; it is there when its last part is."""
 
     def __init__(self, index: int, loads: Sequence[int], slots: Sequence[Slot]) -> None:
         self.index = index

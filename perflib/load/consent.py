@@ -1,19 +1,12 @@
 """Consent: load goes to this machine, or to a host that was named as allowed. Nothing is sent before this is asked."""
 
-from __future__ import annotations
-
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from perflib.spec import InputError, Open
+from perflib.spec import InputError, Open, Scenario, Target
 from perflib.spec.workload import load_in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.spec import Scenario, Target
 
 MAX_REQUESTS = 1_000_000
 """Sent to another host at most, unless `max_requests` says otherwise."""
@@ -83,8 +76,7 @@ def _host(target: Target) -> str:
 
 def _load_on(target: Target, scenario: Scenario) -> str:
     """What a scenario sends: its load, how long, and at most how many requests."""
-    parts = len(scenario.takes(target)) if scenario.isolated else 1
-    lasting_s = parts * (scenario.warmup_s + scenario.duration_s)
+    lasting_s = len(scenario.parts(target)) * (scenario.warmup_s + scenario.duration_s)
     most = target.max_requests or MAX_REQUESTS
     if isinstance(scenario.workload, Open):
         most = min(most, round(scenario.workload.rate_per_s * lasting_s))

@@ -4,35 +4,27 @@ Their own processes, so that no work of a notebook's kernel lands in a latency. 
 multiprocessing: spawn would need a main guard in the user's script, and fork with a kernel's ZMQ threads is unsafe.
 """
 
-from __future__ import annotations
-
-import contextlib
 import json
 import queue
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from time import perf_counter_ns
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Protocol
 
 from perflib.load.arrivals import Share
-from perflib.load.worker import Order, Outcome
+from perflib.load.worker import ORDER, OUTCOME, Order, Outcome
 from perflib.spec import Facts, InputError
-from perflib.spec.run import Generator, Part
+from perflib.spec.run import Generator
 from perflib.spec.setup import LOCAL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
-
-
-_GROUP = "perflib.engine"
 
 
 class Engine(Protocol):
@@ -44,7 +36,7 @@ class Engine(Protocol):
         """Drive a run to its end; its rows land in spools of the folder. An interrupt stops it gracefully.
 
         Args:
-            begun: told the origin of the run's times, by this process's `perf_counter_ns`.
+            begun: called with the origin of the run's times, by this process's `perf_counter_ns`.
             look: to be called several times per second: the user's process shows what is new.
 
         Returns:
@@ -70,7 +62,7 @@ def engine_named(name: str) -> Engine:
     """The engine of this name. Raises InputError where none is installed, or it cannot be loaded."""
     if name == LOCAL:
         return Processes()
-    found = {one.name: one for one in entry_points(group=_GROUP)}
+    found = {one.name: one for one in entry_points(group="perflib.engine")}
     if name not in found:
         known = ", ".join(sorted({LOCAL, *found}))
         raise InputError(f"--engine {name!r}: no such engine is installed; there are {known}")
@@ -90,14 +82,15 @@ class Processes:
         self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]
     ) -> Outcome | None:
         with ExitStack() as ending:
-            processes = tuple(ending.enter_context(_worker()) for _ in range(facts.workers))
+            processes = [ending.enter_context(_worker()) for _ in range(facts.workers)]
             crew = _Crew(processes, begun)
             for index, process in enumerate(processes):
-                _tell(process, Order(facts, folder, Share(index, facts.workers)).as_line())
+                order = Order(facts, folder, Share(index, facts.workers))
+                _write(process, json.dumps(ORDER.dump_python(order, mode="json")))
             return crew.listen(look)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _worker() -> Iterator[subprocess.Popen[str]]:
     """A worker's process, ended afterwards at the latest. `-P`: no file of the current folder shadows a module."""
     command = [sys.executable, "-P", "-m", "perflib.load.worker"]
@@ -106,7 +99,7 @@ def _worker() -> Iterator[subprocess.Popen[str]]:
     try:
         yield worker
     finally:
-        with contextlib.suppress(BrokenPipeError):  # a word it died before reading
+        with suppress(BrokenPipeError):  # a word it died before reading
             assert worker.stdin is not None
             worker.stdin.close()
         try:
@@ -116,86 +109,76 @@ def _worker() -> Iterator[subprocess.Popen[str]]:
             worker.wait()
 
 
-@dataclass(frozen=True)
-class _Said:
-    """A line of a worker; None: its stdout has ended."""
-
-    worker: int
-    line: str | None
+def _write(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
 
 
 class _Crew:
     """The workers of a run."""
 
-    def __init__(self, processes: tuple[subprocess.Popen[str], ...], begun: Callable[[int], None]) -> None:
-        self.processes, self._begun = processes, begun
-        self._said: queue.Queue[_Said] = queue.Queue()
-        self._ready: set[int] = set()
-        self._ended: set[int] = set()
+    def __init__(self, processes: Sequence[subprocess.Popen[str]], begun: Callable[[int], None]) -> None:
+        self._processes, self._begun = processes, begun
+        self._news: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._ready = self._ended = 0
         self._outcomes: dict[int, Outcome] = {}
         for index, process in enumerate(processes):
             assert process.stdout is not None
             threading.Thread(target=self._read, args=(index, process.stdout), daemon=True).start()
 
     def _read(self, worker: int, pipe: IO[str]) -> None:
+        """A thread: what the worker writes is taken in by the one who listens."""
         with pipe:
             for line in pipe:
-                self._said.put(_Said(worker, line))
-        self._said.put(_Said(worker, None))
+                self._news.put(partial(self._take, worker, line))
+        self._news.put(partial(self._end, worker))
 
     def listen(self, look: Callable[[], None]) -> Outcome | None:
         """Until every worker has ended. The first interrupt asks them to stop, the second leaves at once."""
         stopping = False
-        while len(self._ended) < len(self.processes):
+        while self._ended < len(self._processes):
             try:
-                self._take()
+                with suppress(queue.Empty):
+                    self._news.get(timeout=0.2)()  # a wait without end could not be interrupted
                 look()
             except KeyboardInterrupt:
                 if stopping:
                     raise
                 stopping = True
-                self._tell_all("stop")
-        if len(self._outcomes) < len(self.processes):
+                self._write_all("stop")
+        if len(self._outcomes) < len(self._processes):
             return None
         return _together([self._outcomes[worker] for worker in sorted(self._outcomes)])
 
-    def _take(self) -> None:
-        try:
-            said = self._said.get(timeout=0.2)  # a wait without end could not be interrupted
-        except queue.Empty:
-            return
-        if said.line is not None:
-            self._understand(said.worker, json.loads(said.line))
-            return
-        self._ended.add(said.worker)
-        if said.worker not in self._outcomes:
-            self._tell_all("stop")
-
-    def _understand(self, worker: int, message: dict[str, Any]) -> None:
-        match message:
+    def _take(self, worker: int, line: str) -> None:
+        match json.loads(line):
             case {"input_error": text}:
                 raise InputError(text)
             case {"ready": _}:
-                self._ready.add(worker)
-                if len(self._ready) == len(self.processes):
+                self._ready += 1
+                if self._ready == len(self._processes):
                     self._begin()
             case {"outcome": outcome}:
-                parts = tuple(Part.model_validate(part) for part in outcome["parts"])
-                self._outcomes[worker] = Outcome(
-                    parts, Generator.model_validate(outcome["generator"]), outcome["stopped"], outcome["cut"]
-                )
+                self._outcomes[worker] = OUTCOME.validate_python(outcome)
+
+    def _end(self, worker: int) -> None:
+        self._ended += 1
+        if worker not in self._outcomes:
+            self._write_all("stop")
 
     def _begin(self) -> None:
-        origin_ns = perf_counter_ns() + (_HEAD_START_NS if len(self.processes) > 1 else 0)
-        self._tell_all(str(origin_ns))
+        origin_ns = perf_counter_ns() + (_HEAD_START_NS if len(self._processes) > 1 else 0)
+        self._write_all(str(origin_ns))
         self._begun(origin_ns)
 
-    def _tell_all(self, line: str) -> None:
-        for process in self.processes:
-            _tell(process, line)
+    def _write_all(self, line: str) -> None:
+        for process in self._processes:
+            _write(process, line)
 
 
-def _together(outcomes: list[Outcome]) -> Outcome:
+def _together(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of the whole run: its parts begin together, and end with the last worker."""
     parts = tuple(
         same[0].replaced(measured_to_ns=max(part.measured_to_ns for part in same))
@@ -204,10 +187,3 @@ def _together(outcomes: list[Outcome]) -> Outcome:
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
     return Outcome(parts, generator, stopped=any(outcome.stopped for outcome in outcomes), cut=cut)
-
-
-def _tell(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()

@@ -1,13 +1,8 @@
 """The mix: which endpoint or page a virtual user asks for next. Pure."""
 
-from __future__ import annotations
-
 import itertools
 import random
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 
 def walk(weights: Sequence[int], seed: int, user: int) -> Iterator[int]:

@@ -3,8 +3,6 @@
 It ends when its stdin does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from typing import cast

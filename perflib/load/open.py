@@ -1,37 +1,24 @@
 """Open workloads: arrivals that wait for no answer."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
+from collections.abc import Iterator, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
+from perflib.load.arrivals import Share
 from perflib.load.pacer import Pacer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from perflib.load.arrivals import Share
-    from perflib.load.recorder import Recorder
-    from perflib.load.slot import Slot, Slots
-    from perflib.load.wire import Exchange
+from perflib.load.slot import Slot, Slots
+from perflib.load.wire import Exchange
 
 
 class OpenLoad:
     """The arrivals of a part: each takes an idle slot, or a new one; beyond `limit` slots it is dropped."""
 
     def __init__(
-        self,
-        intended_ns: Sequence[int],
-        steps: Iterator[int],
-        share: Share,
-        limit: int,
-        slots: Slots,
-        recorder: Recorder,
+        self, intended_ns: Sequence[int], steps: Iterator[int], share: Share, limit: int, slots: Slots
     ) -> None:
         self._steps, self._share, self._limit = steps, share, limit
-        self._slots, self._recorder, self._phase = slots, recorder, recorder.phase
+        self._slots, self._recorder, self._phase = slots, slots.recorder, slots.recorder.phase
         self._idle: list[Slot] = []
         self._opened = 0
         self._pacer = Pacer(intended_ns, self._arrive)

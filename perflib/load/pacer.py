@@ -1,20 +1,15 @@
 """The pacer: calls back at intended starts, to a few microseconds.
 
-An event loop's own timers come up to a millisecond late (libuv counts in milliseconds), which at 1,000 requests a
+An event loop's own timers come up to a millisecond late (libuv counts in milliseconds), which at 1,000 requests per
 second is the whole interval; a sleeping thread is woken by the kernel within some 0.1 ms. So a thread wakes the loop
 shortly before an arrival, and the loop stays awake until then: it sends at the very moment, and goes on reading.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _MOST_AWAKE_NS = 150_000
 _MOST_AWAKE_SHARE = 0.3

@@ -1,19 +1,12 @@
 """The recorder: what became of each request, judged, counted and written to the spool."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from perflib.load.answer import Judge
 from perflib.load.wire import Exchange
-from perflib.spec import ERROR_KINDS
+from perflib.spec import ERROR_KINDS, Target
 from perflib.stats.histogram import LogHistogram
-from perflib.store.spool import COLD, RETRIED, WARMUP
-
-if TYPE_CHECKING:
-    from perflib.spec import Target
-    from perflib.store.spool import Spool
+from perflib.store.spool import COLD, RETRIED, WARMUP, Spool
 
 _ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
 
@@ -72,7 +65,7 @@ class Recorder:
         self._spool = spool
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)
-        self.recorded = self.errors = self.retries = self.sent = 0
+        self.recorded = self.retries = self.sent = 0
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
@@ -112,11 +105,6 @@ class Recorder:
             _ERROR_CODES[exchange.error],
             flags,
         )
-        self._count(exchange, succeeded_in_time=not flags & WARMUP and page < 0)
-
-    def _count(self, exchange: Exchange, *, succeeded_in_time: bool) -> None:
         self.recorded += 1
-        if exchange.error is not None:
-            self.errors += 1
-            return
-        self.phase.successes += succeeded_in_time
+        if exchange.error is None and page < 0 and not flags & WARMUP:
+            self.phase.successes += 1

@@ -1,22 +1,16 @@
 """Slots: connections, and what is under way on each."""
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
-
-from perflib.load.wire import Address, Connection
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perflib.load.recorder import Recorder
-    from perflib.load.wire import Exchange, WireRequest
+from perflib.load.recorder import Recorder
+from perflib.load.wire import Address, Connection, Exchange, WireRequest
 
 
 class Owner(Protocol):
     """Who drives slots."""
 
-    def answered(self, slot: Slot, exchange: Exchange) -> None:
+    def answered(self, slot: "Slot", exchange: Exchange) -> None:
         """A request is over, and recorded: its slot is free."""
 
     def broke(self, problem: Exception) -> None:
@@ -56,13 +50,13 @@ class Slots:
 
     def __init__(self, address: Address, timeout_s: float, requests: Sequence[WireRequest], recorder: Recorder) -> None:
         self._address, self._timeout_s = address, timeout_s
-        self._requests, self._recorder = requests, recorder
+        self._requests, self.recorder = requests, recorder
         self._connections: list[Connection] = []
 
     def open(self, owner: Owner, user: int) -> Slot:
         """A slot of its own; it connects when it is first asked."""
         self._connections.append(Connection(self._address, self._timeout_s))
-        return Slot(owner, user, self._connections[-1], self._requests, self._recorder)
+        return Slot(owner, user, self._connections[-1], self._requests, self.recorder)
 
     def expire(self, now_ns: int) -> None:
         """Give up what took too long."""

@@ -1,32 +1,26 @@
-"""The wire: requests as bytes, one connection a virtual user, answers read by llhttp.
+"""The wire: requests as bytes, one connection per virtual user, answers read by llhttp.
 
 HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece of the answer arrives: the end of a
 request is when its last byte was there, before any work of ours.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httptools
 import httpx
 
-from perflib.spec import InputError
+from perflib.spec import Endpoint, InputError, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.target import IDEMPOTENT
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Mapping
-
-    from perflib.spec import Endpoint, Target
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
@@ -117,7 +111,7 @@ def _url(base_url: str, path: str = "") -> httpx.URL:
 
 
 async def resolve(base_url: str) -> Address:
-    """Look the target's host up, once a run.
+    """Look the target's host up, once per run.
 
     Raises:
         InputError: where it has no address.
@@ -206,18 +200,13 @@ class Connection:
         if exchange.error == "connect":
             exchange.end_ns = perf_counter_ns()
 
-    async def _open_any(self) -> _Channel:
+    async def _open_any(self) -> "_Channel":
         problem: OSError | None = None
-        for host in self._address.hosts:
+        at, loop = self._address, asyncio.get_running_loop()
+        for host in at.hosts:
             try:
-                _, channel = await asyncio.get_running_loop().create_connection(
-                    _Channel,
-                    host,
-                    self._address.port,
-                    ssl=self._address.tls,
-                    server_hostname=self._address.server_name,
-                )
-                return channel
+                opening = loop.create_connection(_Channel, host, at.port, ssl=at.tls, server_hostname=at.server_name)
+                return (await opening)[1]
             except OSError as error:
                 problem = error
         raise problem or OSError("no address")

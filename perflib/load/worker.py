@@ -5,8 +5,6 @@ which all workers of a run share; a line more, or the end of stdin, asks it to s
 outcome. What happens meanwhile is in the spools, which are flushed once per second.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
@@ -14,15 +12,15 @@ import itertools
 import json
 import math
 import os
-import resource
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from time import perf_counter_ns, process_time
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
 from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
@@ -37,14 +35,20 @@ from perflib.spec.run import Generator, Part
 from perflib.spec.workload import Closed, Open, Ramp
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _TICK_S = 0.01
 _TICKS_AN_EXPIRY = 5
 _STOP_GRACE_S = 2.0
 _HOPELESS_S = 5
 _OVERTIME_S = 30.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is asked to do; `folder` takes its spools."""
+
+    facts: Facts
+    folder: Path
+    share: Share
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Outcome:
     stopped: bool
     cut: str = ""
     """Why the worker itself ended the run early; empty where it did not."""
+
+
+ORDER, OUTCOME = TypeAdapter(Order), TypeAdapter(Outcome)
+"""What turns the two into JSON values and back."""
 
 
 class Worker:
@@ -74,6 +82,7 @@ class Worker:
         self._cut = ""
         self._budget = math.inf
         self._load: OpenLoad | ClosedLoad | None = None
+        """Of the part under way."""
 
     async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
@@ -84,20 +93,21 @@ class Worker:
         self._budget = math.inf if whole is None else self._share.part_of(whole)
         self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
-        cpu_from_s = _cpu_s()
+        cpu_from_s = process_time()
         watch = asyncio.create_task(self._watch())
+        watch.add_done_callback(lambda _: self.stop())
         parts: list[Part] = []
         try:
-            for items in self._plan():
+            for part in self._scenario.parts(target):
                 if not self._stop.is_set():
-                    parts.append(await self._drive_part(items, begin_ns))
+                    parts.append(await self._drive_part(tuple(self._index[item.name] for item in part), begin_ns))
                     begin_ns = perf_counter_ns()
             if watch.done():  # it broke: the disk is full, say
                 watch.result()
         finally:
             watch.cancel()
         self._spool.flush()
-        return Outcome(tuple(parts), self._own_health(_cpu_s() - cpu_from_s), self._stop.is_set(), self._cut)
+        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), self._stop.is_set(), self._cut)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
@@ -116,32 +126,24 @@ class Worker:
         """Send nothing more; requests under way get a moment to finish."""
         self._stop.set()
 
-    def _plan(self) -> list[tuple[int, ...]]:
-        taken = tuple(self._index[item.name] for item in self._scenario.takes(self._facts.target))
-        return [(index,) for index in taken] if self._scenario.isolated else [taken]
-
     async def _drive_part(self, items: tuple[int, ...], begin_ns: int) -> Part:
         measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
         until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
         self._recorder.phase = Phase(items, measured_from_ns, until_ns)
         workload = self._scenario.workload
-        await self._drain(self._open_load(workload) if isinstance(workload, Open) else self._closed_load(workload))
+        self._load = self._open_load(workload) if isinstance(workload, Open) else self._closed_load(workload)
+        stopping = asyncio.create_task(self._give_up_when_stopped(self._load))
+        try:
+            await self._load.run()
+        finally:
+            stopping.cancel()
+            self._slots.close()
         ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
         return Part(
             items=tuple(self._items[index].name for index in items),
             measured_from_ns=measured_from_ns - self._recorder.origin_ns,
             measured_to_ns=ended_ns - self._recorder.origin_ns,
         )
-
-    async def _drain(self, load: OpenLoad | ClosedLoad) -> None:
-        """Run a part's load to its end, and wait for what it has under way."""
-        self._load = load
-        stopping = asyncio.create_task(self._give_up_when_stopped(load))
-        try:
-            await load.run()
-        finally:
-            stopping.cancel()
-            self._slots.close()
 
     async def _give_up_when_stopped(self, load: OpenLoad | ClosedLoad) -> None:
         await self._stop.wait()
@@ -156,34 +158,19 @@ class Worker:
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots, self._recorder)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
-        scenario, from_ns = self._scenario, self._recorder.phase.measured_from_ns
-        pages = self._pages()
+        scenario = self._scenario
+        asked = ((index, self._items[index]) for index in self._recorder.phase.items)
+        pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
         return ClosedLoad(
             [
-                User(
-                    span.user,
-                    from_ns + int(span.start_s * 1e9),
-                    from_ns + int(span.end_s * 1e9),
-                    self._walk(span.user),
-                    pages,
-                    scenario,
-                    self._slots,
-                    self._recorder,
-                )
+                User(span, self._walk(span.user), pages, scenario, self._slots)
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
                 if self._share.holds(span.user)
             ]
         )
-
-    def _pages(self) -> dict[int, tuple[int, ...]]:
-        """The endpoints that each page of the part loads, all by index."""
-        asked = ((index, self._items[index]) for index in self._recorder.phase.items)
-        return {
-            index: tuple(self._index[load] for load in item.loads) for index, item in asked if isinstance(item, Page)
-        }
 
     def _walk(self, user: int) -> Iterator[int]:
         """The items that a user asks for, one after the other."""
@@ -192,17 +179,10 @@ class Worker:
         return map(indices.__getitem__, steps)
 
     async def _watch(self) -> None:
-        try:
-            await self._tick()
-        except InputError:
-            self.stop()
-            raise
-
-    async def _tick(self) -> None:
         """Every tick: measure the loop's own lag and end what took too long; every second: flush."""
         recorder = self._recorder
         tick = 0
-        second_ns, cpu_s = perf_counter_ns(), _cpu_s()
+        second_ns, cpu_s = perf_counter_ns(), process_time()
         while True:
             due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
             await asyncio.sleep(_TICK_S)
@@ -214,7 +194,7 @@ class Worker:
             if recorder.sent >= self._budget:
                 self._end("the budget of requests was used up (--max-requests)")
             if now_ns - second_ns >= 1_000_000_000:
-                wall_s, used_s = (now_ns - second_ns) / 1e9, _cpu_s() - cpu_s
+                wall_s, used_s = (now_ns - second_ns) / 1e9, process_time() - cpu_s
                 worst = recorder.loop_lag_ms.take_worst(), recorder.schedule_lag_ms.take_worst()
                 self._health.append(now_ns - recorder.origin_ns, used_s / wall_s, *worst, recorder.recorded)
                 self._flush()
@@ -242,11 +222,6 @@ class Worker:
         self._health.flush()
 
 
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """uvloop's where there is one, else asyncio's own."""
     try:
@@ -265,28 +240,19 @@ def _say(kind: str, content: object) -> None:
 
 def _longest_s(facts: Facts) -> float:
     """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
-    scenario, taken = facts.scenario, facts.scenario.takes(facts.target)
-    parts = len(taken) if scenario.isolated else 1
-    loads = max((len(item.loads) for item in taken if isinstance(item, Page)), default=1)
-    drain_s = math.ceil(loads / PAGE_CONNECTIONS) * scenario.timeout_s
-    return parts * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
-
-
-def _end_at_the_latest_after(longest_s: float) -> None:
-    """A thread that ends this process, whatever its event loop is stuck in; what is spooled makes the run."""
-    watchdog = threading.Timer(longest_s, os._exit, args=(3,))
-    watchdog.daemon = True
-    watchdog.start()
+    scenario = facts.scenario
+    pages = (item for item in scenario.takes(facts.target) if isinstance(item, Page))
+    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * scenario.timeout_s
+    return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 
 async def _serve(order: Order) -> Outcome:
-    facts, folder = order.facts, order.folder
-    loop = asyncio.get_running_loop()
+    folder, number, loop = order.folder, order.share.index, asyncio.get_running_loop()
     with (
-        Spool(requests_spool(folder, order.share.index)) as spool,
-        Spool(generator_spool(folder, order.share.index), GENERATOR_ROW) as health,
+        Spool(requests_spool(folder, number)) as spool,
+        Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
-        worker = Worker(facts, spool, health, order.share)
+        worker = Worker(order.facts, spool, health, order.share)
         _say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():
@@ -298,32 +264,16 @@ async def _serve(order: Order) -> Outcome:
                 loop.call_soon_threadsafe(worker.stop)
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
-        _end_at_the_latest_after(_longest_s(facts))
+        # Whatever the event loop is stuck in, this process ends; what is spooled makes the run.
+        watchdog = threading.Timer(_longest_s(order.facts), os._exit, args=(3,))
+        watchdog.daemon = True
+        watchdog.start()
         return await worker.drive(int(origin))
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a worker is asked to do; `folder` takes its spools."""
-
-    facts: Facts
-    folder: Path
-    share: Share
-
-    def as_line(self) -> str:
-        """The order as the line of JSON that `from_line` reads."""
-        facts = self.facts.model_dump(mode="json")
-        return json.dumps({"facts": facts, "folder": str(self.folder), "share": asdict(self.share)})
-
-    @classmethod
-    def from_line(cls, line: str) -> Order:
-        said = json.loads(line)
-        return cls(Facts.model_validate(said["facts"]), Path(said["folder"]), Share(**said["share"]))
 
 
 def main() -> int:
     """Carry one order out."""
-    order = Order.from_line(sys.stdin.readline())
+    order = ORDER.validate_python(json.loads(sys.stdin.readline()))
     gc.collect()
     gc.freeze()
     try:
@@ -334,9 +284,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    parts = [part.model_dump() for part in outcome.parts]
-    ended = {"stopped": outcome.stopped, "cut": outcome.cut}
-    _say("outcome", {"parts": parts, "generator": outcome.generator.model_dump()} | ended)
+    _say("outcome", OUTCOME.dump_python(outcome, mode="json"))
     return 0
 
 

@@ -58,6 +58,11 @@ class Scenario(Spec):
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot or not self.hot_only)
 
+    def parts(self, target: Target) -> list[tuple[Endpoint | Page, ...]]:
+        """What is driven together, one part after the other: each endpoint and page alone where `isolated`."""
+        taken = self.takes(target)
+        return [(item,) for item in taken] if self.isolated else [taken]
+
     def lasting(self, duration_s: float, warmup_s: float = 0.0) -> "Scenario":
         """The same load for another time; a ramp keeps its shape."""
         workload = self.workload

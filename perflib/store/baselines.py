@@ -1,17 +1,12 @@
 """performance_baselines.json: read, and changed under a lock in one step."""
 
-from __future__ import annotations
-
 import fcntl
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from perflib.spec import InputError
 from perflib.spec.baselines import SCHEMA_VERSION, Baseline, Baselines
 from perflib.store.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def load_baselines(path: Path) -> Baselines:

@@ -1,30 +1,24 @@
 """The figures of the stored runs: written once, as a run is sealed, and read as one tidy table. Computes nothing."""
 
-from __future__ import annotations
-
 import sqlite3
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from perflib.spec import InputError
+from perflib.spec import InputError, Run
 from perflib.spec.figures import FigureRow
 from perflib.store.atomic import replacing
 from perflib.store.runs import FACTS, TABLE, RunFolder
 from perflib.store.table import ROWS, TABLE_NAME, Kept, as_table, change_table, read_table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+FiguresOf = Callable[[Run], tuple[FigureRow, ...]]
 
-    from perflib.spec import Run
-
-    FiguresOf = Callable[[Run], tuple[FigureRow, ...]]
 
 FIGURES = "figures.parquet"
 _OF = b"perflib.of"
@@ -64,29 +58,26 @@ def history(
         folder: the runs' folder; it need not exist.
         figures_of: computes the rows of a run that has no figures.parquet, or one of other files; they are kept in
             the table alone.
-        scenario: only this one; empty: all. So are the other filters.
-        endpoint: only this endpoint or page.
+        scenario, endpoint: only this one; empty: all, as of the other filters.
         environment: only machines whose `environment` contains this text, upper and lower case being equal.
-        since: only runs started at this date or moment or later, such as "2026-03-01" or "2026-03-01 14:30"; UTC.
-        until: only runs started by then; a date takes in its whole day.
+        since, until: dates or moments, such as "2026-03-01" or "2026-03-01 14:30", UTC; a date takes in its whole day.
 
     Raises:
         InputError: for a date that cannot be read.
     """
     begin, end = _moment(since, "since"), _moment(until, "until")
     frame = _all_rows(folder, figures_of)
-    wanted = pd.Series(data=True, index=frame.index)
     for column, text in (("scenario", scenario), ("endpoint", endpoint)):
         if text:
-            wanted &= frame[column] == text
+            frame = frame[frame[column] == text]
     if environment:
-        wanted &= frame["environment"].str.contains(environment, case=False, regex=False)
+        frame = frame[frame["environment"].str.contains(environment, case=False, regex=False)]
     if begin is not None:
-        wanted &= frame["started_at"] >= begin
+        frame = frame[frame["started_at"] >= begin]
     if end is not None:
         is_day = len(until.strip()) <= len("2026-03-01")
-        wanted &= frame["started_at"] < end + pd.Timedelta(days=1) if is_day else frame["started_at"] <= end
-    return frame[wanted].reset_index(drop=True)
+        frame = frame[frame["started_at"] < end + pd.Timedelta(days=1) if is_day else frame["started_at"] <= end]
+    return frame.reset_index(drop=True)
 
 
 def _moment(text: str, name: str) -> pd.Timestamp | None:

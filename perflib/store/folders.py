@@ -1,11 +1,10 @@
 """The workbook: where runs, reports, target files and baselines live."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import tomli_w
 
@@ -21,7 +20,7 @@ class Workbook:
     root: Path
 
     @classmethod
-    def find(cls, start: Path | None = None) -> Workbook:
+    def find(cls, start: Path | None = None) -> Self:
         """The nearest folder upward with performance_baselines.json or pyproject.toml; else `start` itself."""
         here = (start or Path.cwd()).resolve()
         found = (folder for folder in (here, *here.parents) if any((folder / mark).exists() for mark in _MARKS))

@@ -1,64 +1,54 @@
-"""Stored runs: one folder a run, readable with plain pandas."""
-
-from __future__ import annotations
+"""Stored runs: one folder per run, readable with plain pandas."""
 
 import fcntl
 import json
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from perflib.spec import ERROR_KINDS, Facts, InputError, Run
+from perflib.spec import ERROR_KINDS, Facts, InputError, Run, Target
 from perflib.spec.run import Part
 from perflib.store.atomic import replacing, write_atomically
-from perflib.store.spool import COLD, GENERATOR_ROW, MEMORY_ROW, REQUEST_ROW, RETRIED, WARMUP, memory_spool, read_spool
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from perflib.spec import Target
+from perflib.store.spool import (
+    COLD,
+    GENERATOR_ROW,
+    MEMORY_ROW,
+    REQUEST_ROW,
+    RETRIED,
+    WARMUP,
+    memory_spool,
+    read_spool,
+    typed,
+)
 
 TABLE, HEALTH_TABLE, MEMORY_TABLE = "requests.parquet", "generator.parquet", "memory.parquet"
 FACTS, OWNER = "run.json", "owner"
 _REQUEST_SPOOLS, _HEALTH_SPOOLS = "requests.*.spool", "generator.*.spool"
 
 REQUESTS = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("endpoint", pa.string()),
-        ("page", pa.string()),
-        ("kind", pa.string()),
-        ("intended_ns", pa.int64()),
-        ("start_ns", pa.int64()),
-        ("first_byte_ns", pa.int64()),
-        ("end_ns", pa.int64()),
-        ("status", pa.int16()),
-        ("error", pa.string()),
-        ("bytes", pa.int64()),
-        ("connect_ns", pa.int64()),
-        ("user", pa.int32()),
-        ("warmup", pa.bool_()),
-        ("cold", pa.bool_()),
-        ("retried", pa.bool_()),
-    ]
+    typed(
+        "string: run_id endpoint page kind",
+        "int64: intended_ns start_ns first_byte_ns end_ns",
+        "int16: status",
+        "string: error",
+        "int64: bytes connect_ns",
+        "int32: user",
+        "bool: warmup cold retried",
+    )
 )
-"""requests.parquet: one row a request, and one a page load (kind "page"). Times are from the run's start."""
+"""requests.parquet: one row per request, and one per page load (kind "page"). Times are from the run's start."""
 
 _NAMES = [field.name for field in REQUESTS if pa.types.is_string(field.type)]
-_AS_CODES = pa.schema(
-    [
-        pa.field(name, pa.dictionary(pa.int32(), pa.string())) if name in _NAMES else REQUESTS.field(name)
-        for name in REQUESTS.names
-    ]
-)
+_CODES = pa.dictionary(pa.int32(), pa.string())
+_AS_CODES = pa.schema([field.with_type(_CODES) if field.name in _NAMES else field for field in REQUESTS])
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _KINDS = ["request", "page"]
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
@@ -72,7 +62,7 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def create(cls, runs: Path, facts: Facts) -> RunFolder:
+    def create(cls, runs: Path, facts: Facts) -> Self:
         """Make the folder of a run that starts now, owned by this process."""
         folder, me = cls(runs / facts.run_id), psutil.Process()
         if folder.path.is_dir():
@@ -133,17 +123,13 @@ class RunFolder:
                 for first in range(0, len(rows), _GROUP_ROWS):
                     group = slice(first, first + _GROUP_ROWS)
                     writer.write_table(_as_table(rows[group], flags[group], facts))
-            self._write_frame(self._health(), HEALTH_TABLE)
-            memory = self._memory()
-            if memory is not None:
-                self._write_frame(memory, MEMORY_TABLE)
-
-    def _write_frame(self, frame: pd.DataFrame, name: str) -> None:
-        with replacing(self.path / name) as unfinished:
-            frame.to_parquet(unfinished, write_page_checksum=True)
+            for name, frame in ((HEALTH_TABLE, self._health()), (MEMORY_TABLE, self._memory())):
+                if frame is not None:
+                    with replacing(self.path / name) as beside:
+                        frame.to_parquet(beside, write_page_checksum=True)
 
     def _health(self) -> pd.DataFrame:
-        """The workers' own health by second, a row a worker."""
+        """The workers' own health by second, a row per worker."""
         some = [pd.DataFrame(read_spool(path, GENERATOR_ROW)) for path in self._spools(_HEALTH_SPOOLS)]
         named = [frame.assign(worker=worker) for worker, frame in enumerate(some)]
         return pd.concat(named or [pd.DataFrame(np.empty(0, GENERATOR_ROW)).assign(worker=0)], ignore_index=True)
@@ -253,7 +239,7 @@ def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
         raise _unreadable(path, error) from None
 
 
-def _fitting(column: pa.ChunkedArray, name: str, facts: Facts) -> pd.Series[Any]:
+def _fitting(column: pa.ChunkedArray, name: str, facts: Facts) -> "pd.Series[Any]":
     """A column of a run's table. Raises ValueError where it is not one of these facts."""
     items = _item_names(facts.target)
     known = {"run_id": [facts.run_id], "endpoint": items, "page": items, "kind": _KINDS, "error": ERROR_KINDS}
@@ -317,17 +303,14 @@ def _first_ones_cold(rows: NDArray[np.void]) -> NDArray[np.uint8]:
 
 def _parts_of(rows: NDArray[np.void], facts: Facts) -> tuple[Part, ...]:
     names = _item_names(facts.target)
-    taken = [item.name for item in facts.scenario.takes(facts.target)]
-    parts = [(name,) for name in taken] if facts.scenario.isolated else [tuple(taken)]
     owner = np.where(rows["page"] >= 0, rows["page"], rows["item"])
     found = []
-    for items in parts:
+    for part in facts.scenario.parts(facts.target):
+        items = tuple(item.name for item in part)
         mine = rows[np.isin(owner, [names.index(name) for name in items]) & (rows["flags"] & WARMUP == 0)]
         if len(mine):
-            ended_ns = np.maximum(mine["end_ns"], mine["start_ns"]).max()
-            found.append(
-                Part(items=items, measured_from_ns=int(mine["intended_ns"].min()), measured_to_ns=int(ended_ns))
-            )
+            from_ns, to_ns = mine["intended_ns"].min(), np.maximum(mine["end_ns"], mine["start_ns"]).max()
+            found.append(Part(items=items, measured_from_ns=int(from_ns), measured_to_ns=int(to_ns)))
     return tuple(found)
 
 

@@ -5,65 +5,50 @@ flushed and leaves at most one torn row, which the reader leaves out. Arrow's st
 it needs a conversion by columns inside the measured loop, and a torn batch loses the whole batch.
 """
 
-from __future__ import annotations
-
 import struct
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perflib.spec import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import TracebackType
 
-    from numpy.typing import NDArray
+def typed(*columns: str) -> list[tuple[str, str]]:
+    """Columns with their types.
+
+    >>> typed("<i8: start_ns end_ns", "<i2: status")
+    [('start_ns', '<i8'), ('end_ns', '<i8'), ('status', '<i2')]
+    """
+    return [(name, kind) for kind, names in (column.split(": ") for column in columns) for name in names.split()]
+
 
 REQUEST_ROW: Final = np.dtype(
-    [
-        ("intended_ns", "<i8"),
-        ("start_ns", "<i8"),
-        ("first_byte_ns", "<i8"),
-        ("end_ns", "<i8"),
-        ("bytes", "<i8"),
-        ("connect_ns", "<i8"),
-        ("user", "<i4"),
-        ("item", "<i2"),
-        ("page", "<i2"),
-        ("status", "<i2"),
-        ("error", "<i1"),
-        ("flags", "<u1"),
-    ]
+    typed(
+        "<i8: intended_ns start_ns first_byte_ns end_ns bytes connect_ns",
+        "<i4: user",
+        "<i2: item page status",
+        "<i1: error",
+        "<u1: flags",
+    )
 )
 """`item` and `page` index the target's endpoints, then its pages; `error` indexes ERROR_KINDS; -1: none."""
 
 GENERATOR_ROW: Final = np.dtype(
-    [
-        ("t_ns", "<i8"),
-        ("cpu_share", "<f8"),
-        ("loop_lag_max_ms", "<f8"),
-        ("schedule_lag_max_ms", "<f8"),
-        ("requests", "<i8"),
-    ]
+    typed("<i8: t_ns", "<f8: cpu_share loop_lag_max_ms schedule_lag_max_ms", "<i8: requests")
 )
-"""The generator's own health, one row a second; `requests` counts from the run's start."""
+"""The generator's own health, one row per second; `requests` counts from the run's start."""
 
 MEMORY_ROW: Final = np.dtype(
-    [
-        ("t_ns", "<i8"),
-        ("rss_bytes", "<i8"),
-        ("uss_bytes", "<i8"),
-        ("pss_bytes", "<i8"),
-        ("cpu_share", "<f8"),
-        ("open_files", "<i8"),
-        ("threads", "<i8"),
-        ("processes", "<i8"),
-        ("pid", "<i8"),
-        ("started_s", "<f8"),
-    ]
+    typed(
+        "<i8: t_ns rss_bytes uss_bytes pss_bytes",
+        "<f8: cpu_share",
+        "<i8: open_files threads processes pid",
+        "<f8: started_s",
+    )
 )
-"""The target's process tree, one row a second, -1 or NaN for what was not told; `started_s` since the epoch."""
+"""The target's process tree, one row per second, -1 or NaN for what is not known; `started_s` since the epoch."""
 
 WARMUP, COLD, RETRIED = 1, 2, 4
 """Bits of `flags`."""
@@ -74,7 +59,7 @@ _BUFFERED_ROWS = 4096
 class Spool:
     """Writes rows of one dtype to a file, a few thousand at a time.
 
-    A write of a few thousand rows takes some 50 µs: small ones often disturb the load less than a large one a second.
+    A write of a few thousand rows takes some 50 µs: small ones often disturb the load less than a large one per second.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> None:
@@ -115,12 +100,10 @@ class Spool:
             self._buffer[: self._used - written] = self._buffer[written : self._used]
             self._used -= written
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._file:
             self.flush()
 
@@ -143,6 +126,4 @@ def memory_spool(folder: Path) -> Path:
 def read_spool(path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> NDArray[np.void]:
     """All whole rows of a spool, a torn last one left out. Shape (rows,)."""
     rows = path.stat().st_size // dtype.itemsize if path.exists() else 0
-    if rows == 0:
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, mode="r", shape=(rows,))
+    return np.memmap(path, dtype, mode="r", shape=(rows,)) if rows else np.empty(0, dtype)

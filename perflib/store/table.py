@@ -4,21 +4,17 @@ It is a cache: one that is missing, damaged or of other columns is made again fr
 and write it at once; on a network folder too, as it keeps no write-ahead log.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
 from perflib.spec.figures import FigureRow
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 TABLE_NAME = ".figures.sqlite"
 PATIENCE_S = 5.0

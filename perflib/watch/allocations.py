@@ -1,12 +1,11 @@
 """Where a Python process on this machine allocates what it does not give back: memray, attached for a while."""
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +14,6 @@ from typing import TYPE_CHECKING
 from perflib.spec.allocations import Allocations, Frame, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     import memray
 
 _MOST_SITES = 200
@@ -28,8 +25,8 @@ _PARTS_SHOWN = 3
 def attached(pid: int, seconds: float) -> Iterator[Callable[[], Allocations]]:
     """Track a process's allocations from now for `seconds`; within the context it is to be put under load.
 
-    Yields a function that waits for the end, and tells what was allocated meanwhile and is still held, or why nothing
-    can be told. Allocations that the process would have given back a moment later are among them.
+    Yields a function that waits for the end, and returns what was allocated meanwhile and is still held, or why that
+    is not known. Allocations that the process would have given back a moment later are among them.
     """
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "allocations.bin"
@@ -49,10 +46,10 @@ def _attach(pid: int, seconds: float, file: Path) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return f"memray did not attach to process {pid} within a minute"
-    said = (done.stderr or done.stdout).strip().splitlines()
-    return (
-        "" if done.returncode == 0 else f"memray could not attach to process {pid}: {said[-1] if said else 'no reason'}"
-    )
+    if done.returncode == 0:
+        return ""
+    why = (done.stderr or done.stdout).strip().splitlines() or ["no reason"]
+    return f"memray could not attach to process {pid}: {why[-1]}"
 
 
 def _read(pid: int, seconds: float, file: Path) -> Allocations:
@@ -70,7 +67,7 @@ def _read(pid: int, seconds: float, file: Path) -> Allocations:
     return Allocations(why_not=f"process {pid} left no record of its allocations; did it end?")
 
 
-def _site(record: memray.AllocationRecord) -> Site:
+def _site(record: "memray.AllocationRecord") -> Site:
     stack = tuple(Frame(function, _short(file), line) for function, file, line in record.stack_trace())
     return Site(record.size, record.n_allocations, stack)
 

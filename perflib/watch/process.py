@@ -1,13 +1,14 @@
 """The target as a process of this machine: found by the port it listens on, read with all its descendants."""
 
-from __future__ import annotations
-
 import socket
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
 from perflib.watch.reading import Reading
+
+_ADDED_UP = ("rss_bytes", "uss_bytes", "pss_bytes", "cpu_s", "open_files", "threads", "processes")
 
 
 class ProcessTree:
@@ -46,33 +47,24 @@ def _read_process(process: psutil.Process) -> Reading | None:
         with process.oneshot():
             used, times = process.memory_info(), process.cpu_times()
             uss_bytes = pss_bytes = open_files = -1
-            with suppress(psutil.AccessDenied):  # another user's process tells its RSS, and no more
+            with suppress(psutil.AccessDenied):  # of another user's process only the RSS is known
                 full = process.memory_full_info()
                 uss_bytes, pss_bytes = full.uss, getattr(full, "pss", -1)
                 open_files = process.num_fds()
             cpu_s = times.user + times.system
-            return Reading(
-                used.rss, uss_bytes, pss_bytes, cpu_s, open_files, process.num_threads(), 1, process.pid, 0.0
-            )
+            return Reading(used.rss, uss_bytes, pss_bytes, cpu_s, open_files, process.num_threads(), 1, process.pid)
     except psutil.Error:  # it ended just now
         return None
 
 
 def _sum_of(some: list[Reading], root: psutil.Process) -> Reading:
-    def total(values: list[int]) -> int:
+    """All as one; what is not known of one of them is not known of the whole."""
+
+    def total(name: str) -> Any:
+        values = [getattr(one, name) for one in some]
         return -1 if min(values) < 0 else sum(values)
 
-    return Reading(
-        rss_bytes=sum(one.rss_bytes for one in some),
-        uss_bytes=total([one.uss_bytes for one in some]),
-        pss_bytes=total([one.pss_bytes for one in some]),
-        cpu_s=sum(one.cpu_s for one in some),
-        open_files=total([one.open_files for one in some]),
-        threads=sum(one.threads for one in some),
-        processes=len(some),
-        pid=root.pid,
-        started_s=root.create_time(),
-    )
+    return Reading(**{name: total(name) for name in _ADDED_UP}, pid=root.pid, started_s=root.create_time())
 
 
 def listener_on(port: int) -> int | None:

@@ -1,24 +1,23 @@
 """A reading of the target's processes, and where readings come from."""
 
-from __future__ import annotations
-
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The target's processes at one moment; NaN or -1: not told. `cpu_s` counts from their start."""
+    """The target's processes at one moment; NaN or -1: not known. `cpu_s` counts from their start."""
 
     rss_bytes: int
-    uss_bytes: int
-    pss_bytes: int
-    cpu_s: float
-    open_files: int
-    threads: int
-    processes: int
-    pid: int
-    started_s: float
+    uss_bytes: int = -1
+    pss_bytes: int = -1
+    cpu_s: float = math.nan
+    open_files: int = -1
+    threads: int = -1
+    processes: int = -1
+    pid: int = -1
+    started_s: float = 0.0
 
 
 class Source(Protocol):
