@@ -86,7 +86,7 @@ class Summary:
     endpoints: tuple[EndpointSummary, ...]
 
     def frame(self) -> pd.DataFrame:
-        """One row an endpoint or page, columns as in `EndpointSummary`."""
+        """One row per endpoint or page, columns as in `EndpointSummary`."""
         return pd.DataFrame([asdict(row) for row in self.endpoints]).set_index("endpoint")
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
         alpha: of all series of the frame together.
 
     Returns:
-        A row a change, the latest first.
+        A row per change, the latest first.
 
     >>> import perflib
     >>> found = perflib.changes(perflib.runs(endpoint="GET /clients"))

@@ -1,7 +1,7 @@
 """Regression: the verdict on fresh runs against their baseline. Pure.
 
 Three questions, in this order: are targets met and errors rare (asked of any run), did p95 double (the brief's rule),
-and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family a scenario).
+and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family per scenario).
 """
 
 import math
@@ -261,7 +261,7 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
 
 
 def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
-    """A row an endpoint, in the target's order."""
+    """A row per endpoint, in the target's order."""
     looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
     judgements = {} if found.baseline is None else {one.endpoint: one for one in judge(_samples(looks, found.baseline))}
     return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())

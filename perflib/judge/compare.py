@@ -166,7 +166,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     errors = {side: sum(b.errors for r in comparison.restarts for b in r.blocks if b.side == side) for side in "ab"}
     told = [
         f"{done} of at most {most} {'restarts' if comparison.restarted else 'groups of blocks'}, "
-        f"{comparison.pairs} blocks of {comparison.block_s:g} s a side in each, by turns in random order",
+        f"{comparison.pairs} blocks of {comparison.block_s:g} s per side in each, by turns in random order",
         f"planned to see {comparison.detect:+.0%} nine times in ten; a false REGRESSION in {ALPHA:.0%} of comparisons",
     ]
     if not comparison.restarted:

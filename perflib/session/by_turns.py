@@ -64,7 +64,7 @@ def compare(
         scenario: whose load is used; its duration is not.
         pairs: blocks of each side in a restart.
         block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95.
-        say: told a line a restart.
+        say: called with a line per restart.
 
     Raises:
         InputError: where a command does not start, or the scenario does not fit.

@@ -35,7 +35,7 @@ def load_run(run_id: str) -> Run:
 def runs(
     scenario: str = "", endpoint: str = "", environment: str = "", since: str = "", until: str = ""
 ) -> pd.DataFrame:
-    """All stored runs of this workbook, oldest first: a row a run and endpoint, metadata and figures.
+    """All stored runs of this workbook, oldest first: a row per run and endpoint, metadata and figures.
 
     Args:
         scenario: only runs of this scenario.

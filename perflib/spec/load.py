@@ -13,6 +13,15 @@ from perflib.spec.stages import Stages, highest, length_s, scaled
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.workload import Closed, Open, Ramp, Workload
 
+_OPEN = "is an open workload; use rate"
+_CLOSED = "is a closed workload; use users"
+_OF_OPEN_ALONE = {"rate": _CLOSED, "max_connections": _CLOSED, "arrivals": _CLOSED}
+NOT_TAKEN: dict[str, dict[str, str]] = {
+    "open": {"users": _OPEN, "think_time": _OPEN},
+    "closed": _OF_OPEN_ALONE,
+    "ramp": _OF_OPEN_ALONE | {"think_time": "is a ramp of users, who do not pause; leave it out"},
+}
+"""The options that a kind of workload has no use for, and what to write instead."""
 _CONSTANT = ("users", "rate", "think_time", "duration")
 """What stages replace: a weaker source's numbers of a load that does not change."""
 
@@ -86,18 +95,15 @@ def workload_of(name: str, sources: tuple[Source, ...]) -> Workload:
     """
     load, own = merged(sources), sources[0].load
     if own.rate is not None or own.arrivals is not None:
-        _refuse(sources, ("users", "think_time"), f"{name} is an open workload; use rate")
+        _refuse(name, "open", load, sources)
         stages = scaled(load.stages, load.rate, load.duration) if load.stages else ()
         rate = highest(stages) if stages else load.rate
         arrivals = load.arrivals or "poisson"
         where = where_said(sources, "stages", "rate")
         return Open.parse({"rate_per_s": rate, "arrivals": arrivals, "stages": stages}, where)
-    _refuse(sources, ("rate", "max_connections", "arrivals"), f"{name} is a closed workload; use users")
+    _refuse(name, "ramp" if load.stages else "closed", load, sources)
     if not load.stages:
         return Closed(users=load.users or 1, think_time_s=load.think_time or 0.0)
-    if load.think_time is not None:
-        where = where_said(sources, "think_time")
-        raise InputError(f"{where}: {name} is a ramp of users, who do not pause; leave it out")
     ramp = Ramp.parse({"stages": scaled(load.stages, load.users, load.duration)}, where_said(sources, "stages"))
     if own.stages and not ramp.rises:
         where = where_said(sources, "users", "stages")
@@ -111,7 +117,7 @@ def duration_of(load: Load, default_s: float) -> float:
     return load.duration or (length_s(load.stages) if load.stages else default_s)
 
 
-def _refuse(sources: tuple[Source, ...], names: tuple[str, ...], why: str) -> None:
-    for name in names:
-        if where := where_said(sources, name):
-            raise InputError(f"{where}: {why}")
+def _refuse(name: str, kind: str, load: Load, sources: tuple[Source, ...]) -> None:
+    for option in load.said():
+        if why := NOT_TAKEN[kind].get(option):
+            raise InputError(f"{where_said(sources, option)}: {name} {why}")

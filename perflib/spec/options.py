@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypedDict
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from perflib.spec.load import Load, Source
+from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
 from perflib.spec.target import Host, Target
@@ -16,11 +16,6 @@ from perflib.spec.workload import Open, Ramp
 
 _RUN_ID = re.compile(r"(\w[\w.-]{0,199})?")
 _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, as in before-the-change"
-_NOT_TAKEN: dict[str, tuple[str, ...]] = {
-    "closed": ("rate", "arrivals", "max_connections"),
-    "ramp": ("rate", "arrivals", "max_connections", "think_time"),
-    "open": ("users", "think_time"),
-}
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
 
 
@@ -104,7 +99,7 @@ class Options(Load):
     def not_taken(self, name: str, target: Target) -> tuple[str, ...]:
         """The options given here that scenario `name` cannot take, by its kind of workload."""
         plain = Options(profile=self.profile).scenario(name, target)
-        refused = _NOT_TAKEN[plain.workload.kind] + (("stages", "workers") if plain.isolated else ())
+        refused = (*NOT_TAKEN[plain.workload.kind], *(("stages", "workers") if plain.isolated else ()))
         return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
     def without(self, names: Iterable[str]) -> Self:

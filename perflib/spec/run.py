@@ -186,8 +186,8 @@ def setup_of(facts: Facts) -> Setup:
 class Run:
     """A recorded run.
 
-    `requests` has one row a request and one a page load, columns as in `perflib.store.runs.REQUESTS`;
-    times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row a sample of the
+    `requests` has one row per request and one per page load, columns as in `perflib.store.runs.REQUESTS`;
+    times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row per sample of the
     target's processes, columns as in `perflib.store.spool.MEMORY_ROW`; None where they could not be sampled.
 
     >>> import perflib

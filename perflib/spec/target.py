@@ -179,7 +179,7 @@ class Target(Spec):
     keep_going: bool = False
     """Whether a run goes on after five seconds of nothing but errors."""
     metrics_url: MetricsUrl | None = None
-    """Prometheus text with process_resident_memory_bytes, asked once a second for the target's memory."""
+    """Prometheus text with process_resident_memory_bytes, asked once per second for the target's memory."""
     validation: Annotated[str, AfterValidator(check_brief)] = ""
     """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]

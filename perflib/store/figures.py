@@ -19,7 +19,6 @@ from perflib.store.table import ROWS, TABLE_NAME, Kept, as_table, change_table, 
 
 FiguresOf = Callable[[Run], tuple[FigureRow, ...]]
 
-
 FIGURES = "figures.parquet"
 _OF = b"perflib.of"
 """The key of the note in figures.parquet that says which files its figures are of."""

@@ -90,7 +90,7 @@ def memory_so_far(folder: RunFolder) -> Rows:
 def planned_s(facts: Facts) -> float:
     """The longest that a run takes, warm-up included, the drain not."""
     scenario = facts.scenario
-    return (scenario.warmup_s + scenario.duration_s) * (len(scenario.takes(facts.target)) if scenario.isolated else 1)
+    return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s)
 
 
 def _supported(times_ms: LogHistogram, q: float) -> float | None:

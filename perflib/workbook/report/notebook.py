@@ -1,6 +1,7 @@
 """Executing a notebook: parameters checked first, machine paths left out of what is written."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, An
 def scenario_notebook(scenario: str, title: str, folder: Path) -> Path:
     """A notebook for a scenario that has none of its own, written into a folder; returns its path."""
     notebook = nbformat.read(_TEMPLATE, as_version=4)  # type: ignore[no-untyped-call]
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("SCENARIO", scenario).replace("TITLE", escape_markdown(title))
+    words = {"SCENARIO": scenario, "TITLE": escape_markdown(title)}
+    for cell in notebook.cells:  # all words at once: a scenario may be named TITLE
+        cell.source = re.sub("|".join(words), lambda found: words[found[0]], cell.source)
     path = folder / f"00_{scenario}.ipynb"
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     return path

@@ -164,3 +164,9 @@ def test_the_page_of_a_scenario_without_a_notebook_has_the_title_of_its_target_f
     made = read(scenario_notebook("pay", titled("pay", target), tmp_path))
     assert made.cells[0].source == "# To &lt;b&gt;pay&lt;/b&gt;"
     assert any('perflib.run("pay"' in cell.source for cell in made.cells)
+
+
+def test_a_title_is_never_code_whatever_the_scenario_is_called(tmp_path: Path) -> None:
+    made = read(scenario_notebook("TITLE", 'x", print("planted"), "SCENARIO', tmp_path))
+    assert not any("planted" in cell.source for cell in made.cells if cell.cell_type == "code")
+    assert any('perflib.run("TITLE"' in cell.source for cell in made.cells)
