@@ -181,9 +181,8 @@ def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: L
     shot(first, "stopped")
     expect(first.locator("text=Traceback")).to_have_count(0)
 
-    [folder] = [path.parent for path in lab.workbook.glob("data/runs/*/run.json")]
-    facts = json.loads((folder / "run.json").read_text())
-    assert facts["state"] == "interrupted"
+    states = {path.parent: json.loads(path.read_text())["state"] for path in lab.workbook.glob("data/runs/*/run.json")}
+    [folder] = [run for run, state in states.items() if state == "interrupted"]  # the quick look below may run by now
     assert (folder / "requests.parquet").stat().st_size > 0
     expect(panel_of(first)).to_contain_text(folder.name)  # JupyterLab hides a cell that is scrolled away
     expect(panel_of(second)).to_contain_text(folder.name)
