@@ -99,11 +99,12 @@ def ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def served_at(runtime: Path, server: subprocess.Popen[bytes], log: Path) -> str:
-    """The address that the server writes once it listens."""
+    """The address that the server writes once it listens, and the page that opens it right after."""
     deadline = time.monotonic() + STARTS_S
     while time.monotonic() < deadline and server.poll() is None:
         for path in runtime.glob("jpserver-*.json"):
-            if path.stat().st_size:
+            opens = path.with_name(f"{path.stem}-open.html")
+            if opens.exists() and opens.stat().st_size:
                 return str(json.loads(path.read_text())["url"])
         time.sleep(0.1)
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
