@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perflib.load.recorder import Recorder
-from perflib.load.wire import Address, Connection, Exchange, WireRequest
+from perflib.load.request import WireRequest
+from perflib.load.wire import Address, Connection, Exchange
 
 
 class Owner(Protocol):

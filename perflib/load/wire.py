@@ -1,40 +1,28 @@
-"""The wire: requests as bytes, one connection per virtual user, answers read by llhttp.
+"""The wire: one connection per virtual user, answers read by llhttp.
 
 HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece of the answer arrives: the end of a
 request is when its last byte was there, before any work of ours.
 """
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
 from time import perf_counter_ns
 from typing import Any, cast
 
 import httptools
 import httpx
 
-from perflib.spec import Endpoint, InputError, Target
-from perflib.spec.auth import Outgoing
-from perflib.spec.target import IDEMPOTENT
+from perflib.load.request import WireRequest, parsed
+from perflib.spec import InputError
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
 MAX_BESIDE_BODY_BYTES = 2**20
 """Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
-_HEADERS = {"User-Agent": f"perflib/{version('perflib')}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-
-
-@dataclass(frozen=True)
-class WireRequest:
-    """A request, ready to send."""
-
-    data: bytes
-    idempotent: bool
 
 
 @dataclass(frozen=True)
@@ -57,6 +45,8 @@ class Exchange:
     connect_ns: int = 0
     status: int = 0
     error: str | None = None
+    reason: str = ""
+    """What was odd, in a few words, where the kind of error and the status do not say it."""
     retried: bool = False
     cold: bool = False
     received: int = 0
@@ -75,48 +65,13 @@ def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
     return next((key for key in keys if key.lower() == name), None)
 
 
-def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> WireRequest:
-    """The bytes of an endpoint's request, as httpx describes it; its secrets are read from `environment`."""
-    outgoing = Outgoing(endpoint.headers_in(environment), endpoint.params_in(environment))
-    if target.caller is not None:
-        outgoing = target.caller.apply(outgoing, environment)
-    headers = httpx.Headers(_HEADERS)
-    try:
-        headers.update(outgoing.headers)
-    except UnicodeEncodeError:
-        raise InputError(f"{endpoint.name}: a header is not plain ASCII; mend it in the target file") from None
-    url, params = _url(target.base_url, endpoint.path), outgoing.params
-    request = httpx.Request(
-        endpoint.method,
-        url.copy_merge_params(params) if params else url,
-        headers=headers,
-        content=endpoint.body if isinstance(endpoint.body, str) else None,
-        json=endpoint.body if isinstance(endpoint.body, dict) else None,
-    )
-    lines = [f"{request.method} {request.url.raw_path.decode()} HTTP/1.1".encode()]
-    lines += [name + b": " + value for name, value in request.headers.raw]
-    if any(b"\r" in line or b"\n" in line for line in lines):
-        raise InputError(f"{endpoint.name}: a header or the token holds a line break; remove it")
-    return WireRequest(b"\r\n".join([*lines, b"", request.read()]), endpoint.method in IDEMPOTENT)
-
-
-def _url(base_url: str, path: str = "") -> httpx.URL:
-    """What httpx makes of it, which refuses some that look like a host's: http://999.1.1.1, say."""
-    try:
-        url = httpx.URL(base_url + path)
-        url.host.encode()  # only this decodes a name in punycode, which may be none
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise InputError(f"base_url {base_url}: {error}; mend it or use --url") from None
-    return url
-
-
 async def resolve(base_url: str) -> Address:
     """Look the target's host up, once per run.
 
     Raises:
         InputError: where it has no address.
     """
-    url = _url(base_url)
+    url = parsed(base_url)
     host, secure = url.raw_host.decode(), url.scheme == "https"
     port = url.port or (443 if secure else 80)
     try:

@@ -28,8 +28,9 @@ from perflib.load.consent import request_budget, require_consent
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
+from perflib.load.request import encode
 from perflib.load.slot import Slots
-from perflib.load.wire import encode, resolve
+from perflib.load.wire import resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.run import Generator, Part
 from perflib.spec.workload import Closed, Open, Ramp

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflib.load import wire
-from perflib.load.wire import Address, Connection, Exchange, WireRequest, encode, resolve
+from perflib.load.request import WireRequest, encode
+from perflib.load.wire import Address, Connection, Exchange, resolve
 from perflib.spec import Endpoint, InputError, Target
 from tests.servers import Do, Served, Turn, answer, answering, chunked, closed_port, full_backlog, scripted
 

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from perflib.load.wire import encode
+from perflib.load.request import encode
 from perflib.spec import InputError, Target
 
 SECRET = "s3cr3t"
