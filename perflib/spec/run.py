@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
-"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered."""
+ERROR_KINDS = (
+    *("connect", "reset", "timeout", "protocol", "status", "content"),
+    *("dropped", "in_flight", "generator", "closed_idle"),
+)
+"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered.
+`generator`: this machine refused a connection. `closed_idle`: the server ended a kept connection just as a request
+went out that may not be repeated. Spools hold their positions: a new one goes to the end.
+"""
+EXCUSED = frozenset({"generator", "closed_idle"})
+"""Failures that say nothing of the target: shown, and outside judged percentiles and the share of errors."""
 
 MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
