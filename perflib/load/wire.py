@@ -16,7 +16,7 @@ from typing import Any, cast
 import httptools
 import httpx
 
-from perflib.load.request import WireRequest, parsed
+from perflib.load.request import WireRequest, looked_up, parsed
 from perflib.spec import InputError
 
 MAX_ANSWER_BYTES = 16 * 2**20
@@ -52,6 +52,7 @@ class Exchange:
     received: int = 0
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     body: list[bytes] = field(default_factory=list)
+    asks_head: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header, its name given in lower case."""
@@ -72,7 +73,7 @@ async def resolve(base_url: str) -> Address:
         InputError: where it has no address.
     """
     url = parsed(base_url)
-    host, secure = url.raw_host.decode(), url.scheme == "https"
+    host, secure = looked_up(url), url.scheme == "https"
     port = url.port or (443 if secure else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -81,7 +82,7 @@ async def resolve(base_url: str) -> Address:
     return Address(
         hosts=tuple(dict.fromkeys(str(entry[4][0]) for entry in found)),
         port=port,
-        server_name=host if secure else None,
+        server_name=url.raw_host.decode().partition("%")[0].rstrip(".") if secure else None,
         tls=httpx.create_ssl_context() if secure else None,
     )
 
@@ -107,7 +108,7 @@ class Connection:
         headers and body are good until the next request.
         """
         self._request, self._answered = request, answered
-        exchange = self._exchange = Exchange(perf_counter_ns())
+        exchange = self._exchange = Exchange(perf_counter_ns(), asks_head=request.asks_head)
         channel = self._channel
         if channel is None or channel.closed:
             self._attempt = asyncio.create_task(self._send_on_new(exchange))
@@ -284,12 +285,17 @@ class _Channel(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
+        exchange = self._exchange
+        if exchange is not None and exchange.asks_head and self._parser.get_status_code() >= 200:
+            self._answers += 1
+            said = (exchange.header(b"connection") or b"").lower()
+            self._keep = b"close" not in said and (self._parser.get_http_version() == "1.1" or b"keep-alive" in said)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
             self._headers.clear()
             self._head_complete = False
-        else:
+        elif self._exchange is None or not self._exchange.asks_head:
             self._answers += 1
             self._keep = self._parser.should_keep_alive()
 
@@ -299,6 +305,8 @@ class _Channel(asyncio.Protocol):
         self._exchange = None
         if not self._keep:
             self.close()
+        elif exchange.asks_head:  # the parser waits for the body that a GET would have got
+            self._parser = httptools.HttpResponseParser(self)
         self._over(exchange)
 
 
