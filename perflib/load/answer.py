@@ -5,6 +5,7 @@ import json
 import zlib
 from contextlib import suppress
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +28,7 @@ class Judge:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._expect = endpoint.expect
-        self._content_type = (endpoint.expect.content_type or "").lower().encode()
+        self._content_types = tuple(_media_type(one.encode()) for one in endpoint.expect.content_types)
         self._keys = frozenset(endpoint.expect.keys)
         self._cold = endpoint.cold
         self._fitting: tuple[bytes, bytes] | None = None
@@ -40,7 +41,7 @@ class Judge:
         wanted = self._expect.status
         if exchange.status != wanted if wanted else not 200 <= exchange.status < 300:
             return "status"
-        if self._content_type and _media_type(exchange.header(b"content-type") or b"") != self._content_type:
+        if self._content_types and not _is_of(exchange.header(b"content-type") or b"", self._content_types):
             return "content"
         if (self._keys or self._expect.forbid) and not self._content_fits(exchange):
             return "content"
@@ -96,9 +97,15 @@ def _same(found: object, value: Scalar) -> bool:
     return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
-@lru_cache(64)
 def _media_type(content_type: bytes) -> bytes:
     return content_type.partition(b";")[0].strip().lower()
+
+
+@lru_cache(64)
+def _is_of(content_type: bytes, ranges: tuple[bytes, ...]) -> bool:
+    """Whether a content type is a member of one of the media ranges (RFC 9110, 12.5.1)."""
+    given = _media_type(content_type)
+    return any(wanted == b"*/*" or fnmatchcase(given, wanted) for wanted in ranges)
 
 
 def _unpacked(body: bytes, encoding: bytes) -> bytes | None:

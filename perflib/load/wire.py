@@ -19,7 +19,7 @@ import httpx
 from perflib.load.connecting import Fault, dial, fault_of, interleaved
 from perflib.load.keep_alive import KeepAlive
 from perflib.load.lenient import LenientParser, RefusedError
-from perflib.load.request import WireRequest, parsed
+from perflib.load.request import WireRequest, looked_up, parsed
 from perflib.spec import InputError
 
 MAX_ANSWER_BYTES = 16 * 2**20
@@ -85,7 +85,7 @@ async def resolve(base_url: str) -> Address:
         InputError: where it has no address.
     """
     url = parsed(base_url)
-    host, secure = url.raw_host.decode(), url.scheme == "https"
+    host, secure = looked_up(url), url.scheme == "https"
     port = url.port or (443 if secure else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -94,7 +94,7 @@ async def resolve(base_url: str) -> Address:
     return Address(
         hosts=interleaved(list(dict.fromkeys(str(entry[4][0]) for entry in found))),
         port=port,
-        server_name=host if secure else None,
+        server_name=url.raw_host.decode().partition("%")[0].rstrip(".") if secure else None,
         tls=httpx.create_ssl_context() if secure else None,
     )
 

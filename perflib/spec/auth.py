@@ -22,7 +22,7 @@ class Outgoing:
     """A request's own headers and query parameters, before or after authentication."""
 
     headers: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str | bool | int | float] = field(default_factory=dict)
+    params: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_header(self, name: str, value: str) -> "Outgoing":
         """The same with one more header; one that the request has already stays."""

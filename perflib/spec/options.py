@@ -82,6 +82,9 @@ class Options(Load):
                 raise InputError(f"--endpoint {endpoint!r}: not in target {target.name!r}; it has {', '.join(known)}")
         asked = Source(Load.model_validate(self.said()), "--")
         chosen = scenario_of(name, self.profile, target.scenarios, asked, where, endpoints=self.endpoints)
+        if not chosen.takes(target):
+            mend = "give one a weight above 0, which is asked for by itself"
+            raise InputError(f"scenario {name}: drives none of the endpoints and pages of {target.name!r}; {mend}")
         self._check_workers(chosen)
         return chosen
 

@@ -52,11 +52,11 @@ class Scenario(Spec):
         return self.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
 
     def takes(self, target: Target) -> tuple[Endpoint | Page, ...]:
-        """The endpoints and pages of `target` that this scenario drives, in the target's order."""
-        offered = target.endpoints + (target.pages if self.pages else ())
+        """The endpoints and pages of `target` that this scenario drives, in its order; all are hot where none is."""
+        offered = tuple(item for item in target.endpoints + (target.pages if self.pages else ()) if item.weight)
         if self.endpoints:
             return tuple(item for item in offered if item.name in self.endpoints)
-        return tuple(item for item in offered if item.hot or not self.hot_only)
+        return tuple(item for item in offered if item.hot and self.hot_only) or offered
 
     def parts(self, target: Target) -> list[tuple[Endpoint | Page, ...]]:
         """What is driven together, one part after the other: each endpoint and page alone where `isolated`."""

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from perflib.spec.values import InputError, Spec, must
 
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110, 5.6.2: the name of a header, a method."""
 Variable = Annotated[
     str,
     must(
@@ -15,7 +17,7 @@ Variable = Annotated[
 ]
 Header = Annotated[
     str,
-    must(re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch, "not the name of a header; write it as X-Api-Key"),
+    must(TOKEN.fullmatch, "not the name of a header; write it as X-Api-Key"),
 ]
 
 

@@ -214,7 +214,7 @@ def _host_of(base_url: str) -> str:
 
 
 def _sent(endpoint: Endpoint) -> SentRequest:
-    query = urlencode({name: _shown(value) for name, value in endpoint.params.items()})
+    query = urlencode({name: _shown(value) for name, value in endpoint.params.items()}, doseq=True)
     body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
     cold = endpoint.cold
     return SentRequest(
@@ -228,4 +228,7 @@ def _sent(endpoint: Endpoint) -> SentRequest:
 
 
 def _shown(value: object) -> object:
+    """A secret by its variable; true as "True", which it was in the setups of before, and their hashes."""
+    if isinstance(value, tuple):
+        return [_shown(one) for one in value]
     return f"${value.env}" if isinstance(value, Secret) else value

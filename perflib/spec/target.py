@@ -1,25 +1,41 @@
 """The target: the system under test, its endpoints and its pages, as a target file describes them."""
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from datetime import date, time
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from perflib.show.numbers import limit
 from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
-from perflib.spec.secret import Header, Secret, Variable
-from perflib.spec.values import InputError, Spec, must
+from perflib.spec.secret import TOKEN, Header, Secret, Variable
+from perflib.spec.values import InputError, Spec, Written, must
 
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
+_METHODS = IDEMPOTENT | {"POST", "PATCH"}
+_LENGTHS = ("content-length", "transfer-encoding")
+_WITHOUT_CONTENT = (204, 205, 304)
+"""Statuses whose answers have no body (RFC 9110, 15)."""
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
 Scalar = str | bool | int | float
 
 
@@ -74,23 +90,67 @@ Host = Annotated[str, AfterValidator(_check_host)]
 MetricsUrl = Annotated[str, must(_is_url, "not the URL of metrics; write http://host:port/metrics, without a password")]
 UrlPath = Annotated[
     str,
+    must(lambda path: path.startswith("/"), 'a path starts with "/"'),
     must(
-        lambda path: path.startswith("/") and path.isprintable() and not any(c.isspace() for c in path),
-        'a path starts with "/" and holds no spaces',
+        lambda path: path.isprintable() and not any(c.isspace() for c in path),
+        "a path holds no spaces or invisible characters; write a space as %20, a tab as %09",
     ),
     must(lambda path: len(path) <= _LONGEST_URL, f"a path holds at most {_LONGEST_URL:,} characters"),
 ]
+Method = Annotated[
+    str,
+    must(TOKEN.fullmatch, "not a method; write one word such as GET, HEAD or PURGE"),
+    must(
+        lambda method: method in _METHODS or method.upper() not in _METHODS,
+        "the case of a method matters (RFC 9110, 9.1); write it in capitals",
+    ),
+    must(lambda method: method.upper() != "CONNECT", "opens a tunnel and asks for nothing; leave the endpoint out"),
+]
+Weight = Annotated[int | float, Field(ge=0, le=1e12)]
+"""Of a scenario's mix; 0: only asked for as a part of a page."""
+
+
+def _check_param(value: object) -> object:
+    return tuple(map(_check_one, value)) if isinstance(value, list | tuple) else _check_one(value)
+
+
+def _check_one(value: object) -> object:
+    fits = isinstance(value, str | int | Secret) or (isinstance(value, dict) and "env" in value)
+    if not fits and not (isinstance(value, float) and math.isfinite(value)):
+        raise ValueError('no parameter; write text, a number, true, a list of these, or { env = "NAME" }')
+    return value.text if isinstance(value, Written) else value
+
+
+def _check_body(value: object) -> object:
+    if isinstance(value, date | time):
+        raise ValueError(f'JSON has no dates; write it as text: "{value.isoformat()}"')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f'JSON has no {value}; write a number, or "{value}" as text')
+    for inner in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        _check_body(inner)
+    return value
+
+
+Param = Annotated[Scalar | Secret | tuple[Scalar | Secret, ...], BeforeValidator(_check_param)]
+"""The value of a query parameter, or several, each sent with the name."""
 
 
 class Expect(Spec):
     """What an answer must be to count as a success. Without it: any 2xx, any content."""
 
     status: Annotated[int, Field(ge=200, le=599)] | None = None
-    content_type: str | None = None
+    content_type: str | tuple[str, ...] | None = None
+    """A media type or range, such as ``text/*``, or several; parameters and case do not matter."""
     keys: tuple[str, ...] = ()
     """Keys that the JSON object of the body must have at its top level."""
     forbid: dict[str, Scalar] = Field(default_factory=dict)
     """Top-level values that make a 200 a failure, such as ``{"status": "error"}``."""
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """The media ranges, one of which an answer must have; none: any will do."""
+        said = self.content_type or ()
+        return (said,) if isinstance(said, str) else said
 
 
 class Cold(Spec):
@@ -110,12 +170,13 @@ class Endpoint(Spec):
     path: UrlPath
     name: str = ""
     method: Method = "GET"
-    params: dict[str, Scalar | Secret] = Field(default_factory=dict)
+    params: dict[str, Param] = Field(default_factory=dict)
+    """Appended to the path's own query, in this order."""
     headers: dict[Header, str | Secret] = Field(default_factory=dict)
     """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
-    body: str | dict[str, JsonValue] | None = None
-    """Text sent as it is, or a table sent as JSON."""
-    weight: PositiveInt = 1
+    body: Annotated[JsonValue, BeforeValidator(_check_body)] = None
+    """Text sent as it is, or any other value sent as JSON."""
+    weight: Weight = 1
     target_ms: PositiveFloat | None = None
     hot: bool = False
     cold: Cold | None = None
@@ -129,14 +190,33 @@ class Endpoint(Spec):
         return data
 
     @property
+    def flaw(self) -> str:
+        """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
+        expect = self.expect
+        odd = next((one for one in expect.content_types if not _MEDIA_RANGE.fullmatch(one)), None)
+        length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
+        if "#" in self.path:
+            return 'path: "#" and what follows is never sent; write it as %23'
+        if length is not None:
+            return f"headers.{length}: perflib tells the length of the body itself; remove it"
+        if odd is not None:
+            return f"expect.content_type: {odd!r} is no media type; write one such as application/json, or a list"
+        if (expect.keys or expect.forbid) and (self.method == "HEAD" or expect.status in _WITHOUT_CONTENT):
+            return "expect: such an answer has no body; remove keys and forbid"
+        return ""
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The variables that its secrets are read from."""
-        values = (*self.params.values(), *self.headers.values())
+        values = (*(value for values in self.params.values() for value in _each(values)), *self.headers.values())
         return tuple(value.env for value in values if isinstance(value, Secret))
 
-    def params_in(self, environment: Mapping[str, str]) -> dict[str, Scalar]:
-        """The query parameters to be sent, secrets among them. Raises InputError for a variable that is not set."""
-        return {name: self._revealed(value, environment) for name, value in self.params.items()}
+    def params_in(self, environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        """The query parameters as text, secrets among them. Raises InputError for a variable that is not set."""
+        return {
+            name: tuple(_text(self._revealed(value, environment)) for value in _each(values))
+            for name, values in self.params.items()
+        }
 
     def headers_in(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The headers to be sent, secrets among them. Raises InputError for a variable that is not set."""
@@ -151,12 +231,21 @@ class Endpoint(Spec):
             raise InputError(f"{self.name}: {error}") from None
 
 
+def _each(values: Param) -> tuple[Scalar | Secret, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _text(value: Scalar) -> str:
+    """A scalar as TOML and JSON write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class Page(Spec):
     """Endpoints fetched in parallel, as a browser would; its time is the last answer's."""
 
     name: Annotated[str, Field(min_length=1)]
     loads: Annotated[tuple[str, ...], Field(min_length=1)]
-    weight: PositiveInt = 1
+    weight: Weight = 1
     target_ms: PositiveFloat | None = None
     hot: bool = False
 
@@ -222,7 +311,11 @@ class Target(Spec):
             raise InputError(
                 f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
             )
-        return cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
+        target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
+        for number, endpoint in enumerate(target.endpoints, 1):
+            if endpoint.flaw:
+                raise InputError(f"{where}: endpoint[{number}].{endpoint.flaw}")
+        return target
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""

@@ -1,5 +1,6 @@
 """The base of every specification: frozen, closed to unknown keys, and clear about bad input."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Self
@@ -8,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
+_DURATION_PART = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*")
 
-_MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env"})
+_MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env", "base_url", "metrics_url", "url"})
 _LONGEST_ECHO = 80
 
 
@@ -21,22 +22,31 @@ class InputError(Exception):
         super().__init__("".join(c if c.isprintable() else " " for c in line))
 
 
-def parse_duration_s(value: object) -> object:
-    """Turn "500ms", "60s", "2min" or "1h" into seconds; a number is taken as seconds already.
+class Written(float):
+    """A number that knows how it was written: a version 1.10 in a URL is not 1.1."""
 
-    >>> parse_duration_s("2min")
-    120.0
+    def __init__(self, text: str) -> None:
+        self.text = text.replace("_", "")
+
+
+def parse_duration_s(value: object) -> object:
+    """Turn "500ms", "60s", "2min", "1m30s" or "1h" into seconds; a number is taken as seconds already.
+
+    >>> parse_duration_s("1m30s")
+    90.0
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool):
         return value
-    match = _DURATION.fullmatch(value)
-    if match is None or match[2] not in _UNIT_S:
-        raise ValueError(f"{value!r} is not a duration; write 500ms, 60s, 2min or 1h")
-    return float(match[1]) * _UNIT_S[match[2]]
+    found = list(_DURATION_PART.finditer(str(value)))
+    whole = "".join(part[0] for part in found) == value and (len(found) == 1 or all(part[2] for part in found))
+    length_s = sum(float(part[1]) * _UNIT_S.get(part[2], math.nan) for part in found)
+    if not (found and whole and math.isfinite(length_s)):
+        raise ValueError(f"{value!r} is not a duration; write 500ms, 60s, 1m30s or 1h")
+    return length_s
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
-"""Seconds; validation also takes "60s", "2min"."""
+"""Seconds; validation also takes "60s", "1m30s"."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 NonNegativeDuration = Annotated[Duration, Field(ge=0)]
 

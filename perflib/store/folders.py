@@ -9,6 +9,7 @@ from typing import Self
 import tomli_w
 
 from perflib.spec import InputError, Target
+from perflib.spec.values import Written
 
 _MARKS = ("performance_baselines.json", "pyproject.toml")
 
@@ -69,7 +70,7 @@ def load_target(path: Path) -> Target:
         InputError: naming the file, the key and the mend.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Written)
     except FileNotFoundError:
         raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
     except (OSError, ValueError, RecursionError) as error:

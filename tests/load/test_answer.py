@@ -54,6 +54,32 @@ def test_another_content_type_is_an_error(content_type: str) -> None:
     assert judge_of().error_of(answered(content_type=content_type)) == "content"
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "*/*",
+        "application/*",
+        "Application/JSON; charset=utf-8",
+        "application/json;version=1.0",
+        "application/*; q=0.5",
+        ("text/html", "application/json"),
+        (),
+    ],
+)
+def test_an_answer_is_of_its_media_type_and_of_each_range_that_holds_it(wanted: str | tuple[str, ...]) -> None:
+    assert judge_of(Expect(content_type=wanted)).error_of(answered()) is None
+
+
+@pytest.mark.parametrize(("wanted", "given"), [("application/*+json", "application/hal+json"), ("*/*", "")])
+def test_a_range_may_name_a_suffix_or_anything(wanted: str, given: str) -> None:
+    assert judge_of(Expect(content_type=wanted)).error_of(answered(content_type=given)) is None
+
+
+@pytest.mark.parametrize("wanted", ["text/*", "application/xml", ("text/html", "image/*"), "applicat*/json2"])
+def test_an_answer_outside_of_every_range_is_an_error(wanted: str | tuple[str, ...]) -> None:
+    assert judge_of(Expect(content_type=wanted)).error_of(answered()) == "content"
+
+
 def test_a_failure_of_the_wire_stays_what_it_is() -> None:
     exchange = answered()
     exchange.error = "timeout"

@@ -539,6 +539,48 @@ def test_a_header_that_is_not_ascii_is_bad_input() -> None:
         sent(Endpoint(path="/", headers={"X-Name": "ü"}))
 
 
+# HEAD
+
+HEAD = Endpoint(path="/", method="HEAD")
+HEADS = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_an_answer_to_head_ends_with_its_head_and_its_connection_goes_on(loop: asyncio.Runner, head: str) -> None:
+    with scripted([(head.encode(),), (OK,), (head.encode(),)]) as server:
+        exchanges = loop.run(ask_in_turn(server.url, [HEAD, GET, HEAD], 5, 0))
+    assert [one.error for one in exchanges] == [None] * 3
+    assert [body_of(one) for one in exchanges] == [b"", b'{"data": 1}', b""]
+    assert exchanges[0].status == int(head.split("\r\n\r\n")[-2].split()[1])
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"])
+def test_a_connection_that_ends_after_an_answer_to_head_is_opened_anew(loop: asyncio.Runner, head: str) -> None:
+    with scripted([(head.encode(), Do.CLOSE)], [(OK,)]) as server:
+        assert [one.error for one in loop.run(ask_in_turn(server.url, [HEAD, GET], 5, 0.05))] == [None, None]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_half_a_head_is_no_answer(loop: asyncio.Runner, head: str) -> None:
+    with scripted([(head.encode(), Do.CLOSE)]) as server:
+        assert [one.error for one in loop.run(ask_in_turn(server.url, [HEAD], 5, 0))] == ["reset"]
+
+
+@pytest.mark.parametrize("name", ["localhost.", "api.localhost", "LOCALHOST"])
+def test_every_name_of_localhost_is_this_machine(loop: asyncio.Runner, name: str) -> None:
+    assert set(loop.run(resolve(f"http://{name}:1")).hosts) <= {"127.0.0.1", "::1"}
+
+
 # Encodings
 
 

@@ -19,7 +19,8 @@ from perflib.figures.summary import summarize
 from perflib.judge.baseline import baseline_of
 from perflib.load import wire
 from perflib.load.answer import Judge
-from perflib.load.wire import Exchange, encode
+from perflib.load.request import encode
+from perflib.load.wire import Exchange
 from perflib.spec import Endpoint, Expect, InputError
 from perflib.spec.baselines import Baselines
 from perflib.store.baselines import load_baselines
@@ -250,7 +251,7 @@ def test_a_secret_in_a_bad_target_file_is_not_told(tmp_path: Path, key: str, val
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"headers": {"X": {"value": SECRET}}}, {"headers": [SECRET]}, {"params": {"q": [SECRET]}}, {"headers": SECRET}],
+    [{"headers": {"X": {"value": SECRET}}}, {"headers": [SECRET]}, {"params": {"q": [[SECRET]]}}, {"headers": SECRET}],
 )
 def test_a_secret_in_a_bad_endpoint_is_not_told(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "t.toml"

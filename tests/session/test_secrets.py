@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from perflib.cli.app import main
-from perflib.load.wire import encode
+from perflib.load.request import encode
 from perflib.session import drive as session
 from perflib.session.by_turns import compare
 from perflib.spec import InputError, Options

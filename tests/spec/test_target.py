@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from perflib.spec import Endpoint, InputError, Target
+from perflib.spec import Endpoint, InputError, Options, Target
 from perflib.store.folders import load_target, target_as_toml
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +48,8 @@ ENDPOINT = '[[endpoint]]\npath = "/a"\n'
         (HEAD + '[[endpoint]]\npath = "a"\n', 'endpoint[1].path: a path starts with "/"'),
         (HEAD + ENDPOINT + "targt_ms = 5\n", "endpoint[1].targt_ms: unknown key"),
         (HEAD + ENDPOINT + "target_ms = -5\n", "endpoint[1].target_ms"),
-        (HEAD + ENDPOINT + "weight = 0\n", "endpoint[1].weight"),
-        (HEAD + ENDPOINT + 'method = "HEAD"\n', "endpoint[1].method"),
+        (HEAD + ENDPOINT + "weight = -1\n", "endpoint[1].weight"),
+        (HEAD + ENDPOINT + 'method = "GE T"\n', "endpoint[1].method: not a method"),
         (HEAD + ENDPOINT + ENDPOINT, "two entries are named 'GET /a'"),
         (HEAD + ENDPOINT + '[[page]]\nname = "p"\nloads = ["GET /b"]\n', "loads 'GET /b', which is no endpoint here"),
         (HEAD.replace("http://", "ftp://") + ENDPOINT, "base_url: not a base URL"),
@@ -74,3 +74,37 @@ def test_a_bad_target_file_is_refused_in_one_line_naming_file_key_and_mend(
 def test_an_endpoint_is_named_by_its_method_and_path_unless_it_has_a_name() -> None:
     assert Endpoint(path="/a", method="POST").name == "POST /a"
     assert Endpoint(path="/a", name="mine").name == "mine"
+
+
+MIX = """
+[[endpoint]]
+path = "/a"
+weight = 0
+[[endpoint]]
+path = "/b"
+weight = 0.5
+hot = true
+[[page]]
+name = "p"
+loads = ["GET /a", "GET /b"]
+"""
+
+
+def mixed(text: str = MIX) -> Target:
+    return Target.from_document(tomllib.loads(HEAD + text), "mine.toml")
+
+
+@pytest.mark.parametrize("scenario", ["light_load", "baseline"])
+def test_what_weighs_0_is_asked_for_only_as_a_part_of_a_page(scenario: str) -> None:
+    assert [item.name for item in Options().scenario(scenario, mixed()).takes(mixed())] == ["GET /b", "p"]
+
+
+def test_a_scenario_that_would_drive_nothing_is_refused_with_the_mend() -> None:
+    with pytest.raises(InputError, match="drives none of the endpoints and pages of 't'; give one a weight above 0"):
+        Options(endpoints=("GET /a",)).scenario("light_load", mixed())
+
+
+def test_where_nothing_is_hot_everything_is() -> None:
+    known = mixed(MIX.replace("hot = true", ""))
+    assert [item.name for item in Options().scenario("medium_load", known).takes(known)] == ["GET /b", "p"]
+    assert [item.name for item in Options().scenario("medium_load", mixed()).takes(mixed())] == ["GET /b"]
