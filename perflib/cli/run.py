@@ -22,15 +22,19 @@ def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Paramete
         scenario: baseline, light_load, medium_load, spike, sustained, steady_rate, or one of the target file.
         as_json: Print one JSON object instead of the table.
     """
+    from perflib.figures import failures
     from perflib.figures import summary as figures
     from perflib.judge.leak import memory_of
     from perflib.text import tables
+    from perflib.text.failures import notices
     from perflib.workbook.live import run
 
     measured = run(scenario, options)
     summary, memory = figures.summarize(measured), memory_of(measured)
     if as_json:
-        print(json.dumps(figures.as_json(measured, summary) | {"memory": memory.as_json()}, allow_nan=False))
+        found = failures.as_json(failures.failures(measured))
+        told = {"failures": found, "notices": notices(measured), "memory": memory.as_json()}
+        print(json.dumps(figures.as_json(measured, summary) | told, allow_nan=False))
     else:
         print(tables.verdict(measured).text(color=in_color()))
     if measured.facts.interrupted:

@@ -7,13 +7,17 @@ Exit status: 0 shown, 2 no such run.
 from perflib.cli.options import in_color
 
 
-def show(run: str, /) -> None:
+def show(run: str, /, *, bodies: bool = False) -> None:
     """Print the table.
 
     Args:
         run: Its id; see `perflib runs`.
+        bodies: Then the samples of failed answers: their headers, and the first 512 bytes of their bodies.
     """
     from perflib.session.stored import load_run
     from perflib.text import tables
 
-    print(tables.verdict(load_run(run)).text(color=in_color()))
+    stored = load_run(run)
+    print(tables.verdict(stored).text(color=in_color()))
+    if bodies:
+        print(f"\n{tables.samples(stored).text(color=in_color())}")

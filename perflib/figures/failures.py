@@ -1,8 +1,20 @@
 """Failures: which requests failed after warm-up, how, and when. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from perflib.spec import Run
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a failed answer was: its headers, and the first bytes of its body as text."""
+
+    headers: dict[str, str]
+    body: str
 
 
 @dataclass(frozen=True)
@@ -10,7 +22,7 @@ class Failure:
     """An endpoint's requests on the wire that failed alike; seconds are from the run's start, warm-up included.
 
     `kind` is one of `perflib.spec.ERROR_KINDS`, `status` that of the HTTP answer (0 where there was none), `share` that
-    of the endpoint's requests.
+    of the endpoint's requests. `reason` and `content_type` are the commonest ones of the samples; empty: none known.
     """
 
     endpoint: str
@@ -20,13 +32,23 @@ class Failure:
     share: float
     first_s: float
     last_s: float
+    reason: str = ""
+    content_type: str = ""
+    sample: Sample | None = None
+    """The first one; None where none was kept, or nothing was answered."""
 
 
 def failures(run: Run) -> tuple[Failure, ...]:
-    """One per endpoint, kind and status, the most frequent first; a page's parts count, page loads do not."""
-    wire = run.requests[(run.requests["kind"] == "request") & ~run.requests["warmup"]]
+    """One per endpoint, kind and status, the most frequent first; a page's parts count, page loads do not.
+
+    Of a run that ended in its warm-up: those of the warm-up.
+    """
+    wire = run.requests[run.requests["kind"] == "request"]
+    measured = wire[wire["counted"] if "counted" in wire else ~wire["warmup"]]
+    wire = wire if measured.empty else measured
     sent, by = wire["endpoint"].value_counts().to_dict(), ["endpoint", "error", "status"]
     found = wire.groupby(by, observed=True, as_index=False)["intended_ns"].agg(["count", "min", "max"])
+    samples = dict(iter(run.failures.groupby(["endpoint", "kind", "status"], observed=True)))
     return tuple(
         Failure(
             endpoint=str(one["endpoint"]),
@@ -36,6 +58,29 @@ def failures(run: Run) -> tuple[Failure, ...]:
             share=float(one["count"] / sent[one["endpoint"]]),
             first_s=float(one["min"] / 1e9),
             last_s=float(one["max"] / 1e9),
+            **_evidence(samples.get((one["endpoint"], one["error"], one["status"]))),
         )
         for one in found.sort_values("count", ascending=False, kind="stable").to_dict("records")
     )
+
+
+def _evidence(samples: pd.DataFrame | None) -> dict[str, Any]:
+    """What the samples of failures that are alike tell of them."""
+    if samples is None:
+        return {}
+    first = samples.iloc[0]
+    answered = first["status"] or first["headers"] or first["body"]
+    return {
+        "reason": str(samples["reason"].mode()[0]),
+        "content_type": str(samples["content_type"].mode()[0]).partition(";")[0].strip(),
+        "sample": Sample(first["headers"], first["body"]) if answered else None,
+    }
+
+
+def as_json(found: Sequence[Failure]) -> list[dict[str, Any]]:
+    """The list `failures` of what `perflib run --json` prints."""
+    plain = ("endpoint", "kind", "status", "count", "first_s", "last_s")
+    return [
+        {name: getattr(one, name) for name in plain} | {"sample": None if one.sample is None else vars(one.sample)}
+        for one in found
+    ]

@@ -6,12 +6,13 @@ and did anything change beyond what the baseline's own runs vary by (`perflib.st
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from perflib.figures.failures import Failure, failures
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.leak import memory_of
@@ -127,6 +128,8 @@ class Check:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     exit_status: ExitStatus
+    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    """What failed, by the run; those without a failure are left out."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -191,6 +194,7 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
         findings=tuple(finding for part in parts for finding in part.findings),
         notes=(*(note for part in parts for note in part.notes), *_causes([some[0] for some in groups.values()], rows)),
         exit_status=ExitStatus.of_all([part.exit_status for part in parts]),
+        failures={run.facts.run_id: found for some in groups.values() for run in some if (found := failures(run))},
     )
 
 

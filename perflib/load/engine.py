@@ -162,6 +162,8 @@ class _Crew:
                     self._begin()
             case {"outcome": outcome}:
                 self._outcomes[worker] = OUTCOME.validate_python(outcome)
+                if self._outcomes[worker].cut:
+                    self._write_all("stop")
 
     def _end(self, worker: int) -> None:
         self._ended += 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from perflib.load.answer import Judge
+from perflib.load.evidence import Evidence
 from perflib.load.wire import Exchange
 from perflib.spec import ERROR_KINDS, Target
 from perflib.stats.histogram import LogHistogram
@@ -60,12 +61,15 @@ class LagHistogram(LogHistogram):
 class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
-    def __init__(self, target: Target, spool: Spool) -> None:
+    def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
         self._judges = [Judge(endpoint) for endpoint in target.endpoints]
         self._spool = spool
+        self.evidence = evidence or Evidence(target)
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)
-        self.recorded = self.retries = self.sent = 0
+        self.recorded = self.retries = self.sent = self.dropped_ones = 0
+        self.failed = 0
+        """After warm-up, of requests on the wire; dropped ones too."""
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
@@ -74,10 +78,19 @@ class Recorder:
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
         self.sent += 1 + exchange.retried
         self.phase.outage.add(failed=exchange.error is not None)
+        if exchange.error is not None:
+            self._failed(exchange, index, exchange.start_ns if intended_ns is None else intended_ns)
         self.keep(exchange, index, page, user, intended_ns)
+
+    def _failed(self, exchange: Exchange, index: int, intended_ns: int) -> None:
+        if exchange.error != "in_flight":
+            self.failed += intended_ns >= self.phase.measured_from_ns
+        self.evidence.add(exchange, index, max(exchange.end_ns, intended_ns) - self.origin_ns)
 
     def dropped(self, index: int, intended_ns: int) -> None:
         """Keep an arrival that found no connection."""
+        self.dropped_ones += 1
+        self.failed += intended_ns >= self.phase.measured_from_ns
         self.keep(Exchange(-1, error="dropped"), index, -1, -1, intended_ns)
 
     def keep(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:

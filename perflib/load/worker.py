@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
 from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
+from perflib.load.evidence import Evidence
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
@@ -32,14 +33,17 @@ from perflib.load.request import encode
 from perflib.load.slot import Slots
 from perflib.load.wire import resolve
 from perflib.spec import Facts, InputError, Page
+from perflib.spec.abort import share_of
 from perflib.spec.run import Generator, Part
 from perflib.spec.workload import Closed, Open, Ramp
-from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
+from perflib.store.spool import GENERATOR_ROW, Spool, failures_spool, generator_spool, requests_spool
 
 _TICK_S = 0.01
 _TICKS_AN_EXPIRY = 5
 _STOP_GRACE_S = 2.0
 _HOPELESS_S = 5
+_JUDGED_REQUESTS = 100
+"""A share of failures is one of so many requests at least: those not sent yet count as successes."""
 _OVERTIME_S = 30.0
 
 
@@ -68,20 +72,24 @@ ORDER, OUTCOME = TypeAdapter(Order), TypeAdapter(Outcome)
 
 
 class Worker:
-    """Drives a run, or its share of one."""
+    """Drives a run, or its share of one; `samples` takes those of failed answers, None: none are kept."""
 
-    def __init__(self, facts: Facts, spool: Spool, health: Spool, share: Share = WHOLE) -> None:
+    def __init__(
+        self, facts: Facts, spool: Spool, health: Spool, share: Share = WHOLE, samples: Path | None = None
+    ) -> None:
         self._facts, self._scenario, self._share = facts, facts.scenario, share
         self._spool, self._health = spool, health
         target = facts.target
         self._items = target.items
         self._index = {item.name: index for index, item in enumerate(self._items)}
         self._requests = [encode(target, endpoint) for endpoint in target.endpoints]
-        self._recorder = Recorder(target, spool)
+        self._recorder = Recorder(target, spool, Evidence(target, samples))
         self._slots: Slots
         self._stop = asyncio.Event()
         self._cut = ""
         self._budget = math.inf
+        self._seen = self._measured = 0
+        """Requests on the wire so far, dropped ones too; those after warm-up."""
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
 
@@ -108,7 +116,8 @@ class Worker:
         finally:
             watch.cancel()
         self._spool.flush()
-        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), self._stop.is_set(), self._cut)
+        stopped = self._stop.is_set() and not self._cut
+        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), stopped, self._cut)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
@@ -194,6 +203,7 @@ class Worker:
                 self._slots.expire(now_ns)
             if recorder.sent >= self._budget:
                 self._end("the budget of requests was used up (--max-requests)")
+            self._end_if_too_many_fail(now_ns)
             if now_ns - second_ns >= 1_000_000_000:
                 wall_s, used_s = (now_ns - second_ns) / 1e9, process_time() - cpu_s
                 worst = recorder.loop_lag_ms.take_worst(), recorder.schedule_lag_ms.take_worst()
@@ -206,12 +216,23 @@ class Worker:
         """After five seconds of nothing but errors: end the run, or only the part where each endpoint has its own."""
         outage = self._recorder.phase.outage
         outage.end_second()
+        if not outage.seconds:
+            self._recorder.evidence.forget_recent()
         if outage.seconds < _HOPELESS_S or self._facts.target.keep_going or self._load is None:
             return
         if self._scenario.isolated:
             self._load.stop()
         else:
-            self._end(f"{_HOPELESS_S} s of nothing but errors")
+            self._end(f"{_HOPELESS_S} s of nothing but errors, {self._recorder.evidence.commonest()}")
+
+    def _end_if_too_many_fail(self, now_ns: int) -> None:
+        """End the run where more of its requests failed after warm-up than its rule allows."""
+        recorder, rule = self._recorder, self._scenario.abort_on
+        new = recorder.sent - recorder.retries + recorder.dropped_ones - self._seen
+        self._seen += new
+        self._measured += new if now_ns >= recorder.phase.measured_from_ns else 0
+        if rule and recorder.failed > share_of(rule) * max(self._measured, _JUDGED_REQUESTS):
+            self._end(f"more than {100 * share_of(rule):g} % failed (--abort-on), {recorder.evidence.commonest()}")
 
     def _end(self, why: str) -> None:
         if not self._stop.is_set():
@@ -253,7 +274,7 @@ async def _serve(order: Order) -> Outcome:
         Spool(requests_spool(folder, number)) as spool,
         Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
-        worker = Worker(order.facts, spool, health, order.share)
+        worker = Worker(order.facts, spool, health, order.share, failures_spool(folder, number))
         _say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():

@@ -11,7 +11,7 @@ from perflib.spec import Facts, Run
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
-from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
+from perflib.store.spool import GENERATOR_ROW, Spool, failures_spool, generator_spool, requests_spool
 from perflib.watch import sampler
 from perflib.watch.sampler import Found
 
@@ -34,7 +34,7 @@ async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workb
         Spool(generator_spool(folder.path), GENERATOR_ROW) as health,
         sampler.Sampler(found.source, folder.path) as sampling,
     ):
-        worker = Worker(facts, spool, health)
+        worker = Worker(facts, spool, health, samples=failures_spool(folder.path))
         origin_ns = perf_counter_ns()
         sampling.begin(origin_ns)
         try:

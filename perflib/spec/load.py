@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, PositiveFloat, PositiveInt
 
+from perflib.spec.abort import AbortOn
 from perflib.spec.stages import Stages, highest, length_s, scaled
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.workload import Closed, Open, Ramp, Workload
@@ -49,6 +50,8 @@ class Load(Spec):
     """How long to warm up before (default: 10 % of the duration, 5 s at most)."""
     timeout: PositiveDuration | None = None
     """How long one request may take before it counts as failed (default 30s)."""
+    abort_on: AbortOn | None = None
+    """End the run early once more requests have failed: errors>5%, judged over 100 requests or more."""
 
     def said(self) -> dict[str, Any]:
         """The options that this source says, by name."""

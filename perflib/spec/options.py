@@ -46,6 +46,8 @@ class Options(Load):
     """Send at most so many requests (default: 1,000,000 to another host)."""
     keep_going: bool = False
     """Do not stop after 5 seconds in which every request failed."""
+    no_samples: bool = False
+    """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: str = ""
@@ -65,6 +67,7 @@ class Options(Load):
             "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
             "max_requests": self.max_requests or target.max_requests,
             "keep_going": target.keep_going or self.keep_going,
+            "samples": target.samples and not self.no_samples,
         }
         return target.parse(target.model_dump() | said, "--url")
 
@@ -140,6 +143,7 @@ class Said(TypedDict, total=False):
     duration: float | str | None
     warmup: float | str | None
     timeout: float | str | None
+    abort_on: str | None
     endpoints: Sequence[str]
     workers: int
     engine: str
@@ -147,6 +151,7 @@ class Said(TypedDict, total=False):
     allow_plain_token: bool
     max_requests: int | None
     keep_going: bool
+    no_samples: bool
     pid: int | None
     brief: str
     note: str

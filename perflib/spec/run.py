@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
@@ -30,6 +30,31 @@ went out that may not be repeated. Spools hold their positions: a new one goes t
 """
 EXCUSED = frozenset({"generator", "closed_idle"})
 """Failures that say nothing of the target: shown, and outside judged percentiles and the share of errors."""
+
+_FAILURES = {
+    "connect": "no connection",
+    "reset": "connection reset",
+    "timeout": "time-out",
+    "protocol": "not HTTP",
+    "content": "unexpected content",
+    "dropped": "never sent, as no connection was free",
+    "in_flight": "unanswered at the end",
+}
+
+
+def failure_in_words(kind: str, status: int) -> str:
+    """A kind of failure in words.
+
+    >>> failure_in_words("status", 500), failure_in_words("timeout", 0)
+    ('HTTP 500', 'time-out')
+    """
+    return f"HTTP {status}" if kind == "status" else _FAILURES.get(kind, kind)
+
+
+MOST_SAMPLES = 20
+"""Of failed answers of an endpoint, kind and status."""
+SAMPLE_COLUMNS = ("run_id", "endpoint", "kind", "status", "t_ns", "reason", "content_type", "headers", "body")
+"""Of a failed answer: `t_ns`, when it failed, is from the run's start; `headers` are a dictionary."""
 
 MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
@@ -190,6 +215,12 @@ def setup_of(facts: Facts) -> Setup:
     return Setup.of(facts.target, facts.scenario, facts.environment.machine, facts.workers, facts.engine)
 
 
+def _no_samples() -> pd.DataFrame:
+    import pandas as pd  # the generator's process does without it
+
+    return pd.DataFrame(columns=list(SAMPLE_COLUMNS))
+
+
 @dataclass(frozen=True)
 class Run:
     """A recorded run.
@@ -197,6 +228,8 @@ class Run:
     `requests` has one row per request and one per page load, columns as in `perflib.store.runs.REQUESTS`;
     times are nanoseconds from the run's start, -1 for what never happened. `memory` has one row per sample of the
     target's processes, columns as in `perflib.store.spool.MEMORY_ROW`; None where they could not be sampled.
+    `failures` has one row per sample of a failed answer, columns as in `SAMPLE_COLUMNS`;
+    none in runs of versions before 0.3.
 
     >>> import perflib
     >>> perflib.load_run("sample-28-release-1.4")
@@ -206,6 +239,7 @@ class Run:
     facts: Facts
     requests: pd.DataFrame
     memory: pd.DataFrame | None = None
+    failures: pd.DataFrame = field(default_factory=_no_samples)
 
     def slowest(self, count: int = 10) -> pd.DataFrame:
         """The requests after warm-up that took longest, the slowest first, and where their time went. Milliseconds.

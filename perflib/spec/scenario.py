@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from perflib.show.table import Table
+from perflib.spec.abort import AbortOn
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
 from perflib.spec.target import Endpoint, Page, Target
@@ -46,6 +47,8 @@ class Scenario(Spec):
     """Of an open workload; arrivals beyond it are dropped. None: max(100, 10 s x rate)."""
     endpoints: tuple[str, ...] = ()
     """Only these endpoints and pages; empty: all that the scenario takes."""
+    abort_on: AbortOn | None = None
+    """What ends a run early, such as ``errors>5%``."""
 
     def most_connections(self, workload: Open) -> int:
         """The bound on an open workload's connections."""
@@ -184,6 +187,7 @@ def _scenario(name: str, profile: Profile, sources: tuple[Source, ...], traits: 
         warmup_s=default_warmup_s(duration_s) if load.warmup is None else load.warmup,
         timeout_s=load.timeout or 30.0,
         max_connections=load.max_connections,
+        abort_on=load.abort_on,
         **traits,
     )
     return scenario.replaced(title=f"{label}: {_driven(scenario)}")

@@ -267,6 +267,8 @@ class Target(Spec):
     """Sent in a run at most. None: 1,000,000 to another host, any number to this machine."""
     keep_going: bool = False
     """Whether a run goes on after five seconds of nothing but errors."""
+    samples: bool = True
+    """Whether a run keeps samples of failed answers, which hold what the target said."""
     metrics_url: MetricsUrl | None = None
     """Prometheus text with process_resident_memory_bytes, asked once per second for the target's memory."""
     validation: Annotated[str, AfterValidator(check_brief)] = ""

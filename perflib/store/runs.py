@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from perflib.spec import ERROR_KINDS, Facts, InputError, Run, Target
 from perflib.spec.run import Part
 from perflib.store.atomic import replacing, write_atomically
+from perflib.store.failures import FAILURE_SPOOLS, FAILURES_TABLE, as_frame, read_failures, spooled
 from perflib.store.spool import (
     COLD,
     GENERATOR_ROW,
@@ -127,6 +128,9 @@ class RunFolder:
                 if frame is not None:
                     with replacing(self.path / name) as beside:
                         frame.to_parquet(beside, write_page_checksum=True)
+            if len(samples := self._samples(facts)):
+                with replacing(self.path / FAILURES_TABLE) as beside:
+                    pq.write_table(samples, beside, write_page_checksum=True)
 
     def _health(self) -> pd.DataFrame:
         """The workers' own health by second, a row per worker."""
@@ -141,8 +145,14 @@ class RunFolder:
         rows = read_spool(memory_spool(self.path), MEMORY_ROW)
         return pd.DataFrame(np.array(rows)) if len(rows) else None
 
+    def _samples(self, facts: Facts) -> pa.Table:
+        """Samples of failed answers, as far as they are kept; columns as in `FAILURES`."""
+        paths = self._spools(FAILURE_SPOOLS)
+        return spooled(paths, facts.run_id) if paths else read_failures(self.path / FAILURES_TABLE)
+
     def _clear(self) -> None:
-        spools = (*self._spools(_REQUEST_SPOOLS), *self._spools(_HEALTH_SPOOLS), memory_spool(self.path))
+        kinds = (_REQUEST_SPOOLS, _HEALTH_SPOOLS, FAILURE_SPOOLS)
+        spools = (*(path for kind in kinds for path in self._spools(kind)), memory_spool(self.path))
         unfinished = (*self.path.glob("*.part"), *self.path.glob(".*.part"))
         for path in (*unfinished, *spools, self.path / OWNER):
             path.unlink(missing_ok=True)
@@ -194,7 +204,7 @@ class RunFolder:
             requests = _as_table(rows, _first_ones_cold(rows), facts).to_pandas(split_blocks=True, self_destruct=True)
         else:
             raise InputError(f"{path}: missing; restore the file or remove its folder")
-        return Run(facts, requests, self._memory())
+        return Run(facts, requests, self._memory(), as_frame(self._samples(facts)))
 
 
 def load_run(runs: Path, run_id: str) -> Run:

@@ -5,7 +5,10 @@ flushed and leaves at most one torn row, which the reader leaves out. Arrow's st
 it needs a conversion by columns inside the measured loop, and a torn batch loses the whole batch.
 """
 
+import json
 import struct
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -121,6 +124,20 @@ def generator_spool(folder: Path, worker: int = 0) -> Path:
 def memory_spool(folder: Path) -> Path:
     """Where the sampler of a run writes the target's memory."""
     return folder / "memory.spool"
+
+
+def failures_spool(folder: Path, worker: int = 0) -> Path:
+    """Where a worker of a run writes samples of failed answers; missing where it has none."""
+    return folder / f"failures.{worker}.spool"
+
+
+def append_sample(path: Path, sample: Mapping[str, object]) -> None:
+    """Add a sample of a failed answer, one line of JSON that outlives this process.
+
+    One that the disk takes no more of is given up: the rows matter more.
+    """
+    with suppress(OSError), path.open("ab", buffering=0) as file:
+        file.write(json.dumps(sample).encode() + b"\n")
 
 
 def read_spool(path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> NDArray[np.void]:

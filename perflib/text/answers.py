@@ -17,6 +17,7 @@ from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.stats.band import Change
 from perflib.text import cells
+from perflib.text.failures import failure_lines, rest
 from perflib.text.words import check_sentence, comparison_sentence
 
 _DETECTABLE = "Smallest detectable change"
@@ -39,9 +40,19 @@ def check(found: Check) -> Table:
         columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
         rows=tuple(_check_row(one) for one in found.endpoints),
         title=check_sentence(found),
-        notes=(*found.reasons, *found.notes, *legend),
+        notes=(*found.reasons, *_failure_lines(found), *found.notes, *legend),
         id="check",
     )
+
+
+def _failure_lines(found: Check) -> list[str]:
+    """What failed in each run, a line per endpoint; of several runs with the run's name."""
+    several = len(found.failures) > 1
+    return [
+        f"{run_id}, {line}" if several else line
+        for run_id, some in found.failures.items()
+        for line in failure_lines(some)
+    ]
 
 
 def _check_row(one: EndpointVerdict) -> Row:
@@ -71,8 +82,14 @@ def _cases(found: Check, scenario: str) -> list[Case]:
         if one.scenario == scenario:
             known = one.about in rows
             reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
-    outputs = {name: f"{one.verdict}: {one.reason}" for name, one in rows.items()}
+    outputs = {name: f"{one.verdict}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
     return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
+
+
+def _failed(found: Check, endpoint: str) -> str:
+    """A line on what failed at an endpoint; empty where nothing did."""
+    failed = [one for some in found.failures.values() for one in some if one.endpoint == endpoint]
+    return "".join(f"\n{line}" for line in failure_lines(failed))
 
 
 def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:
@@ -127,7 +144,8 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
-    times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
+    of = rest(run["errors"], run["requests"])
+    times = (cells.figure(value if math.isfinite(value) else None, of=of) for value in (run["p50_ms"], run["p95_ms"]))
     state = run["state"] if run["valid"] else Cell("invalid", "bad")
     about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")

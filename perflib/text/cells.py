@@ -7,19 +7,23 @@ from perflib.judge.check import EndpointVerdict
 from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, share
 from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
+from perflib.text.failures import rest_of
 
 _TONES: dict[str, Tone] = {"REGRESSION": "bad", "LEAK": "bad", "IMPROVED": "good", "INCONCLUSIVE": "quiet"}
 
 
-def figure(value_ms: float | None, missing: str = INSUFFICIENT) -> Cell:
-    """A time; where there is none, why."""
+def figure(value_ms: float | None, missing: str = INSUFFICIENT, of: str = "") -> Cell:
+    """A time, marked where it is `of` a small share of the requests; where there is none, why."""
+    if of and value_ms is not None:
+        return Cell(f"{ms(value_ms)} (of {of})", "quiet")
     return Cell(ms(value_ms, missing), "quiet" if value_ms is None else "")
 
 
 def percentile(of: EndpointSummary, percent: int) -> Cell:
     """A percentile; where the sample is too small for it, how many successes there were of those it needs."""
     value_ms: float | None = getattr(of, f"p{percent}_ms")
-    return figure(value_ms, f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}")
+    lacking = f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}"
+    return figure(value_ms, lacking, rest_of(of))
 
 
 def failed(count: int, requests: int) -> Cell:

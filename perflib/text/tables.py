@@ -4,7 +4,9 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
+from collections.abc import Hashable
 from dataclasses import asdict, replace
+from typing import Any
 
 from perflib.figures import failures as failed
 from perflib.figures import spike
@@ -16,6 +18,7 @@ from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import ERROR_KINDS, Environment, Facts, Open, Run
 from perflib.spec.allocations import Allocations, Site
+from perflib.spec.run import failure_in_words
 from perflib.stats.growth import Growth
 from perflib.text import cells
 from perflib.text.answers import baselines as baselines
@@ -24,7 +27,8 @@ from perflib.text.answers import comparison as comparison
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
-from perflib.text.words import baseline_sentence, duration_of, failure_of, rate_of, workload_of
+from perflib.text.failures import failure_lines, reason_with_mend, rest, rest_of
+from perflib.text.words import baseline_sentence, duration_of, rate_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
@@ -52,10 +56,15 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
     """
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
     last = words("Met") if against is None else words("Met", "Against baseline")
+    few = next((rest_of(one) for one in summary.endpoints if rest_of(one) and one.max_ms is not None), "")
     return Table(
         columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times, *last),
         rows=tuple(_brief_row(one, summary, judged, against) for one in summary.endpoints),
-        notes=(*([] if against is None else [baseline_sentence(against)]), RULE),
+        notes=(
+            *([f"“(of {few})”: more than half of the requests failed; these are times of the others."] if few else []),
+            *([] if against is None else [baseline_sentence(against)]),
+            RULE,
+        ),
         id="brief",
     )
 
@@ -70,7 +79,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         f"{one.rate_per_s:,.1f}",
         cells.failed(one.errors, one.requests),
         *(cells.percentile(one, q) for q in (50, 95, 99)),
-        cells.figure(one.max_ms, NOTHING),
+        cells.figure(one.max_ms, NOTHING, rest_of(one)),
         limit(one.target_ms),
         cells.met(one.target_ms, one.meets_target, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
@@ -82,15 +91,19 @@ def verdict(run: Run, *, against: Check | None = None) -> Table:
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against)
-    notes = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
-    return replace(table, title=verdict_sentence(run, summary), notes=notes)
+    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
+    return replace(table, title=verdict_sentence(run, summary), notes=(*failure_lines(failed.failures(run)), *known))
 
 
 def failures(run: Run) -> Table:
     """Which requests failed after warm-up, how often, and when; a page's parts count as requests."""
     found = failed.failures(run)
     return Table(
-        columns=(*words("Endpoint", "Failure"), *numbers("Count", "Share", "First, s", "Last, s")),
+        columns=(
+            *words("Endpoint", "Failure"),
+            *numbers("Count", "Share", "First, s", "Last, s"),
+            *words("Content type", "Reason"),
+        ),
         rows=tuple(map(_failure_row, found)),
         title="" if found else "No request failed.",
         notes=("Share: of the endpoint's requests. First and last: seconds from the run's start.",) if found else (),
@@ -100,7 +113,24 @@ def failures(run: Run) -> Table:
 
 def _failure_row(one: failed.Failure) -> Row:
     when = (f"{at_s:,.1f}" for at_s in (one.first_s, one.last_s))
-    return row(one.endpoint, failure_of(one.kind, one.status), f"{one.count:,}", share(one.share), *when)
+    why = (one.content_type or NOTHING, reason_with_mend(one.reason) or NOTHING)
+    return row(one.endpoint, failure_in_words(one.kind, one.status), f"{one.count:,}", share(one.share), *when, *why)
+
+
+def samples(run: Run) -> Table:
+    """What failed answers were: the headers and first bytes of each sample that a run keeps. No report shows them."""
+    if run.failures.empty:
+        why = "no request failed, or an older version ran" if run.facts.target.samples else "the run was to keep none"
+        return Table((), (), f"There is no sample of a failed answer: {why}.", id="samples")
+    rows = [one for number, sample in enumerate(run.failures.to_dict("records"), 1) for one in _sample(number, sample)]
+    return Table(words("What", "Value"), tuple(rows), "Samples of failed answers", id="samples", head=False)
+
+
+def _sample(number: int, one: dict[Hashable, Any]) -> list[Row]:
+    what = failure_in_words(one["kind"], one["status"])
+    group = f"{number}. {one['endpoint']}: {what} at {one['t_ns'] / 1e9:,.2f} s"
+    facts = {"reason": one["reason"], **one["headers"], "body": one["body"]}
+    return [row(name, value, group=group) for name, value in facts.items() if value] or [row("", "", group=group)]
 
 
 def cold(run: Run) -> Table:
@@ -133,7 +163,7 @@ def response_and_service(summary: Summary) -> Table:
 
 def _response_row(one: EndpointSummary) -> Row:
     times_ms = (one.p50_ms, one.p95_ms, one.service_p50_ms, one.service_p95_ms)
-    return row(one.endpoint, *map(cells.figure, times_ms))
+    return row(one.endpoint, *(cells.figure(value_ms, of=rest_of(one)) for value_ms in times_ms))
 
 
 def degradation(run: Run) -> Table:
@@ -152,7 +182,8 @@ def _band_row(one: LoadBand, first: LoadBand) -> Row:
     users = f"{one.users_from}" + (f"–{one.users_to}" if one.users_to > one.users_from else "")
     counts = (f"{one.requests:,}", cells.failed(one.errors, one.requests))
     against = NOTHING if times is None else f"{times:.2f} ×"
-    return row(users, *counts, cells.figure(one.p50_ms), cells.figure(one.p95_ms), against)
+    times_ms = (cells.figure(value_ms, of=rest(one.errors, one.requests)) for value_ms in (one.p50_ms, one.p95_ms))
+    return row(users, *counts, *times_ms, against)
 
 
 def memory(run: Run) -> Table:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 
 from perflib.figures import spike
-from perflib.figures.failures import Failure, failures
 from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
@@ -15,22 +14,11 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
 from perflib.stats.growth import Growth
 from perflib.stats.verdict import Verdict
-
-_FAILURES = {
-    "connect": "no connection",
-    "reset": "connection reset",
-    "timeout": "time-out",
-    "protocol": "not HTTP",
-    "content": "unexpected content",
-    "dropped": "never sent, as no connection was free",
-    "in_flight": "unanswered at the end",
-}
-_NAMED = 3
-"""So many kinds of failure are named in a sentence."""
+from perflib.text.failures import failed_sentence, rest_of
 
 
 def verdict_sentence(run: Run, summary: Summary) -> str:
-    """The verdict in plain words: which limits were met, and what failed."""
+    """The verdict in plain words: what failed, and which limits were met."""
     facts, counts = run.facts, summary.requests
     if not facts.valid:
         return f"Invalid run, not judged: {'; '.join(facts.invalid_reasons)}."
@@ -38,25 +26,9 @@ def verdict_sentence(run: Run, summary: Summary) -> str:
     if not counts.scheduled:
         return f"{begin}{'n' if begin else 'N'}o request was measured."
     said = _limits_sentence(run, summary.endpoints)
-    lost = counts.scheduled - counts.completed
-    failed = f" {lost:,} of {counts.scheduled:,} requests failed: {_failed(failures(run))}." if lost else ""
-    said = said[0].lower() + said[1:] if begin else said
-    return begin + said + failed + _server_errors(run, summary)
-
-
-def failure_of(kind: str, status: int) -> str:
-    """A kind of failure in words.
-
-    >>> failure_of("status", 500), failure_of("timeout", 0)
-    ('HTTP 500', 'time-out')
-    """
-    return f"HTTP {status}" if kind == "status" else _FAILURES[kind]
-
-
-def _failed(found: Sequence[Failure]) -> str:
-    named = [f"{one.count:,} × {failure_of(one.kind, one.status)} from {one.endpoint}" for one in found[:_NAMED]]
-    others = sum(one.count for one in found[_NAMED:])
-    return ", ".join([*named, *([f"{others:,} others"] if others else [])])
+    failed = failed_sentence(run, counts.scheduled - counts.completed, counts.scheduled)
+    said = said[0].lower() + said[1:] if begin and not failed else said
+    return f"{begin}{failed}{' ' if failed else ''}{said}{_server_errors(run, summary)}"
 
 
 def _server_errors(run: Run, summary: Summary) -> str:
@@ -94,7 +66,8 @@ def _against_limit(row: EndpointSummary, named: bool = True) -> str:
     if row.meets_target is False and row.judged_p95_ms == math.inf:
         return f"{name}(more than 5 % failed)"
     bound = f" of {row.target_ms:,g} ms" if row.target_ms is not None else ""
-    return f"{name}{ms(row.judged_p95_ms if row.meets_target is False else row.p95_ms)} ms{bound}"
+    marked = f" (of the {rest_of(row)} that succeeded)" if rest_of(row) else ""
+    return f"{name}{ms(row.judged_p95_ms if row.meets_target is False else row.p95_ms)} ms{bound}{marked}"
 
 
 def _too_few(rows: Sequence[EndpointSummary]) -> str:

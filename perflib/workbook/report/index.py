@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from perflib.figures.failures import failures
 from perflib.judge.check import check
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
+from perflib.text.failures import failure_lines
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
@@ -71,9 +73,9 @@ def set_verdict(outcomes: Sequence[Outcome]) -> str:
     due = sum(summary.requests.scheduled for _, summary in sound)
     lost = due - sum(summary.requests.completed for _, summary in sound)
     sentences = [
+        f"{lost:,} of {due:,} requests failed." if lost else "",
         _met(len(limits) - open_, missed) if limits else "No limit was judged.",
         f"{open_} could not be judged: too few requests." if open_ else "",
-        f"{lost:,} of {due:,} requests failed." if lost else "",
         f"The target leaks ({', '.join(leaking)})." if leaking else "",
         *(f"{one.title.partition(':')[0]} is not judged: {one.unfit}." for one in outcomes if one.unfit),
     ]
@@ -95,7 +97,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
-        sentences=(tables.verdict_sentence(run, summary), *of_memory),
+        sentences=(tables.verdict_sentence(run, summary), *failure_lines(failures(run)), *of_memory),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
         environment=environment_line(run.facts),
     )

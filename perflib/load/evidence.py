@@ -1,0 +1,143 @@
+"""Evidence: what failed, how often of late, and what the first failed answers of each kind looked like.
+
+It stands on the generator's hot path: a success costs nothing, and a failure a counter once its samples are kept.
+"""
+
+import codecs
+import os
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from perflib.load.wire import Exchange
+from perflib.spec import Target
+from perflib.spec.run import MOST_SAMPLES, failure_in_words
+from perflib.spec.secret import Strike
+from perflib.store.spool import append_sample
+
+BODY_BYTES = 512
+_MOST_KINDS = 500
+"""Of endpoint, kind and status, of which samples are kept: a target may answer each time with another status."""
+_MOST_HEADERS, _NAME_BYTES, _VALUE_BYTES, _REASON_BYTES = 50, 100, 512, 300
+_NEVER_KEPT = re.compile("cookie|authoriz|authenticat", re.IGNORECASE)
+_COOKIE = re.compile(r"[^=;]*=([^;]{4,})")
+_INFLATED = {b"gzip": zlib.MAX_WBITS + 16, b"x-gzip": zlib.MAX_WBITS + 16, b"deflate": zlib.MAX_WBITS}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Failures of one endpoint, kind and status."""
+
+    reason: str
+    samples_left: int
+    recent: int = 0
+    """Since the last second that had a success."""
+
+
+class Evidence:
+    """Counts failures, and keeps samples of them in the file `samples`; None: none are kept."""
+
+    def __init__(
+        self, target: Target, samples: Path | None = None, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._names = [item.name for item in target.endpoints]
+        self._samples = samples if target.samples else None
+        self._strike = Strike(environment.get(name, "") for name in target.secrets)
+        self._seen: dict[tuple[int, str | None, int], _Seen] = {}
+
+    def add(self, exchange: Exchange, index: int, at_ns: int) -> None:
+        """A request to the endpoint `index` failed, `at_ns` from the run's start."""
+        key = index, exchange.error, exchange.status
+        seen = self._seen.get(key)
+        if seen is None:
+            some = MOST_SAMPLES if self._samples and len(self._seen) < _MOST_KINDS else 0
+            seen = self._seen[key] = _Seen(self._text(exchange.reason.encode("utf-8", "replace"), _REASON_BYTES), some)
+        seen.recent += 1
+        if seen.samples_left:
+            seen.samples_left -= 1
+            self._keep(exchange, index, at_ns)
+
+    def forget_recent(self) -> None:
+        """A second had a success, or no answer at all."""
+        for seen in self._seen.values():
+            seen.recent = 0
+
+    def commonest(self) -> str:
+        """The commonest failure of late in words."""
+        if not self._seen:  # arrivals that found no connection
+            return "never sent"
+        (index, kind, status), most = max(self._seen.items(), key=lambda one: one[1].recent)
+        reason = f" ({most.reason})" if most.reason else ""
+        return f"most of them {failure_in_words(kind or '', status)} from {self._names[index]}{reason}"
+
+    def _keep(self, exchange: Exchange, index: int, at_ns: int) -> None:
+        assert self._samples is not None
+        cookie = _COOKIE.match((exchange.header(b"set-cookie") or b"").decode("latin-1"))
+        cookies = (cookie[1].strip(),) if cookie else ()
+        encoding = (exchange.header(b"content-encoding") or b"identity").lower()
+        body = _readable(exchange.body, encoding, 2 * (BODY_BYTES + self._strike.longest))
+        sample = {
+            "endpoint": self._names[index],
+            "kind": exchange.error,
+            "status": exchange.status,
+            "t_ns": at_ns,
+            "reason": self._text(exchange.reason.encode("utf-8", "replace"), _REASON_BYTES, cookies),
+            "content_type": self._text(exchange.header(b"content-type") or b"", _NAME_BYTES, cookies),
+            "headers": self._headers(exchange.headers, cookies),
+            "body": self._text(body, BODY_BYTES, cookies),
+        }
+        append_sample(self._samples, sample)
+
+    def _headers(self, headers: Mapping[bytes, bytes], cookies: Sequence[str]) -> dict[str, str]:
+        """The headers as they were sent, bounded, but for those that hold cookies or credentials."""
+        kept: dict[str, str] = {}
+        for name, value in list(headers.items())[:_MOST_HEADERS]:
+            told = self._text(name, _NAME_BYTES, cookies)
+            if not _NEVER_KEPT.search(told):
+                kept[told] = self._text(value, _VALUE_BYTES, cookies)
+        return kept
+
+    def _text(self, data: bytes, size: int, cookies: Sequence[str] = ()) -> str:
+        """At most `size` bytes of text without a secret, cut at a character, harmless wherever it is shown.
+
+        NULs are left out, which makes UTF-16 readable, and its secrets too.
+        """
+        plain = data[: 2 * (size + self._strike.longest)].replace(b"\0", b"")
+        length = len(_decoded(plain[:size]))
+        text = self._strike(_harmless(_decoded(plain)), length, cookies)
+        return text.encode()[:size].decode(errors="ignore")
+
+
+def _decoded(data: bytes) -> str:
+    """As UTF-8; an unfinished character at the end is left out."""
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+
+
+def _harmless(text: str) -> str:
+    """As many characters, none of which moves a cursor, colours a terminal or turns the reading direction."""
+    return "".join(one if one.isprintable() or one in "\t\n\r" else " " if one.isspace() else "\ufffd" for one in text)
+
+
+def _readable(body: Sequence[bytes], encoding: bytes, size: int) -> bytes:
+    """The first bytes of a body without its content encoding; none where that is damaged, or not known here."""
+    if encoding == b"identity":
+        return _first(body, size)
+    inflater, found = zlib.decompressobj(_INFLATED.get(encoding, zlib.MAX_WBITS)), b""
+    with suppress(zlib.error):
+        for piece in body:
+            found += inflater.decompress(piece, size - len(found))
+            if len(found) >= size:
+                break
+    return found
+
+
+def _first(pieces: Sequence[bytes], size: int) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece[: size - len(found)]
+        if len(found) >= size:
+            break
+    return bytes(found)

@@ -1,0 +1,104 @@
+"""Failures in words: a line per endpoint, and what to do about them. Pure."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from itertools import islice
+
+from perflib.figures.failures import Failure, failures
+from perflib.figures.rate_limit import rate_limit
+from perflib.figures.summary import EndpointSummary
+from perflib.show.numbers import share
+from perflib.show.table import one_line
+from perflib.spec import Open, Run
+from perflib.spec.run import failure_in_words
+
+_NAMED = 3
+"""So many kinds of failure are named in a sentence."""
+_LINES = 10
+_UNKNOWN_CA = ("self-signed", "self signed", "unable to get local issuer", "unable to get issuer")
+
+
+def failed_sentence(run: Run, lost: int, scheduled: int) -> str:
+    """How many requests failed, most frequent failures first; empty where none did."""
+    if not lost:
+        return ""
+    found = failures(run)
+    named = [f"{one.count:,} × {failure_in_words(one.kind, one.status)} from {one.endpoint}" for one in found[:_NAMED]]
+    others = sum(one.count for one in found[_NAMED:])
+    told = ", ".join([*named, *([f"{others:,} others"] if others else [])])
+    limit = rate_limit_phrase(run)
+    return f"{lost:,} of {scheduled:,} requests failed: {told}{f'; the target {limit}' if limit else ''}."
+
+
+def failure_lines(found: Sequence[Failure]) -> list[str]:
+    """A line per endpoint that failed, the one with the most failures first: status, count, since when, and why."""
+    by_endpoint: dict[str, list[Failure]] = {}
+    for one in found:
+        by_endpoint.setdefault(one.endpoint, []).append(one)
+    lines = [_line(name, some) for name, some in islice(by_endpoint.items(), _LINES)]
+    more = len(by_endpoint) - _LINES
+    return [*lines, *([f"{more} more endpoints failed."] if more > 0 else [])]
+
+
+def _line(endpoint: str, found: Sequence[Failure]) -> str:
+    others = sum(one.count for one in found[_NAMED:])
+    told = "; ".join([*map(_told, found[:_NAMED]), *([f"{others:,} others"] if others else [])])
+    return one_line(f"{endpoint}: {told}")
+
+
+def _told(one: Failure) -> str:
+    """A failure: "403 × 877 since 5 s, text/html, '403 Forbidden'"."""
+    what = str(one.status) if one.kind == "status" else one.kind.replace("_", " ")
+    why = f": {reason_with_mend(one.reason)}" if one.reason else ""
+    if why and one.kind != "status":
+        return f"{what} × {one.count:,}{why}"
+    since = f"{one.first_s:,.1f}".removesuffix(".0")
+    kind, phrase = (f", {one.content_type}" if one.content_type else ""), _phrase(one)
+    return f"{what} × {one.count:,} since {since} s{kind}{phrase}{why}"
+
+
+def _phrase(one: Failure) -> str:
+    known = one.kind == "status" and one.status in set(HTTPStatus)
+    return f", '{one.status} {HTTPStatus(one.status).phrase}'" if known else ""
+
+
+def reason_with_mend(reason: str) -> str:
+    """Why a request failed, and what mends it where that is known.
+
+    >>> reason_with_mend("certificate verify failed: self-signed certificate")
+    'certificate verify failed: self-signed certificate; name its CA in SSL_CERT_FILE'
+    """
+    unknown_ca = any(sign in reason for sign in _UNKNOWN_CA) and "SSL_CERT_FILE" not in reason
+    return f"{reason}; name its CA in SSL_CERT_FILE" if unknown_ca else reason
+
+
+def rate_limit_phrase(run: Run) -> str:
+    """At which rate the target began to refuse, and which one to use; empty where it did not."""
+    limit = rate_limit(run)
+    if limit is None:
+        return ""
+    if limit.per_s is None or limit.advised_per_s is None:
+        return f"answered nothing but {limit.status}: its limit is used up; wait, then try a lower --rate"
+    scenario = "" if isinstance(run.facts.scenario.workload, Open) else " with steady_rate"
+    return f"answered at most {limit.per_s:.3g}/s: {limit.status}; try --rate {limit.advised_per_s:g}{scenario}"
+
+
+def notices(run: Run) -> list[str]:
+    """What a reader should know of a run beside its figures, a sentence each."""
+    limit = rate_limit_phrase(run)
+    explained = [one for one in failures(run) if one.reason]
+    return [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
+
+
+def rest(errors: int, requests: int) -> str:
+    """Which share the successes are, where more than half of the requests failed: their times are not all there is.
+
+    >>> rest(998, 1000), rest(2, 1000)
+    ('0.2 %', '')
+    """
+    return share((requests - errors) / requests, 2) if errors > requests / 2 else ""
+
+
+def rest_of(row: EndpointSummary) -> str:
+    """The same of an endpoint or page."""
+    return rest(row.errors, row.requests)
