@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from perflib.figures.summary import counted
 from perflib.spec import Run
 
 
@@ -24,7 +25,7 @@ class Failure:
 
 def failures(run: Run) -> tuple[Failure, ...]:
     """One per endpoint, kind and status, the most frequent first; a page's parts count, page loads do not."""
-    wire = run.requests[(run.requests["kind"] == "request") & ~run.requests["warmup"]]
+    wire = run.requests[(run.requests["kind"] == "request") & counted(run.requests)]
     sent, by = wire["endpoint"].value_counts().to_dict(), ["endpoint", "error", "status"]
     found = wire.groupby(by, observed=True, as_index=False)["intended_ns"].agg(["count", "min", "max"])
     return tuple(

@@ -12,7 +12,7 @@ from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
-from perflib.show.numbers import NOTHING, limit, ms, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.stats.band import Change
@@ -127,7 +127,8 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
-    times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
+    why = "unanswered" if run["unanswered"] else INSUFFICIENT
+    times = (cells.figure(value if math.isfinite(value) else None, why) for value in (run["p50_ms"], run["p95_ms"]))
     state = run["state"] if run["valid"] else Cell("invalid", "bad")
     about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
