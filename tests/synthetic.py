@@ -245,6 +245,7 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             "warmup": rows["warmup"].to_numpy(dtype=bool),
             "cold": rows["cold"].to_numpy(dtype=bool),
             "retried": np.zeros(len(rows), dtype=bool),
+            "counted": ~rows["warmup"].to_numpy(dtype=bool),
         }
     )
     return stored.sort_values("end_ns", kind="stable", ignore_index=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from perflib.figures.summary import counted
 from perflib.spec import Run
 
 
@@ -44,7 +45,7 @@ def failures(run: Run) -> tuple[Failure, ...]:
     Of a run that ended in its warm-up: those of the warm-up.
     """
     wire = run.requests[run.requests["kind"] == "request"]
-    measured = wire[wire["counted"] if "counted" in wire else ~wire["warmup"]]
+    measured = wire[counted(wire)]
     wire = wire if measured.empty else measured
     sent, by = wire["endpoint"].value_counts().to_dict(), ["endpoint", "error", "status"]
     found = wire.groupby(by, observed=True, as_index=False)["intended_ns"].agg(["count", "min", "max"])

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from perflib.figures.summary import judged_ms, pooled
+from perflib.figures.summary import counted, judged_ms, pooled
 from perflib.spec import Ramp, Run
 from perflib.stats import Floats
 from perflib.stats.percentile import percentile, required_count
@@ -139,11 +139,11 @@ def _in_a_row(some: Sequence[Window], most_ms: float) -> bool:
 
 
 def _measured(run: Run) -> pd.DataFrame:
-    """The pooled requests after warm-up, with `at_s` from its end."""
+    """The pooled counted requests, with `at_s` from the end of warm-up; those begun in it stand at its end."""
     rows = pooled(run)
-    rows = rows[~rows["warmup"]]
+    rows = rows[counted(run.requests)[rows.index]]
     from_ns = run.facts.parts[0].measured_from_ns if run.facts.parts else 0
-    return rows.assign(at_s=(rows["intended_ns"] - from_ns) / 1e9)
+    return rows.assign(at_s=(rows["intended_ns"] - from_ns).clip(lower=0) / 1e9)
 
 
 def _spike_s(ramp: Ramp) -> tuple[float, float | None]:

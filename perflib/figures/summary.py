@@ -4,7 +4,7 @@ import math
 import weakref
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
+from perflib.spec.run import Part
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
@@ -26,7 +27,7 @@ _POOLED = ["kind", "intended_ns", "start_ns", "end_ns", "error", "warmup"]
 
 @dataclass(frozen=True)
 class Accounting:
-    """Requests on the wire after warm-up: scheduled = completed + failed + dropped + in_flight."""
+    """Counted requests on the wire (see `counted`): scheduled = completed + failed + dropped + in_flight."""
 
     scheduled: int
     completed: int
@@ -49,7 +50,7 @@ class EndpointSummary:
     """One endpoint's requests outside pages, or one page's loads.
 
     `p*_ms` are of warm successes; `judged_p95_ms` counts a failure as infinitely slow, and is what `meets_target`
-    compares. None: the sample cannot support the figure.
+    compares, or `judged_p50_ms` where p95 lacks requests. None: the sample cannot support the figure.
     """
 
     endpoint: str
@@ -58,12 +59,22 @@ class EndpointSummary:
     errors: int
     errors_by_kind: dict[str, int]
     rate_per_s: float
+    throughput_per_s: float
+    """Of successes."""
+    unanswered: int
+    """Requests begun in warm-up that were under way all through the measured window: its limit is missed."""
+    unanswered_s: float | None
+    """How long the longest of them was under way, as far as it was watched."""
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
     max_ms: float | None
     service_p50_ms: float | None
     service_p95_ms: float | None
+    waiting_p50_ms: float | None
+    """Of an endpoint's warm successes, from the request on the wire to the first byte; connecting is apart."""
+    receiving_p50_ms: float | None
+    """From the first byte to the last."""
     judged_p50_ms: float | None
     judged_p95_ms: float | None
     target_ms: float | None
@@ -114,9 +125,11 @@ class ItemRows:
 
     intended_ns: Moments
     start_ns: Moments
+    first_byte_ns: Moments
     end_ns: Moments
+    connect_ns: Moments
     error: pd.Categorical
-    warmup: Flags
+    counted: Flags
     cold: Flags
 
     @property
@@ -126,8 +139,8 @@ class ItemRows:
 
     @property
     def warm(self) -> Flags:
-        """After warm-up, cold answers left out: what percentiles are of."""
-        return ~(self.warmup | self.cold)
+        """The counted ones, cold answers left out: what percentiles are of."""
+        return self.counted & ~self.cold
 
     @property
     def response_ms(self) -> Floats:
@@ -139,6 +152,25 @@ class ItemRows:
         """From the actual start; NaN if never answered."""
         answered = (self.end_ns >= 0) & (self.start_ns >= 0)
         return np.where(answered, (self.end_ns - self.start_ns) / _NS_PER_MS, np.nan)
+
+    def phase_ms(self, phase: Literal["connecting", "waiting", "receiving"]) -> Floats:
+        """How long a phase of each warm success took. Shape (warm successes,)."""
+        own = self.warm & self.good & (self.first_byte_ns >= 0)
+        connected_ns = self.start_ns + self.connect_ns
+        begin_ns, end_ns = {
+            "connecting": (self.start_ns, connected_ns),
+            "waiting": (connected_ns, self.first_byte_ns),
+            "receiving": (self.first_byte_ns, self.end_ns),
+        }[phase]
+        return np.asarray((end_ns - begin_ns)[own] / _NS_PER_MS)
+
+    def unanswered_s(self, part: Part) -> Floats:
+        """How long the requests were under way that were so all through a part's measured time. Shape (such,)."""
+        from_ns, to_ns = part.measured_from_ns, part.measured_to_ns
+        never = (self.end_ns < 0) & np.asarray(self.error == "in_flight")
+        begun = (self.start_ns >= 0) & (self.start_ns < from_ns)
+        all_through = (from_ns < to_ns) & begun & (never | (self.end_ns > to_ns))
+        return np.asarray((np.where(never, to_ns, self.end_ns) - self.start_ns)[all_through] / 1e9)
 
     @cached_property
     def warm_ms(self) -> Floats:
@@ -172,26 +204,63 @@ def item_rows(run: Run, name: str) -> ItemRows:
 
 def series_of(run: Run, name: str) -> Series | None:
     """An endpoint's or page's judged times after warm-up: warm, failures infinite; None where it was not driven."""
-    part = next((part for part in run.facts.parts if name in part.items), None)
+    part = _part_of(run, name)
     if part is None:
         return None
     rows = item_rows(run, name)
-    at_s = (rows.intended_ns - part.measured_from_ns) / 1e9
+    at_s = (rows.intended_ns - part.measured_from_ns).clip(0) / 1e9
     judged_ms = np.where(rows.good, rows.response_ms, math.inf)
     return Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s)
 
 
+def _part_of(run: Run, name: str) -> Part | None:
+    return next((part for part in run.facts.parts if name in part.items), None)
+
+
 def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
     own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
-    intended_ns, start_ns, end_ns, warmup, cold = (
-        table[name].to_numpy()[own] for name in ("intended_ns", "start_ns", "end_ns", "warmup", "cold")
+    intended_ns, start_ns, first_byte_ns, end_ns, connect_ns, cold = (
+        table[name].to_numpy()[own]
+        for name in ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
     )
-    return ItemRows(intended_ns, start_ns, end_ns, pd.Categorical(table["error"].array[own]), warmup, cold)
+    return ItemRows(
+        intended_ns=intended_ns,
+        start_ns=start_ns,
+        first_byte_ns=first_byte_ns,
+        end_ns=end_ns,
+        connect_ns=connect_ns,
+        error=pd.Categorical(table["error"].array[own]),
+        counted=counted(table).to_numpy()[own],
+        cold=cold,
+    )
+
+
+def counted(requests: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows figures are of: those begun after warm-up, and those begun in it that failed after it.
+
+    Runs of versions before 0.3 do not know the latter.
+    """
+    return requests["counted"] if "counted" in requests else ~requests["warmup"]
+
+
+def unmeasured(run: Run) -> str:
+    """Why a run has no figures; empty where it has some."""
+    if run.requests.empty:
+        return "no request was measured"
+    names = (item.name for item in run.facts.scenario.takes(run.facts.target))
+    if counted(run.requests).any() or any(len(_unanswered_s(run, name)) for name in names):
+        return ""
+    return "no request was sent after warm-up; measure longer with --duration"
+
+
+def _unanswered_s(run: Run, name: str) -> Floats:
+    part = _part_of(run, name)
+    return np.empty(0) if part is None else item_rows(run, name).unanswered_s(part)
 
 
 def measured(run: Run) -> pd.DataFrame:
-    """The rows after warm-up, with `response_ms` (from the intended start) and `service_ms`; NaN if never answered."""
-    return _timed(run.requests[~run.requests["warmup"]])
+    """The counted rows, with `response_ms` (from the intended start) and `service_ms`; NaN if never answered."""
+    return _timed(run.requests[counted(run.requests)])
 
 
 def pooled(run: Run) -> pd.DataFrame:
@@ -219,7 +288,7 @@ def summarize(run: Run) -> Summary:
     >>> perflib.summarize(perflib.load_run("sample-28-release-1.4"))
     <Summary of sample-28-release-1.4: 508 requests in 6 s, 0 not completed; limits missed: none>
     """
-    wire = (run.requests["kind"] == "request") & ~run.requests["warmup"]
+    wire = (run.requests["kind"] == "request") & counted(run.requests)
     requests = _account(run.requests.loc[wire, "error"])
     duration_s = run.facts.duration_s
     return Summary(
@@ -239,33 +308,50 @@ def _account(error: "pd.Series[str]") -> Accounting:
 
 
 def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
-    rows = item_rows(run, item.name)
-    good, measured, response_ms = rows.good, ~rows.warmup, rows.response_ms
-    failures = pd.Series(rows.error[measured & ~good]).value_counts()
-    count = int(measured.sum())
-    duration_s = sum(part.duration_s for part in run.facts.parts if item.name in part.items)
+    rows, part, is_page = item_rows(run, item.name), _part_of(run, item.name), item in run.facts.target.pages
+    good, response_ms, unanswered_s = rows.good, rows.response_ms, _unanswered_s(run, item.name)
+    failures = pd.Series(rows.error[rows.counted & ~good]).value_counts()
+    count, errors = int(rows.counted.sum()), int(failures.sum())
+    per_s = 1 / part.duration_s if part and part.duration_s else 0.0
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
-    judged, started_ns = percentile(rows.judged_ms, 0.95), rows.start_ns[good]
+    phases_ms = [np.empty(0) if is_page else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
+    p50_ms, p95_ms = (percentile(rows.judged_ms, q) for q in (0.50, 0.95))
+    started_ns = rows.start_ns[good]
     return EndpointSummary(
         endpoint=item.name,
-        kind="page" if item in run.facts.target.pages else "request",
+        kind="page" if is_page else "request",
         requests=count,
-        errors=int(failures.sum()),
+        errors=errors,
         errors_by_kind={str(kind): int(number) for kind, number in failures.items() if number},
-        rate_per_s=count / duration_s if duration_s else 0.0,
+        rate_per_s=count * per_s,
+        throughput_per_s=(count - errors) * per_s,
+        unanswered=len(unanswered_s),
+        unanswered_s=_largest(unanswered_s),
         p50_ms=percentile(response, 0.50),
         p95_ms=percentile(response, 0.95),
         p99_ms=percentile(response, 0.99),
         max_ms=_largest(response),
         service_p50_ms=percentile(service, 0.50),
         service_p95_ms=percentile(service, 0.95),
-        judged_p50_ms=percentile(rows.judged_ms, 0.50),
-        judged_p95_ms=judged,
+        waiting_p50_ms=percentile(phases_ms[0], 0.50),
+        receiving_p50_ms=percentile(phases_ms[1], 0.50),
+        judged_p50_ms=p50_ms,
+        judged_p95_ms=p95_ms,
         target_ms=item.target_ms,
-        meets_target=None if item.target_ms is None or judged is None else judged < item.target_ms,
+        meets_target=meets(item.target_ms, p50_ms, p95_ms, len(unanswered_s)),
         first_ms=float(response_ms[good][started_ns.argmin()]) if len(started_ns) else None,
-        cold=_cold(response_ms[measured & rows.cold & good]),
+        cold=_cold(response_ms[rows.counted & rows.cold & good]),
     )
+
+
+def meets(limit_ms: float | None, p50_ms: float | None, p95_ms: float | None, unanswered: int) -> bool | None:
+    """Whether judged figures meet a limit on p95, which is no smaller than p50; None: no limit, or too few requests."""
+    least_ms = p50_ms if p95_ms is None else p95_ms
+    if limit_ms is None:
+        return None
+    if unanswered or (least_ms is not None and least_ms >= limit_ms):
+        return False
+    return None if p95_ms is None else True
 
 
 def judged_ms(rows: pd.DataFrame) -> Floats:

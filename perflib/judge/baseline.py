@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from perflib.figures.summary import EndpointSummary, summarize
+from perflib.figures.summary import EndpointSummary, counted, summarize, unmeasured
 from perflib.spec import InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
 from perflib.spec.run import setup_of
@@ -13,8 +13,8 @@ from perflib.spec.setup import differences
 def unfit(run: Run) -> tuple[str, ...]:
     """Why a run is neither judged nor made a baseline of; empty for a sound one."""
     state = {"running": ("it is still running",), "interrupted": ("it was interrupted",), "finished": ()}
-    empty = ("no request was measured",) if run.requests["warmup"].all() else ()
-    return (*run.facts.invalid_reasons, *state[run.facts.state], *empty)
+    why = unmeasured(run)
+    return (*run.facts.invalid_reasons, *state[run.facts.state], *([why] if why else []))
 
 
 def baseline_of(runs: Sequence[Run]) -> Baseline:
@@ -45,8 +45,10 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
 
 def _check(run: Run, earlier: Sequence[Run]) -> None:
     refusals = [*unfit(run)]
-    if failed := int(run.requests.loc[~run.requests["warmup"], "error"].notna().sum()):
+    if failed := int(run.requests.loc[counted(run.requests), "error"].notna().sum()):
         refusals.append(f"it has {failed:,} failed requests")
+    if silent := [row.endpoint for row in summarize(run).endpoints if row.unanswered]:
+        refusals.append(f"it has unanswered requests of {', '.join(silent)}")
     if run.facts.run_id in [one.facts.run_id for one in earlier]:
         refusals.append("it is given twice")
     if differs := differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ():

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from perflib.figures.failures import Failure, failures
-from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.figures.summary import EndpointSummary, Summary, meets, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.leak import memory_of
-from perflib.show.numbers import NOTHING, limit, ms
+from perflib.show.numbers import NOTHING, limit, ms, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
 from perflib.spec.baselines import Baseline, Baselines
@@ -35,7 +35,7 @@ FAMILY = (
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
-_SAME_IN_JSON = ("baseline_p95_ms", "target_ms", "meets_target", "requests", "errors", "error_share")
+_SAME_IN_JSON = ("baseline_p95_ms", "target_ms", "meets_target", "requests", "errors", "error_share", "unanswered")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class EndpointVerdict:
     target_ms: float | None
     requests: int
     errors: int
+    unanswered: int = 0
+    unanswered_s: float | None = None
+    """The longest of the requests that were unanswered all through their run."""
 
     @property
     def error_share(self) -> float:
@@ -69,10 +72,7 @@ class EndpointVerdict:
 
     @property
     def meets_target(self) -> bool | None:
-        if self.target_ms is None or self.p95_at_least_ms is None:
-            return None
-        missed = self.p95_at_least_ms >= self.target_ms
-        return False if missed else None if self.p95_ms is None else True
+        return meets(self.target_ms, self.p50_ms, self.p95_ms, self.unanswered)
 
     def __repr__(self) -> str:
         return f"<{self.verdict} of {self.endpoint}: {self.reason}>"
@@ -298,6 +298,8 @@ def _verdict(
         target_ms=some[0].target_ms,
         requests=sum(row.requests for row in some),
         errors=sum(row.errors for row in some),
+        unanswered=sum(row.unanswered for row in some),
+        unanswered_s=max((row.unanswered_s for row in some if row.unanswered_s), default=None),
     )
 
 
@@ -311,13 +313,16 @@ def _reason(judgement: Judgement) -> str:
 def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
     """Why an endpoint fails a check."""
     said, p95_ms = [], row.p95_at_least_ms
+    if row.unanswered_s is not None:
+        bound = "" if row.target_ms is None else f", which misses its limit of {row.target_ms:,g} ms"
+        said.append(f"unanswered for {seconds(row.unanswered_s)}, all through the measured time{bound}")
     if row.error_share > most_errors:
         allowed = f"at most {100 * most_errors:g} % may" if most_errors else "none may"
         said.append(f"{row.errors:,} of {row.requests:,} requests failed, {allowed}")
     if p95_ms is not None:
         shown = "p95" if row.p95_ms is not None else "p50, and so p95,"
         shown += " (failed too often)" if p95_ms == math.inf else f" {p95_ms:,.2f} ms"
-        if row.meets_target is False:
+        if row.target_ms is not None and p95_ms >= row.target_ms:
             said.append(f"{shown} misses its limit of {row.target_ms:,g} ms")
         if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
             said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")

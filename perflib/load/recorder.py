@@ -1,13 +1,14 @@
 """The recorder: what became of each request, judged, counted and written to the spool."""
 
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 
 from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.wire import Exchange
 from perflib.spec import ERROR_KINDS, Target
 from perflib.stats.histogram import LogHistogram
-from perflib.store.spool import COLD, RETRIED, WARMUP, Spool
+from perflib.store.spool import COLD, COUNTED, RETRIED, WARMUP, Spool
 
 _ERROR_CODES = {kind: code for code, kind in enumerate(ERROR_KINDS)} | {None: -1}
 
@@ -101,6 +102,9 @@ class Recorder:
         elif start_ns >= 0:
             self.schedule_lag_ms.add((start_ns - intended_ns) / 1e6)
         flags = (WARMUP if intended_ns < self.phase.measured_from_ns else 0) | (COLD if exchange.cold else 0)
+        if flags & WARMUP and exchange.error is not None and start_ns >= 0:
+            over_ns = exchange.end_ns if exchange.end_ns >= 0 else perf_counter_ns()
+            flags |= COUNTED if over_ns >= self.phase.measured_from_ns else 0
         if exchange.retried:
             flags |= RETRIED
             self.retries += 1

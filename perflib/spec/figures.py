@@ -39,6 +39,8 @@ class FigureRow:
     kind: str
     requests: int
     errors: int
+    unanswered: int
+    """Requests that were unanswered all through the run: see `EndpointSummary`."""
     p50_ms: float | None
     p50_low_ms: float | None = None
     p50_high_ms: float | None = None

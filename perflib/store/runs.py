@@ -20,6 +20,7 @@ from perflib.store.atomic import replacing, write_atomically
 from perflib.store.failures import FAILURE_SPOOLS, FAILURES_TABLE, as_frame, read_failures, spooled
 from perflib.store.spool import (
     COLD,
+    COUNTED,
     GENERATOR_ROW,
     MEMORY_ROW,
     REQUEST_ROW,
@@ -42,7 +43,7 @@ REQUESTS = pa.schema(
         "string: error",
         "int64: bytes connect_ns",
         "int32: user",
-        "bool: warmup cold retried",
+        "bool: warmup cold retried counted",
     )
 )
 """requests.parquet: one row per request, and one per page load (kind "page"). Times are from the run's start."""
@@ -52,6 +53,8 @@ _CODES = pa.dictionary(pa.int32(), pa.string())
 _AS_CODES = pa.schema([field.with_type(_CODES) if field.name in _NAMES else field for field in REQUESTS])
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _KINDS = ["request", "page"]
+_LATER = {"retried", "counted"}
+"""Columns that runs of earlier versions lack."""
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
 
@@ -240,7 +243,7 @@ def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
     try:
         with pq.ParquetFile(path, read_dictionary=_NAMES, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
-            missing = set(REQUESTS.names) - {"retried"} - set(names)
+            missing = set(REQUESTS.names) - _LATER - set(names)
             if missing:
                 raise ValueError(f"{min(missing)}: missing")
             columns = {name: _fitting(file.read([name])[name], name, facts) for name in REQUESTS.names if name in names}
@@ -295,6 +298,7 @@ def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) ->
         "warmup": (flags & WARMUP) > 0,
         "cold": (flags & COLD) > 0,
         "retried": (flags & RETRIED) > 0,
+        "counted": (flags & (WARMUP | COUNTED)) != WARMUP,
     }
     plain = {name: np.ascontiguousarray(rows[name]) for name in REQUESTS.names if name not in columns}
     return pa.table(columns | plain).select(REQUESTS.names)
@@ -317,10 +321,16 @@ def _parts_of(rows: NDArray[np.void], facts: Facts) -> tuple[Part, ...]:
     found = []
     for part in facts.scenario.parts(facts.target):
         items = tuple(item.name for item in part)
-        mine = rows[np.isin(owner, [names.index(name) for name in items]) & (rows["flags"] & WARMUP == 0)]
-        if len(mine):
-            from_ns, to_ns = mine["intended_ns"].min(), np.maximum(mine["end_ns"], mine["start_ns"]).max()
-            found.append(Part(items=items, measured_from_ns=int(from_ns), measured_to_ns=int(to_ns)))
+        mine = rows[np.isin(owner, [names.index(name) for name in items])]
+        if not len(mine):
+            continue
+        begun_ns = int(mine["intended_ns"].min()) if facts.scenario.isolated else 0
+        measured_ns = mine["intended_ns"][mine["flags"] & WARMUP == 0]
+        from_ns = int(measured_ns.min(initial=begun_ns + int(facts.scenario.warmup_s * 1e9)))
+        seen_ns = int(np.maximum(mine["end_ns"], mine["start_ns"]).max())
+        to_ns = min(seen_ns, from_ns + int(facts.scenario.duration_s * 1e9))
+        if to_ns > from_ns:
+            found.append(Part(items=items, measured_from_ns=from_ns, measured_to_ns=to_ns))
     return tuple(found)
 
 

@@ -53,8 +53,8 @@ MEMORY_ROW: Final = np.dtype(
 )
 """The target's process tree, one row per second, -1 or NaN for what is not known; `started_s` since the epoch."""
 
-WARMUP, COLD, RETRIED = 1, 2, 4
-"""Bits of `flags`."""
+WARMUP, COLD, RETRIED, COUNTED = 1, 2, 4, 8
+"""Bits of `flags`; COUNTED: begun in warm-up, and counted all the same, as it failed after it."""
 
 _BUFFERED_ROWS = 4096
 

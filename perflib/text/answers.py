@@ -12,7 +12,7 @@ from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
-from perflib.show.numbers import NOTHING, limit, ms, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.stats.band import Change
@@ -144,8 +144,9 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
-    of = rest(run["errors"], run["requests"])
-    times = (cells.figure(value if math.isfinite(value) else None, of=of) for value in (run["p50_ms"], run["p95_ms"]))
+    why, of = "unanswered" if run["unanswered"] else INSUFFICIENT, rest(run["errors"], run["requests"])
+    figures = (value if math.isfinite(value) else None for value in (run["p50_ms"], run["p95_ms"]))
+    times = (cells.figure(value, why, of) for value in figures)
     state = run["state"] if run["valid"] else Cell("invalid", "bad")
     about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")

@@ -4,7 +4,7 @@ import math
 
 from perflib.figures.summary import EndpointSummary
 from perflib.judge.check import EndpointVerdict
-from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, share
+from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, seconds, share
 from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
 from perflib.text.failures import rest_of
@@ -40,6 +40,13 @@ def met(limit_ms: float | None, meets: bool | None, judged: bool = True) -> Cell
     if meets is None:
         return Cell("too few requests", "quiet")
     return Cell("✓ met", "good") if meets else Cell("✗ missed", "bad")
+
+
+def outcome(of: EndpointSummary, judged: bool = True) -> Cell:
+    """Whether an endpoint or page met its limit; one without an answer, or never asked, is told as such."""
+    if of.unanswered_s is not None:
+        return Cell(f"✗ unanswered for {seconds(of.unanswered_s)}", "bad")
+    return met(of.target_ms, of.meets_target, judged) if of.requests else Cell("not asked", "quiet")
 
 
 def verdict(word: str, before: str = "") -> Cell:

@@ -81,7 +81,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING, rest_of(one)),
         limit(one.target_ms),
-        cells.met(one.target_ms, one.meets_target, judged),
+        cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
         group=group if grouped else "",
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from perflib.figures import spike
-from perflib.figures.summary import EndpointSummary, Summary
+from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.leak import Memory
@@ -23,9 +23,9 @@ def verdict_sentence(run: Run, summary: Summary) -> str:
     if not facts.valid:
         return f"Invalid run, not judged: {'; '.join(facts.invalid_reasons)}."
     begin = f"Interrupted after {seconds(facts.duration_s)}: " if facts.interrupted else ""
-    if not counts.scheduled:
-        return f"{begin}{'n' if begin else 'N'}o request was measured."
-    said = _limits_sentence(run, summary.endpoints)
+    if why := unmeasured(run):
+        return f"{begin}{why if begin else why.capitalize()}."
+    said = _limits_sentence(run, summary.endpoints) + _unanswered(summary.endpoints)
     failed = failed_sentence(run, counts.scheduled - counts.completed, counts.scheduled)
     said = said[0].lower() + said[1:] if begin and not failed else said
     return f"{begin}{failed}{' ' if failed else ''}{said}{_server_errors(run, summary)}"
@@ -51,8 +51,11 @@ def _limits_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
         told = ", ".join(_against_limit(row) for row in missed)
         return f"{len(missed)} of {_count(len(having))} missed {load}: {told}{_too_few(unknown)}."
     if unknown and len(unknown) == len(having):
-        names = " and ".join(row.endpoint for row in unknown) if len(unknown) < 3 else "every endpoint"
-        return f"No limit could be judged {load}: too few requests of {names}."
+        asked = [row.endpoint for row in unknown if row.requests]
+        names = " and ".join(asked) if len(asked) < 3 else "every endpoint"
+        names = ", ".join(asked) if 3 <= len(asked) < len(unknown) else names
+        few = f": too few requests of {names}" if asked else ""
+        return f"No limit could be judged {load}{few}{_not_asked(unknown)}."
     if unknown:
         return f"{len(having) - len(unknown)} of {_count(len(having))} met {load}{_too_few(unknown)}."
     tail = f": slowest at p95 was {slowest.endpoint} with {_against_limit(slowest, named=False)}" if slowest else ""
@@ -63,15 +66,32 @@ def _limits_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
 
 def _against_limit(row: EndpointSummary, named: bool = True) -> str:
     name = f"{row.endpoint} " if named else ""
-    if row.meets_target is False and row.judged_p95_ms == math.inf:
+    if row.unanswered_s is not None:
+        return f"{name}(unanswered for {seconds(row.unanswered_s)})"
+    if row.meets_target is False and math.inf in (row.judged_p50_ms, row.judged_p95_ms):
         return f"{name}(more than 5 % failed)"
     bound = f" of {row.target_ms:,g} ms" if row.target_ms is not None else ""
     marked = f" (of the {rest_of(row)} that succeeded)" if rest_of(row) else ""
-    return f"{name}{ms(row.judged_p95_ms if row.meets_target is False else row.p95_ms)} ms{bound}{marked}"
+    if row.meets_target is False:
+        least = f"p50 {ms(row.judged_p50_ms)}" if row.judged_p95_ms is None else ms(row.judged_p95_ms)
+        return f"{name}{least} ms{bound}{marked}"
+    return f"{name}{ms(row.p95_ms)} ms{bound}{marked}"
 
 
 def _too_few(rows: Sequence[EndpointSummary]) -> str:
-    return f"; too few requests to judge {', '.join(row.endpoint for row in rows)}" if rows else ""
+    asked = [row.endpoint for row in rows if row.requests]
+    return (f"; too few requests to judge {', '.join(asked)}" if asked else "") + _not_asked(rows)
+
+
+def _not_asked(rows: Sequence[EndpointSummary]) -> str:
+    never = [row.endpoint for row in rows if not row.requests]
+    return f"; not asked after warm-up: {', '.join(never)}" if never else ""
+
+
+def _unanswered(rows: Sequence[EndpointSummary]) -> str:
+    """What has no limit to miss, and was never answered all the same."""
+    silent = [row for row in rows if row.unanswered and row.target_ms is None]
+    return f" Without an answer: {', '.join(_against_limit(row) for row in silent)}." if silent else ""
 
 
 def _count(limits: int) -> str:

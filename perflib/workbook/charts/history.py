@@ -183,6 +183,8 @@ def _caption(figure: go.Figure, frame: pd.DataFrame, shown: pd.DataFrame, endpoi
     words = [f"{count:,} runs" if count == every else f"the latest {count:,} of {every:,} runs", *same]
     if endpoints > _MOST_PANELS:
         words.append(f"{_MOST_PANELS} of {endpoints} endpoints")
+    if "unanswered" in shown and (silent := shown.loc[shown["unanswered"] > 0, "run_id"].nunique()):
+        words.append(f"{silent:,} with an endpoint that was never answered")
     lines = wrap(" · ".join(words), _LINE_CHARACTERS)
     subtitle = "<br>".join(map(label_of, lines))
     figure.update_layout(

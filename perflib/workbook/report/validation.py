@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from perflib.figures.summary import Summary
+from perflib.figures.summary import EndpointSummary, Summary, meets
 from perflib.judge.leak import Memory
 from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open, Run, Scenario, Workload
@@ -110,6 +110,9 @@ def _of_run(criterion: Criterion, outcome: Outcome) -> _Found:
 def _without_5xx(summary: Summary) -> _Found:
     """Sustained, as the brief has it: every request that was due was also answered as expected."""
     counts, errors = summary.requests, summary.server_errors
+    silent = [row.endpoint for row in summary.endpoints if row.unanswered]
+    if silent:
+        return _Found(False, f"without an answer: {', '.join(silent)}")
     if not counts.scheduled:
         return _Found(None, "no request was measured")
     found = f"{errors:,} answers with a 5xx" if errors else "no 5xx"
@@ -132,15 +135,18 @@ def _pages_in_time(summary: Summary, limit_ms: float) -> _Found:
     pages = [row for row in summary.endpoints if row.kind == "page"]
     if not pages:
         return _Found(None, "the target has no page, or the run left it out")
-    reasons = [
-        f"{row.endpoint}: {'too few loads for a p95' if row.p95_ms is None else f'p95 {ms(row.p95_ms)} ms'}"
-        for row in pages
-    ]
+    reasons = [f"{row.endpoint}: {_time_of(row)}" for row in pages]
     failed = sum(row.errors for row in pages)
     reasons += [f"{failed:,} loads failed"] if failed else []
     judged = [row.judged_p95_ms for row in pages]
-    late = any(value is not None and value >= limit_ms for value in judged)
+    late = any(meets(limit_ms, row.judged_p50_ms, row.judged_p95_ms, row.unanswered) is False for row in pages)
     return _Found(False if late else None if None in judged else True, ", ".join(reasons))
+
+
+def _time_of(page: EndpointSummary) -> str:
+    if page.unanswered_s is not None:
+        return f"unanswered for {seconds(page.unanswered_s)}"
+    return "too few loads for a p95" if page.p95_ms is None else f"p95 {ms(page.p95_ms)} ms"
 
 
 def _beside_the_brief(scenario: Scenario, *, more: bool) -> str:
