@@ -12,9 +12,9 @@ from perflib.spec.setup import differences
 
 def unfit(run: Run) -> tuple[str, ...]:
     """Why a run is neither judged nor made a baseline of; empty for a sound one."""
-    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",), "finished": ()}
+    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",)}.get(run.facts.state, ())
     empty = ("no request was measured",) if run.requests["warmup"].all() else ()
-    return (*run.facts.invalid_reasons, *state[run.facts.state], *empty)
+    return (*run.facts.invalid_reasons, *state, *empty)
 
 
 def baseline_of(runs: Sequence[Run]) -> Baseline:

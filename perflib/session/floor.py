@@ -53,11 +53,13 @@ def calibrate(duration_s: float = 0.5) -> Floor:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=this_machine(),
         )
-        folder = RunFolder.create(Path(scratch), facts)
-        outcome = drive(facts, folder.path)
-        if outcome is None or outcome.stopped:
-            raise KeyboardInterrupt
-        return _floor_of(folder)
+        with RunFolder.create(Path(scratch), facts) as folder:
+            outcome = drive(facts, folder.path)
+            if outcome.stopped:
+                raise KeyboardInterrupt
+            if outcome.state != "finished":
+                raise InputError(f"calibrate: {outcome.cut or outcome.broken}; try again")
+            return _floor_of(folder)
 
 
 def _floor_of(folder: RunFolder) -> Floor:

@@ -105,8 +105,8 @@ def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
 def history(frame: pd.DataFrame) -> Table:
     """Stored runs, the oldest first, then what changed when."""
     table, unreadable = runs(frame), frame.attrs.get("unreadable", {}).items()
-    left_out = (f"Left out, as it cannot be read: {name} ({why})" for name, why in unreadable)
-    return replace(table, notes=(*_changes(frame), *left_out), id="history") if table.rows else table
+    left_out = (f"Left out: {name} ({why})" for name, why in unreadable)
+    return replace(table, notes=(*(_changes(frame) if table.rows else ()), *left_out), id="history")
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
