@@ -42,13 +42,14 @@ def calibrate(duration_s: float = 0.5) -> Floor:
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
         assert server.stdout is not None
+        url = next((line.strip() for line in server.stdout if line.startswith("http://")), "")
         facts = Facts(
             run_id="calibration",
             scenario=Scenario(
                 name="calibration", title="", workload=Closed(users=1), duration_s=duration_s, warmup_s=0.1
             ),
             profile="quick",
-            target=Target.parse(target | {"base_url": server.stdout.readline().strip()}, "null server"),
+            target=Target.parse(target | {"base_url": url}, "null server"),
             seed=1,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=this_machine(),
