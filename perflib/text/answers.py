@@ -128,7 +128,7 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
 
 def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     times = (cells.figure(value if math.isfinite(value) else None) for value in (run["p50_ms"], run["p95_ms"]))
-    state = run["state"] if run["valid"] else Cell("invalid", "bad")
+    state = run["state"] if run["valid"] else Cell("broken" if run["state"] == "broken" else "invalid", "bad")
     about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 
