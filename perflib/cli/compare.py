@@ -42,7 +42,7 @@ def compare(
     from perflib.session import by_turns, stored
     from perflib.text import tables
 
-    interrupted = False
+    ended_early = None
     if stored.is_stored(a) and stored.is_stored(b):
         figures = stored.compare_runs(a, b, although_different=although_different)
         notes: tuple[str, ...] = ("two stored runs, one per side",)
@@ -51,8 +51,8 @@ def compare(
             a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, say=say
         )
         figures, notes = verdict.verdicts(measured), verdict.notes(measured)
-        interrupted = measured.state == "interrupted"
-    status = ExitStatus.INTERRUPTED if interrupted else verdict.exit_status(figures)
+        ended_early = {"interrupted": ExitStatus.INTERRUPTED, "broken": ExitStatus.NOT_JUDGED}.get(measured.state)
+    status = ended_early or verdict.exit_status(figures)
     if format_ == "json":
         print(json.dumps(verdict.as_json(figures, notes) | {"exit": status}))
     else:

@@ -376,6 +376,7 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "profile": facts.profile,
         "valid": facts.valid,
         "invalid_reasons": list(facts.invalid_reasons),
+        "state": facts.state,
         "interrupted": facts.interrupted,
         "workload": facts.scenario.workload.model_dump(mode="json"),
         "duration_s": summary.duration_s,

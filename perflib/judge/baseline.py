@@ -12,9 +12,9 @@ from perflib.spec.setup import differences
 
 def unfit(run: Run) -> tuple[str, ...]:
     """Why a run is neither judged nor made a baseline of; empty for a sound one."""
-    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",), "finished": ()}
+    state = {"running": ("it is still running",), "interrupted": ("it was interrupted",)}.get(run.facts.state, ())
     why = unmeasured(run)
-    return (*run.facts.invalid_reasons, *state[run.facts.state], *([why] if why else []))
+    return (*run.facts.invalid_reasons, *state, *([why] if why else []))
 
 
 def baseline_of(runs: Sequence[Run]) -> Baseline:

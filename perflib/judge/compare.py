@@ -75,7 +75,9 @@ class Comparison(Spec):
     seed: int
     started_at: str
     environment: Environment
-    state: Literal["running", "finished", "interrupted"] = "running"
+    state: Literal["running", "finished", "interrupted", "broken"] = "running"
+    broken: str = ""
+    """Why it ended before its time, where the user did not end it."""
     restarts: tuple[Restart, ...] = ()
 
     @property
@@ -171,8 +173,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     ]
     if not comparison.restarted:
         told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
-    if comparison.state == "interrupted":
-        told.append("interrupted: what is not clear yet was not measured to its end")
+    if comparison.state in ("interrupted", "broken"):
+        told.append(f"{comparison.broken or 'interrupted'}: what is not clear yet was not measured to its end")
     failed = ((side.upper(), count) for side, count in errors.items() if count)
     return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
 

@@ -5,12 +5,16 @@ multiprocessing: spawn would need a main guard in the user's script, and fork wi
 """
 
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,17 +26,22 @@ from perflib.load.worker import ORDER, OUTCOME, Order, Outcome
 from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator
 from perflib.spec.setup import LOCAL
+from perflib.store.atomic import undisturbed
+from perflib.store.spool import generator_spool
 
 _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
+_MOST_SILENT_S, _MOST_SILENT_AT_FIRST_S = 20.0, 60.0
+"""A worker spools its health once per second, once it has found the target; one that is silent for so long is ended."""
+_MOST_AT_ONCE_S = 1.0
+"""No more of a pause between two looks counts as a worker's silence: this process may have stood still itself."""
+_ASKED, _BOTH_WITHIN_S = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP), 0.5
 
 
 class Engine(Protocol):
     """Drives runs. A package brings another one by an entry point of the group `perflib.engine`."""
 
-    def drive(
-        self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]
-    ) -> Outcome | None:
+    def drive(self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]) -> Outcome:
         """Drive a run to its end; its rows land in spools of the folder. An interrupt stops it gracefully.
 
         Args:
@@ -40,7 +49,7 @@ class Engine(Protocol):
             look: to be called several times per second: the user's process shows what is new.
 
         Returns:
-            The outcome of all workers together; None where one died.
+            The outcome of all workers together; where one died, why and when as `broken`.
 
         Raises:
             InputError: where the order was refused.
@@ -53,7 +62,7 @@ def drive(
     *,
     begun: Callable[[int], None] = lambda _: None,
     look: Callable[[], None] = lambda: None,
-) -> Outcome | None:
+) -> Outcome:
     """Drive a run with the engine that its facts name; see `Engine.drive`."""
     return engine_named(facts.engine).drive(facts, folder, begun, look)
 
@@ -78,106 +87,188 @@ def engine_named(name: str) -> Engine:
 class Processes:
     """Drives a run from worker processes of this machine."""
 
-    def drive(
-        self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]
-    ) -> Outcome | None:
+    def drive(self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]) -> Outcome:
         with ExitStack() as ending:
-            processes = [ending.enter_context(_worker()) for _ in range(facts.workers)]
-            crew = _Crew(processes, begun)
-            for index, process in enumerate(processes):
+            workers = [ending.enter_context(_started(index, folder)) for index in range(facts.workers)]
+            crew = _Crew(workers, begun)
+            for index, worker in enumerate(workers):
                 order = Order(facts, folder, Share(index, facts.workers))
-                _write(process, json.dumps(ORDER.dump_python(order, mode="json")))
+                worker.tell(json.dumps(ORDER.dump_python(order, mode="json")))
             return crew.listen(look)
 
 
+@dataclass
+class _Worker:
+    """A worker's process; `words` is what it says."""
+
+    process: subprocess.Popen[str]
+    words: IO[str]
+    health: Path
+    seen_bytes: int = 0
+    silent_s: float = 0.0
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+
+    def is_frozen(self, passed_s: float) -> bool:
+        """Whether it has spooled nothing for too long; `passed_s` since the last call."""
+        spooled = self.health.stat().st_size if self.health.exists() else 0
+        self.silent_s = self.silent_s + passed_s if spooled == self.seen_bytes else 0.0
+        self.seen_bytes = spooled
+        return self.silent_s > (_MOST_SILENT_S if spooled else _MOST_SILENT_AT_FIRST_S)
+
+    def how_it_ended(self, when: str) -> str:
+        """In words, a moment after its last one."""
+        try:
+            status = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return f"said nothing more {when}"
+        how = f"ended with {'signal' if status < 0 else 'status'} {abs(status)} {when}"
+        return how + (" (the system does so where memory runs out)" if status == -signal.SIGKILL else "")
+
+    def end(self) -> None:
+        """At the latest now; it ends by itself where nobody speaks to it any more."""
+        with suppress(BrokenPipeError):  # a word it died before reading
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
-def _worker() -> Iterator[subprocess.Popen[str]]:
-    """A worker's process, ended afterwards at the latest. `-P`: no file of the current folder shadows a module."""
-    command = [sys.executable, "-P", "-m", "perflib.load.worker"]
-    pipe = subprocess.PIPE
-    worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+def _started(index: int, folder: Path) -> Iterator[_Worker]:
+    """A worker, ended afterwards. `-P`: no file of the current folder shadows a module.
+
+    It speaks by a pipe of its own: what else is printed in its process, by a sitecustomize say, is nobody's word.
+    """
+    ours, theirs = os.pipe()
+    words = os.fdopen(ours, encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "perflib.load.worker", str(theirs)]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=nowhere, text=True, start_new_session=True, pass_fds=[theirs]
+        )
+    except OSError:
+        words.close()
+        raise
+    finally:
+        os.close(theirs)
+    worker = _Worker(process, words, generator_spool(folder, index))
     try:
         yield worker
     finally:
-        with suppress(BrokenPipeError):  # a word it died before reading
-            assert worker.stdin is not None
-            worker.stdin.close()
-        try:
-            worker.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-
-
-def _write(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
+        with undisturbed():
+            worker.end()
 
 
 class _Crew:
     """The workers of a run."""
 
-    def __init__(self, processes: Sequence[subprocess.Popen[str]], begun: Callable[[int], None]) -> None:
-        self._processes, self._begun = processes, begun
+    def __init__(self, workers: Sequence[_Worker], begun: Callable[[int], None]) -> None:
+        self._workers, self._begun = workers, begun
         self._news: queue.Queue[Callable[[], None]] = queue.Queue()
-        self._ready = self._ended = 0
+        self._ready = 0
+        self._origin_ns: int | None = None
         self._outcomes: dict[int, Outcome] = {}
-        for index, process in enumerate(processes):
-            assert process.stdout is not None
-            threading.Thread(target=self._read, args=(index, process.stdout), daemon=True).start()
+        self._gone: set[int] = set()
+        self._broken = ""
+        for index, worker in enumerate(workers):
+            threading.Thread(target=self._read, args=(index, worker.words), daemon=True).start()
 
-    def _read(self, worker: int, pipe: IO[str]) -> None:
-        """A thread: what the worker writes is taken in by the one who listens."""
-        with pipe:
-            for line in pipe:
-                self._news.put(partial(self._take, worker, line))
-        self._news.put(partial(self._end, worker))
+    def _read(self, index: int, words: IO[str]) -> None:
+        """A thread: what a worker says is taken in by the one who listens."""
+        with words:
+            for line in words:
+                if line.endswith("\n"):  # else it died while it spoke
+                    self._news.put(partial(self._take, index, line))
+        self._news.put(partial(self._end, index))
 
-    def listen(self, look: Callable[[], None]) -> Outcome | None:
+    def listen(self, look: Callable[[], None]) -> Outcome:
         """Until every worker has ended. The first interrupt asks them to stop, the second leaves at once."""
-        stopping = False
-        while self._ended < len(self._processes):
+        stopping, last_ns = False, perf_counter_ns()
+        while len(self._outcomes.keys() | self._gone) < len(self._workers):
             try:
-                with suppress(queue.Empty):
-                    self._news.get(timeout=0.2)()  # a wait without end could not be interrupted
+                self._take_news()
+                now_ns = perf_counter_ns()
+                self._end_the_frozen(min((now_ns - last_ns) / 1e9, _MOST_AT_ONCE_S))
+                last_ns = now_ns
                 look()
             except KeyboardInterrupt:
                 if stopping:
                     raise
                 stopping = True
-                self._write_all("stop")
-        if len(self._outcomes) < len(self._processes):
-            return None
+                self._tell_all("stop")
+        if self._broken:
+            return Outcome((), Generator(), stopped=stopping or self._is_interrupted_too(), broken=self._broken)
         return _together([self._outcomes[worker] for worker in sorted(self._outcomes)])
 
-    def _take(self, worker: int, line: str) -> None:
+    def _is_interrupted_too(self) -> bool:
+        """Whether the signal that ended a worker was meant for this process as well, as where a job is cancelled."""
+        try:
+            if any(worker.process.poll() in _ASKED for worker in self._workers):
+                time.sleep(_BOTH_WITHIN_S)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _take_news(self) -> None:
+        """All there is; waits a moment for the first. A wait without end could not be interrupted."""
+        with suppress(queue.Empty):
+            self._news.get(timeout=0.2)()
+            while True:
+                self._news.get_nowait()()
+
+    def _take(self, index: int, line: str) -> None:
         match json.loads(line):
             case {"input_error": text}:
                 raise InputError(text)
             case {"ready": _}:
                 self._ready += 1
-                if self._ready == len(self._processes):
+                if self._ready == len(self._workers):
                     self._begin()
+            case {"fault": text}:
+                self._break(index, f"ended {self._when()}: {text}")
             case {"outcome": outcome}:
-                self._outcomes[worker] = OUTCOME.validate_python(outcome)
-                if self._outcomes[worker].cut:
-                    self._write_all("stop")
+                self._outcomes[index] = OUTCOME.validate_python(outcome)
+                if self._outcomes[index].cut:
+                    self._tell_all("stop")
 
-    def _end(self, worker: int) -> None:
-        self._ended += 1
-        if worker not in self._outcomes:
-            self._write_all("stop")
+    def _end(self, index: int) -> None:
+        self._gone.add(index)
+        if index not in self._outcomes:
+            self._break(index, self._workers[index].how_it_ended(self._when()))
+
+    def _end_the_frozen(self, passed_s: float) -> None:
+        for index, worker in enumerate(self._workers):
+            if worker.process.poll() is None and index not in self._outcomes and worker.is_frozen(passed_s):
+                self._break(index, f"stood still for {worker.silent_s:.0f} s and was ended {self._when()}")
+                worker.process.kill()
+
+    def _break(self, index: int, how: str) -> None:
+        """The run ends here; the first reason is the one."""
+        self._broken = self._broken or f"load generator: worker {index + 1} of {len(self._workers)} {how}"
+        self._tell_all("stop")
+
+    def _when(self) -> str:
+        if self._origin_ns is None:
+            return "before the run began"
+        return f"at {max(0, perf_counter_ns() - self._origin_ns) / 1e9:.1f} s"
 
     def _begin(self) -> None:
-        origin_ns = perf_counter_ns() + (_HEAD_START_NS if len(self._processes) > 1 else 0)
-        self._write_all(str(origin_ns))
-        self._begun(origin_ns)
+        self._origin_ns = perf_counter_ns() + (_HEAD_START_NS if len(self._workers) > 1 else 0)
+        self._tell_all(str(self._origin_ns))
+        self._begun(self._origin_ns)
 
-    def _write_all(self, line: str) -> None:
-        for process in self._processes:
-            _write(process, line)
+    def _tell_all(self, line: str) -> None:
+        for worker in self._workers:
+            worker.tell(line)
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -188,4 +279,5 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     )
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
-    return Outcome(parts, generator, stopped=any(outcome.stopped for outcome in outcomes), cut=cut)
+    stopped = not cut and any(outcome.stopped for outcome in outcomes)  # one that is cut ends the others
+    return Outcome(parts, generator, stopped=stopped, cut=cut)

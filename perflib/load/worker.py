@@ -1,8 +1,8 @@
 """The worker: virtual users that drive a target and record every request. `python -m perflib.load.worker` is one.
 
 Protocol of the process: one JSON line on stdin is the order, answered by "ready"; the next line is the run's origin,
-which all workers of a run share; a line more, or the end of stdin, asks it to stop. The last line on stdout is the
-outcome. What happens meanwhile is in the spools, which are flushed once per second.
+which all workers of a run share; a line more, or the end of stdin, asks it to stop. It answers on the descriptor that
+its argument names; the last line is the outcome. What happens meanwhile is in the spools, flushed once per second.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +32,21 @@ from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
 from perflib.load.request import encode
 from perflib.load.slot import Slots
+from perflib.load.standstill import Standstills
 from perflib.load.wire import resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
-from perflib.spec.run import Generator, Part
+from perflib.spec.run import Generator, Part, State
 from perflib.spec.workload import Closed, Open, Ramp
-from perflib.store.spool import GENERATOR_ROW, Spool, failures_spool, generator_spool, requests_spool
+from perflib.store.owner import join
+from perflib.store.spool import (
+    GENERATOR_ROW,
+    DiskError,
+    Spool,
+    failures_spool,
+    generator_spool,
+    requests_spool,
+)
 
 _TICK_S = 0.01
 _TICKS_AN_EXPIRY = 5
@@ -63,8 +73,15 @@ class Outcome:
     parts: tuple[Part, ...]
     generator: Generator
     stopped: bool
+    """By whoever asked for the run."""
     cut: str = ""
     """Why the worker itself ended the run early; empty where it did not."""
+    broken: str = ""
+    """Why nobody could end it, and when: a worker died, say; `parts` and `generator` are not known then."""
+
+    @property
+    def state(self) -> State:
+        return "interrupted" if self.stopped else "broken" if self.cut or self.broken else "finished"
 
 
 ORDER, OUTCOME = TypeAdapter(Order), TypeAdapter(Outcome)
@@ -90,6 +107,7 @@ class Worker:
         self._budget = math.inf
         self._seen = self._measured = 0
         """Requests on the wire so far, dropped ones too; those after warm-up."""
+        self._standstills = Standstills()
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
 
@@ -130,6 +148,7 @@ class Worker:
             loop_lag_p99_ms=recorder.loop_lag_ms.percentile(0.99),
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
             retries=recorder.retries,
+            standstills=self._standstills.among(self._spool.rows(), recorder.origin_ns, self._share.index),
         )
 
     def stop(self) -> None:
@@ -198,6 +217,7 @@ class Worker:
             await asyncio.sleep(_TICK_S)
             now_ns = perf_counter_ns()
             recorder.loop_lag_ms.add(max(0, now_ns - due_ns) / 1e6)
+            self._standstills.tick(due_ns, now_ns)
             tick += 1
             if tick % _TICKS_AN_EXPIRY == 0:
                 self._slots.expire(now_ns)
@@ -253,11 +273,16 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _say(kind: str, content: object) -> None:
-    try:
-        print(json.dumps({kind: content}), flush=True)  # noqa: T201 - the protocol with the engine
-    except BrokenPipeError:  # nobody listens any more: the end of stdin stops the run
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class _Words:
+    """What the worker says to the engine, on a descriptor that nothing else in this process, or its children, knows."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._pipe = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def say(self, kind: str, content: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the end of stdin stops the run
+            print(json.dumps({kind: content}), file=self._pipe, flush=True)
 
 
 def _longest_s(facts: Facts) -> float:
@@ -268,14 +293,14 @@ def _longest_s(facts: Facts) -> float:
     return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 
-async def _serve(order: Order) -> Outcome:
+async def _serve(order: Order, words: _Words) -> Outcome:
     folder, number, loop = order.folder, order.share.index, asyncio.get_running_loop()
     with (
         Spool(requests_spool(folder, number)) as spool,
         Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
         worker = Worker(order.facts, spool, health, order.share, failures_spool(folder, number))
-        _say("ready", True)
+        words.say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():
             raise KeyboardInterrupt
@@ -286,29 +311,51 @@ async def _serve(order: Order) -> Outcome:
                 loop.call_soon_threadsafe(worker.stop)
 
         threading.Thread(target=wait_for_stop, daemon=True).start()
+        longest_s = _longest_s(order.facts)
+
+        def give_up() -> None:
+            words.say("fault", f"the run did not end within {longest_s:.0f} s")
+            os._exit(3)
+
         # Whatever the event loop is stuck in, this process ends; what is spooled makes the run.
-        watchdog = threading.Timer(_longest_s(order.facts), os._exit, args=(3,))
+        watchdog = threading.Timer(longest_s, give_up)
         watchdog.daemon = True
         watchdog.start()
         return await worker.drive(int(origin))
 
 
-def main() -> int:
-    """Carry one order out."""
-    order = ORDER.validate_python(json.loads(sys.stdin.readline()))
+def main(descriptor: int) -> int:
+    """Carry one order out; says on this descriptor what becomes of it."""
+    words, line = _Words(descriptor), sys.stdin.readline()
+    if not line:  # whoever started it is gone
+        return 130
+    order = ORDER.validate_python(json.loads(line))
+    join(order.folder)
     gc.collect()
     gc.freeze()
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            outcome = runner.run(_serve(order))
+            outcome = runner.run(_serve(order, words))
+    except DiskError as error:
+        words.say("fault", str(error))
+        return 1
     except InputError as error:
-        _say("input_error", str(error))
+        words.say("input_error", str(error))
         return 2
     except KeyboardInterrupt:
         return 130
-    _say("outcome", OUTCOME.dump_python(outcome, mode="json"))
+    except Exception as error:
+        words.say("fault", in_a_line(error))
+        return 1
+    words.say("outcome", OUTCOME.dump_python(outcome, mode="json"))
     return 0
 
 
+def in_a_line(fault: Exception) -> str:
+    """What it is, and where it was raised."""
+    place = traceback.extract_tb(fault.__traceback__)[-1]
+    return " ".join(f"{type(fault).__name__}: {fault} ({Path(place.filename).name}, line {place.lineno})".split())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1])))

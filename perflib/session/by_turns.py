@@ -134,14 +134,17 @@ class _Turns:
 
     def run(self) -> Comparison:
         planned = self._comparison.plan
-        state: Literal["finished", "interrupted"] = "finished"
+        state: Literal["finished", "interrupted", "broken"] = "finished"
+        broken = ""
         try:
             while len(self._comparison.restarts) < planned.restarts and not is_clear(self._comparison):
                 self._keep(restarts=(*self._comparison.restarts, self._restart()))
                 self._tell(planned.restarts)
         except KeyboardInterrupt:
             state = "interrupted"
-        self._keep(state=state)
+        except _BlockError as error:
+            state, broken = "broken", str(error)
+        self._keep(state=state, broken=broken)
         return self._comparison
 
     def _keep(self, **changed: object) -> None:
@@ -176,13 +179,14 @@ class _Turns:
         target = _at(self._facts.target, urls[side])
         seed = self._draw.randrange(2**31)
         facts = self._facts.replaced(scenario=scenario, target=target, seed=seed, setup=None)
-        with TemporaryDirectory() as scratch:
-            folder = RunFolder.create(Path(scratch), facts)
+        with TemporaryDirectory() as scratch, RunFolder.create(Path(scratch), facts) as folder:
             outcome = drive(facts, folder.path)
-            if outcome is not None and outcome.cut:
-                raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
-            if outcome is None or outcome.stopped:
+            if outcome.stopped:
                 raise KeyboardInterrupt
+            if outcome.broken:
+                raise _BlockError(outcome.broken)
+            if outcome.cut:
+                raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
             folder.seal(facts.replaced(state="finished", parts=outcome.parts))
             rows = summarize(folder.load()).endpoints
         return Block(
@@ -192,6 +196,10 @@ class _Turns:
             requests=sum(row.requests for row in rows),
             errors=sum(row.errors for row in rows),
         )
+
+
+class _BlockError(Exception):
+    """A block that the load generator did not measure to its end."""
 
 
 def _long_enough(warm: list[Block], endpoints: int) -> float:

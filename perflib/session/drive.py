@@ -4,7 +4,8 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +13,15 @@ from typing import Protocol
 from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
-from perflib.load.worker import Outcome
+from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
-from perflib.spec.run import setup_of
+from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import Setup, differences
+from perflib.store.atomic import undisturbed
 from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
 from perflib.store.runs import RunFolder, load_run
@@ -109,46 +111,57 @@ def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> R
     _announce(facts)
     require_secrets(facts.target)
     facts, least = facts.replaced(memory=found.about), floor()
-    folder = RunFolder.create(workbook.runs, facts)
-    with watch(folder) as watching:
+    with RunFolder.create(workbook.runs, facts) as folder, watch(folder) as watching:
+        sampling = sampler.Sampler(found.source, folder.path)
         try:
-            with sampler.Sampler(found.source, folder.path) as sampling:
-                outcome = drive(facts, folder.path, begun=sampling.begin, look=watching.look)
-        except InputError:
-            _keep_what_there_is(folder, facts)
-            raise
+            outcome = drive(facts, folder.path, begun=sampling.begin, look=watching.look)
         except KeyboardInterrupt:  # the second one, or one before the workers listened: what is there is kept at once
-            folder.seal(folder.as_left(facts))
+            sealed(folder, facts, None, least, sampling)
             raise
-        return watching.ended(sealed(folder, facts, outcome, least))
+        except Exception as error:
+            if len(folder.rows()):  # unforeseen: what was measured is kept
+                sealed(folder, facts, Outcome((), Generator(), stopped=False, broken=in_a_line(error)), least, sampling)
+            else:  # refused
+                with undisturbed(), sampling:
+                    folder.remove()
+            raise
+        return watching.ended(sealed(folder, facts, outcome, least, sampling))
 
 
-def _keep_what_there_is(folder: RunFolder, facts: Facts) -> None:
-    """A run that was refused leaves nothing; one that the disk had no more room for keeps its rows."""
-    if not len(folder.rows()):
-        folder.remove()
-        return
-    with suppress(InputError):
-        folder.seal(folder.as_left(facts))
+def sealed(
+    folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floor, sampling: AbstractContextManager[object]
+) -> Run:
+    """The run that is over, on disk. Nothing that fails, or is interrupted, stands between its last row and its seal.
 
-
-def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floor) -> Run:
-    """The run that is over, on disk. Nothing that can fail stands between its last row and its seal."""
-    finished_at = datetime.now(UTC).isoformat(timespec="seconds")
-    if outcome is None:
-        ended = folder.as_left(facts)
-    else:
-        generator = outcome.generator.replaced(floor_p50_ms=least.p50_ms, floor_p99_ms=least.p99_ms)
-        ended = facts.replaced(
-            state="interrupted" if outcome.stopped and not outcome.cut else "finished",
-            parts=outcome.parts,
-            generator=generator,
-            invalid_reasons=(*generator.invalid_reasons(), *([f"cut: {outcome.cut}"] if outcome.cut else [])),
-        )
-    folder.seal(ended.replaced(finished_at=finished_at))
-    kept = folder.load()
-    _remember(folder, kept)
+    Args:
+        outcome: None where the run was interrupted before anybody could say more.
+    """
+    with undisturbed():
+        with sampling:
+            ended = _ended(folder, facts, outcome or Outcome((), Generator(), stopped=True), least)
+        try:
+            folder.seal(ended)
+        except InputError:
+            if ended.state != "broken":
+                raise
+            return replace(folder.load(), facts=ended)  # its disk is full: that is what is told
+        kept = folder.load()
+        _remember(folder, kept)
     return kept
+
+
+def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> Facts:
+    """The facts of a run that is over."""
+    generator = outcome.generator.replaced(floor_p50_ms=least.p50_ms, floor_p99_ms=least.p99_ms)
+    cut = f"cut: {outcome.cut}" if outcome.cut else outcome.broken
+    reasons = (cut,) if cut and outcome.state == "broken" else ()
+    return facts.replaced(
+        state=outcome.state,
+        parts=outcome.parts or folder.parts(facts),
+        generator=generator,
+        invalid_reasons=(*generator.invalid_reasons(), *reasons),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _remember(folder: RunFolder, run: Run) -> None:

@@ -42,22 +42,25 @@ def calibrate(duration_s: float = 0.5) -> Floor:
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
         assert server.stdout is not None
+        url = next((line.strip() for line in server.stdout if line.startswith("http://")), "")
         facts = Facts(
             run_id="calibration",
             scenario=Scenario(
                 name="calibration", title="", workload=Closed(users=1), duration_s=duration_s, warmup_s=0.1
             ),
             profile="quick",
-            target=Target.parse(target | {"base_url": server.stdout.readline().strip()}, "null server"),
+            target=Target.parse(target | {"base_url": url}, "null server"),
             seed=1,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=this_machine(),
         )
-        folder = RunFolder.create(Path(scratch), facts)
-        outcome = drive(facts, folder.path)
-        if outcome is None or outcome.stopped:
-            raise KeyboardInterrupt
-        return _floor_of(folder)
+        with RunFolder.create(Path(scratch), facts) as folder:
+            outcome = drive(facts, folder.path)
+            if outcome.stopped:
+                raise KeyboardInterrupt
+            if outcome.state != "finished":
+                raise InputError(f"calibrate: {outcome.cut or outcome.broken}; try again")
+            return _floor_of(folder)
 
 
 def _floor_of(folder: RunFolder) -> Floor:

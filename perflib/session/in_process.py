@@ -28,20 +28,20 @@ async def run_async(scenario: str, **said: Unpack[Said]) -> Run:
 
 
 async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workbook) -> Run:
-    folder = RunFolder.create(workbook.runs, facts)
-    with (
-        Spool(requests_spool(folder.path)) as spool,
-        Spool(generator_spool(folder.path), GENERATOR_ROW) as health,
-        sampler.Sampler(found.source, folder.path) as sampling,
-    ):
-        worker = Worker(facts, spool, health, samples=failures_spool(folder.path))
-        origin_ns = perf_counter_ns()
-        sampling.begin(origin_ns)
-        try:
-            outcome: Outcome | None = await worker.drive(origin_ns)
-        except asyncio.CancelledError:
-            outcome = None
-    return sealed(folder, facts, outcome, least)
+    with RunFolder.create(workbook.runs, facts) as folder:
+        sampling = sampler.Sampler(found.source, folder.path)
+        with (
+            Spool(requests_spool(folder.path)) as spool,
+            Spool(generator_spool(folder.path), GENERATOR_ROW) as health,
+        ):
+            worker = Worker(facts, spool, health, samples=failures_spool(folder.path))
+            origin_ns = perf_counter_ns()
+            sampling.begin(origin_ns)
+            try:
+                outcome: Outcome | None = await worker.drive(origin_ns)
+            except asyncio.CancelledError:
+                outcome = None
+        return sealed(folder, facts, outcome, least, sampling)
 
 
 def run_in_process(scenario: str, **said: Unpack[Said]) -> Run:

@@ -31,6 +31,6 @@ def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allo
         return Allocations(why_not=f"{offer} puts memray into process {pid} and drives the same load again")
     facts = run.facts.replaced(scenario=run.facts.scenario.lasting(seconds), setup=None)
     with TemporaryDirectory() as scratch, allocations.attached(pid, seconds) as told:
-        folder = RunFolder.create(Path(scratch), facts)
-        drive(facts, folder.path)
+        with RunFolder.create(Path(scratch), facts) as folder:
+            drive(facts, folder.path)
         return told()

@@ -49,8 +49,8 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     )
     try:
         assert server.stdout is not None
-        said = server.stdout.readline()
-        if "serving on " not in said:
+        said = next((line for line in server.stdout if "serving on " in line), "")
+        if not said:
             raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
         url = os.environ[_SAMPLE_URL] = said.split("serving on ")[1].strip()
         yield SampleDashboard(url, server.pid)

@@ -59,10 +59,13 @@ SAMPLE_COLUMNS = ("run_id", "endpoint", "kind", "status", "t_ns", "reason", "con
 MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
 """A generator beyond these bounds makes its run invalid."""
+LONG_STANDSTILL_S, MAX_TOUCHED_SHARE = 0.5, 0.01
+"""So does a standstill of this length that touched a request, and shorter ones that touched more than this share."""
 
 _RETIRED = ("bodies_checked", "bodies_parsed")
 
-State = Literal["running", "finished", "interrupted"]
+State = Literal["running", "finished", "interrupted", "broken"]
+"""`interrupted` by its user, or with the process that drove it; `broken`: ended otherwise, see `invalid_reasons`."""
 
 
 class Environment(Spec):
@@ -104,6 +107,17 @@ class MemorySource(Spec):
     told: str = "it was not looked for"
 
 
+class Standstill(Spec):
+    """A stretch in which a worker of the load generator did not run: it was stopped, starved, or its machine slept."""
+
+    worker: int
+    at_s: float
+    """When it began, from the run's start."""
+    lasted_s: float
+    touched: int
+    """Requests after warm-up that were due or under way, and whose times it may have made a tenth longer, or more."""
+
+
 class Generator(Spec):
     """What the load generator knows of itself, over the whole run."""
 
@@ -122,6 +136,8 @@ class Generator(Spec):
     floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
+    standstills: tuple[Standstill, ...] = ()
+    """The longest ones."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,7 +151,18 @@ class Generator(Spec):
         lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
         late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
         saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
-        return tuple(f"the load generator was overloaded: {reason}" for reason in saturated + late)
+        overloaded = (f"the load generator was overloaded: {reason}" for reason in saturated + late)
+        return (*overloaded, *self._stood_still())
+
+    def _stood_still(self) -> tuple[str, ...]:
+        touching = [one for one in self.standstills if one.touched]
+        worst = max(touching, key=lambda one: one.lasted_s, default=None)
+        touched = sum(one.touched for one in touching)
+        if worst is None or (worst.lasted_s < LONG_STANDSTILL_S and touched <= MAX_TOUCHED_SHARE * self.requests):
+            return ()
+        others = f", and {len(touching) - 1} times more" if len(touching) > 1 else ""
+        when = f"worker {worst.worker + 1} stood still for {worst.lasted_s:.1f} s at {worst.at_s:.1f} s{others}"
+        return (f"load generator: {when}: {touched:,} request{'s' if touched != 1 else ''} due or under way",)
 
     @classmethod
     def of_all(cls, workers: Sequence[Generator]) -> Generator:
@@ -152,6 +179,7 @@ class Generator(Spec):
             loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
+            standstills=tuple(still for one in workers for still in one.standstills),
         )
 
     def as_json(self) -> dict[str, Any]:

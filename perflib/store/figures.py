@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from perflib.spec import InputError, Run
 from perflib.spec.figures import FigureRow
 from perflib.store.atomic import replacing
+from perflib.store.owner import Fate
 from perflib.store.runs import FACTS, TABLE, RunFolder
 from perflib.store.table import ROWS, TABLE_NAME, Kept, as_table, change_table, read_table
 
@@ -51,7 +52,7 @@ def history(
     """The stored runs' figures: a row per run and endpoint or page, oldest run first, columns as in `FigureRow`.
 
     Runs under way are left out, and so are copies of runs and runs that cannot be read: `frame.attrs["unreadable"]`
-    says which folders and why. Abandoned runs are finished on the way.
+    says which folders and why; runs that go on elsewhere are among them. Abandoned runs are finished on the way.
 
     Args:
         folder: the runs' folder; it need not exist.
@@ -131,10 +132,13 @@ def _copies(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _rows_of(path: Path, figures_of: FiguresOf) -> tuple[FigureRow, ...]:
-    """The rows of a run; none while it is under way."""
+    """The rows of a run; none while it is under way. Raises InputError for one that is so elsewhere."""
     run = RunFolder(path)
-    if run.is_abandoned():
-        run.recover()
+    match run.recover():
+        case Fate.HERE:
+            return ()
+        case Fate.ELSEWHERE:
+            raise InputError(run.elsewhere())
     written = _read_figures(path)
     if written is not None:
         return written

@@ -1,6 +1,5 @@
 """Stored runs: one folder per run, readable with plain pandas."""
 
-import fcntl
 import json
 import shutil
 from contextlib import suppress
@@ -9,15 +8,16 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from perflib.spec import ERROR_KINDS, Facts, InputError, Run, Target
 from perflib.spec.run import Part
+from perflib.store import owner
 from perflib.store.atomic import replacing, write_atomically
 from perflib.store.failures import FAILURE_SPOOLS, FAILURES_TABLE, as_frame, read_failures, spooled
+from perflib.store.owner import OWNER, Fate
 from perflib.store.spool import (
     COLD,
     COUNTED,
@@ -32,7 +32,7 @@ from perflib.store.spool import (
 )
 
 TABLE, HEALTH_TABLE, MEMORY_TABLE = "requests.parquet", "generator.parquet", "memory.parquet"
-FACTS, OWNER = "run.json", "owner"
+FACTS, ENDED = "run.json", "ended.json"
 _REQUEST_SPOOLS, _HEALTH_SPOOLS = "requests.*.spool", "generator.*.spool"
 
 REQUESTS = pa.schema(
@@ -64,18 +64,21 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: int | None = None
 
     @classmethod
     def create(cls, runs: Path, facts: Facts) -> Self:
-        """Make the folder of a run that starts now, owned by this process."""
-        folder, me = cls(runs / facts.run_id), psutil.Process()
+        """Make the folder of a run that starts now, owned by this process until it is sealed, or left for good."""
+        folder = cls(runs / facts.run_id)
         if folder.path.is_dir():
             raise InputError(f"{folder.path}: this run exists; choose another run id")
         try:
             folder.path.mkdir(parents=True)
-            (folder.path / OWNER).write_text(f"{me.pid} {me.create_time()}\n")
+            folder._held = owner.take(folder.path)
             folder.write_facts(facts)
         except OSError as error:
+            folder.leave()
+            shutil.rmtree(folder.path, ignore_errors=True)
             raise InputError(
                 f"{folder.path}: {error.strerror}; point PERFLIB_DATA at a folder that can be written"
             ) from None
@@ -94,7 +97,10 @@ class RunFolder:
 
     def read_facts(self) -> Facts:
         """The facts in run.json. Raises InputError where they are missing or damaged."""
-        path = self.path / FACTS
+        return self._facts_in(FACTS)
+
+    def _facts_in(self, name: str) -> Facts:
+        path = self.path / name
         try:
             return Facts.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
         except FileNotFoundError:
@@ -102,25 +108,62 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise _unreadable(path, error) from None
 
-    def write_facts(self, facts: Facts) -> None:
-        write_atomically(self.path / FACTS, facts.model_dump_json(indent=1) + "\n")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Own it no longer: where it is not sealed, the next reader does that."""
+        if self._held is not None:
+            owner.let_go(self._held)
+            self._held = None
+
+    def began(self) -> str:
+        """When, as run.json says: sorts by time. Empty where it cannot be read."""
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            return str(json.loads((self.path / FACTS).read_text(encoding="utf-8"))["started_at"])
+        return ""
+
+    def write_facts(self, facts: Facts, name: str = FACTS) -> None:
+        text = facts.model_dump_json(indent=1) + "\n"
+        try:
+            write_atomically(self.path / name, text)
+        except OSError:
+            owner.make_room(self.path)
+            write_atomically(self.path / name, text)
 
     def seal(self, facts: Facts) -> None:
-        """Turn the spool into requests.parquet, then write the final facts; the spool goes last.
+        """Turn the spools into requests.parquet, then write the final facts; the spools go last.
+
+        From the first moment on these are the facts: whatever stops this process, the next reader goes on with them.
+        A table that holds more rows than the spools stays: somebody else sealed it, and the facts say so.
 
         Raises:
             InputError: where the disk takes no more; all that was recorded stays as it is.
         """
+        rows, sealed = _checked(self.rows(), self.path, facts), self._sealed_rows()
+        if sealed > len(rows):
+            taken = f"another process sealed it while it was measured: only {sealed:,} rows are kept"
+            facts = facts.replaced(state="broken", invalid_reasons=(*facts.invalid_reasons, taken))
         try:
-            self._write_tables(facts)
+            self.write_facts(facts, ENDED)
+            if sealed <= len(rows):
+                self._write_tables(rows, facts)
             self.write_facts(facts)
         except OSError as error:
             room = "what was recorded is kept: make room, then `perflib history` finishes it"
             raise InputError(f"{self.path}: cannot be written ({error.strerror or error}); {room}") from None
         self._clear()
 
-    def _write_tables(self, facts: Facts) -> None:
-        rows = _checked(self.rows(), self.path, facts)
+    def _sealed_rows(self) -> int:
+        """The rows of requests.parquet; 0 where there is none."""
+        with suppress(OSError, pa.ArrowException):
+            return int(pq.read_metadata(self.path / TABLE).num_rows)
+        return 0
+
+    def _write_tables(self, rows: NDArray[np.void], facts: Facts) -> None:
         flags = _first_ones_cold(rows)
         with replacing(self.path / TABLE) as unfinished:  # the last to take its place: where it is, they all are
             with _writer(unfinished) as writer:
@@ -157,35 +200,50 @@ class RunFolder:
         kinds = (_REQUEST_SPOOLS, _HEALTH_SPOOLS, FAILURE_SPOOLS)
         spools = (*(path for kind in kinds for path in self._spools(kind)), memory_spool(self.path))
         unfinished = (*self.path.glob("*.part"), *self.path.glob(".*.part"))
-        for path in (*unfinished, *spools, self.path / OWNER):
+        for path in (*unfinished, *spools, self.path / ENDED, self.path / OWNER):
             path.unlink(missing_ok=True)
+        self.leave()
 
     def remove(self) -> None:
         """Take back a run that never began."""
         shutil.rmtree(self.path)
+        self.leave()
 
-    def is_abandoned(self) -> bool:
-        """True where a run was left unsealed by a process that is gone."""
-        try:
-            pid, created = (self.path / OWNER).read_text(encoding="utf-8").split()
-            owner = psutil.Process(int(pid))
-            return owner.create_time() != float(created) or owner.status() == psutil.STATUS_ZOMBIE
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except (psutil.NoSuchProcess, ValueError):
-            return True
+    def fate(self) -> Fate | None:
+        """What became of those who write this run; None where it is sealed, or where there is none."""
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError), owner.alone(self.path):
+            return self._fate()
+        return None
 
-    def recover(self) -> None:
-        """Seal what a dead process left, marked interrupted. Nothing recorded is lost, whoever else does so too."""
-        with suppress(FileNotFoundError), (self.path / OWNER).open() as owner:
-            fcntl.flock(owner, fcntl.LOCK_EX)
-            if self.is_abandoned():
-                self._finish(self.read_facts())
+    def recover(self) -> Fate | None:
+        """Seal what a dead process left. Nothing recorded is lost, whoever else does so too.
 
-    def _finish(self, facts: Facts) -> None:
+        Returns:
+            What had become of those who wrote it, as `fate`. A run that lives, or may live elsewhere, is left alone.
+        """
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError), owner.alone(self.path):
+            found = self._fate()
+            if found == Fate.GONE:
+                self._finish()
+            return found
+        return None
+
+    def _fate(self) -> Fate | None:
+        is_open = (self.path / OWNER).exists() or self._spools(_REQUEST_SPOOLS)
+        return owner.fate(self.path) if is_open else None
+
+    def elsewhere(self) -> str:
+        """Where a run goes on of which nothing can be known from here, and how to finish it all the same."""
+        end = f"if that is gone for good, remove {self.path / OWNER}"
+        return f"is under way {owner.whereabouts(self.path)}, and left alone; {end}"
+
+    def _finish(self) -> None:
+        ended, facts = (self.path / ENDED).exists(), self.read_facts()
         sealed = (self.path / TABLE).exists() and facts.state != "running"
         if sealed:  # it died while it cleared up: of several spools some may be gone, the table has them all
             self._clear()
+        elif ended:
+            self.seal(self._facts_in(ENDED))
         elif self._spools(_REQUEST_SPOOLS) or not (self.path / TABLE).exists():
             self.seal(self.as_left(facts))
         else:
@@ -194,7 +252,11 @@ class RunFolder:
 
     def as_left(self, facts: Facts) -> Facts:
         """The facts of a run that ended unforeseen: interrupted, its measured time read off its rows."""
-        return facts.replaced(state="interrupted", parts=_parts_of(self.rows(), facts))
+        return facts.replaced(state="interrupted", parts=self.parts(facts))
+
+    def parts(self, facts: Facts) -> tuple[Part, ...]:
+        """What was measured, read off the rows so far."""
+        return _parts_of(self.rows(), facts)
 
     def load(self) -> Run:
         """The run with its tables; names are categories, times int64."""
@@ -217,8 +279,7 @@ def load_run(runs: Path, run_id: str) -> Run:
         InputError: where there is no such run, or it cannot be read.
     """
     folder = RunFolder(runs / run_id)
-    if folder.is_abandoned():
-        folder.recover()
+    folder.recover()
     return folder.load()
 
 

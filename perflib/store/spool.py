@@ -59,6 +59,10 @@ WARMUP, COLD, RETRIED, COUNTED = 1, 2, 4, 8
 _BUFFERED_ROWS = 4096
 
 
+class DiskError(InputError):
+    """A disk takes no more rows."""
+
+
 class Spool:
     """Writes rows of one dtype to a file, a few thousand at a time.
 
@@ -68,7 +72,7 @@ class Spool:
     def __init__(self, path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> None:
         codes = "".join(dtype[name].char for name in dtype.names or ())
         self._row = struct.Struct("<" + codes.replace("l", "q"))
-        self._path = path
+        self._path, self._dtype = path, dtype
         self._file = path.open("ab", buffering=0)
         self._buffer = bytearray(self._row.size * _BUFFERED_ROWS)
         self._view = memoryview(self._buffer)
@@ -85,14 +89,18 @@ class Spool:
         """Hand all rows to the operating system: they outlive this process. What a full disk refuses stays here.
 
         Raises:
-            InputError: where it takes no more.
+            DiskError: where it takes no more.
         """
         try:
             self._write_all()
         except OSError as error:
-            raise InputError(
+            raise DiskError(
                 f"{self._path}: cannot be written ({error.strerror}); make room; what was recorded is kept"
             ) from None
+
+    def rows(self) -> NDArray[np.void]:
+        """All that was flushed. Shape (rows,)."""
+        return read_spool(self._path, self._dtype)
 
     def _write_all(self) -> None:
         written = 0

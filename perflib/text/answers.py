@@ -122,8 +122,8 @@ def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
 def history(frame: pd.DataFrame) -> Table:
     """Stored runs, the oldest first, then what changed when."""
     table, unreadable = runs(frame), frame.attrs.get("unreadable", {}).items()
-    left_out = (f"Left out, as it cannot be read: {name} ({why})" for name, why in unreadable)
-    return replace(table, notes=(*_changes(frame), *left_out), id="history") if table.rows else table
+    left_out = (f"Left out: {name} ({why})" for name, why in unreadable)
+    return replace(table, notes=(*(_changes(frame) if table.rows else ()), *left_out), id="history")
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
@@ -147,7 +147,7 @@ def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     why, of = "unanswered" if run["unanswered"] else INSUFFICIENT, rest(run["errors"], run["requests"])
     figures = (value if math.isfinite(value) else None for value in (run["p50_ms"], run["p95_ms"]))
     times = (cells.figure(value, why, of) for value in figures)
-    state = run["state"] if run["valid"] else Cell("invalid", "bad")
+    state = run["state"] if run["valid"] else Cell("broken" if run["state"] == "broken" else "invalid", "bad")
     about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 

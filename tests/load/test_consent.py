@@ -181,7 +181,8 @@ def test_a_run_ends_at_its_budget_of_requests_and_says_so() -> None:
         options = Options(target="t.toml", url=server.url, duration=30, warmup=0, users=4, workers=2, max_requests=200)
         run = session.run("light_load", options)
         assert 200 <= len(server.requests) <= 230
-    assert (run.facts.interrupted, run.facts.valid) == (False, False)
+    assert run.facts.state == "broken"
+    assert not run.facts.valid
     assert "budget of requests was used up" in verdict_sentence(run, summarize(run))
 
 
@@ -230,7 +231,7 @@ def test_seconds_of_nothing_but_errors_count_in_a_row() -> None:
 
 def test_nothing_but_errors_ends_a_run_which_is_kept_and_says_why() -> None:
     run = session.run("light_load", Options(target="t.toml", url=closed_port(), duration=60, warmup=0))
-    assert not run.facts.interrupted
+    assert run.facts.state == "broken"
     assert 4 <= run.facts.duration_s <= 9
     assert len(run.requests) > 50
     told = r"Invalid run, not judged: cut: 5 s of nothing but errors, most of them no connection from GET /a.*\."

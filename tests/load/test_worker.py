@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -352,10 +353,12 @@ def worker_process() -> psutil.Process:
     return worker
 
 
-def test_a_killed_worker_leaves_a_readable_run_marked_interrupted(workbook: Path) -> None:
+def test_a_killed_worker_leaves_a_readable_run_marked_broken(workbook: Path) -> None:
     with answering(OK) as server:
         kept = run(server.url, lambda _: worker_process().kill(), duration=20)
-    assert kept.facts.interrupted
+    assert kept.facts.state == "broken"
+    [reason] = kept.facts.invalid_reasons
+    assert re.match(r"load generator: worker 1 of 1 ended with signal 9 at \d+\.\d s", reason)
     assert 0 < len(kept.requests) <= len(server.requests)
     assert load_run(workbook / "data/runs", kept.facts.run_id).requests.equals(kept.requests)
     assert 0.5 < kept.facts.duration_s < 5

@@ -23,6 +23,8 @@ from tests.servers import answer, answering
 
 KINDS = ("generator", "orchestrator", "both")
 LONG_KINDS = (*KINDS, "kernel")
+ENDS = {"generator": "broken", "orchestrator": "interrupted", "both": "interrupted", "kernel": "interrupted"}
+"""The state of the run that is left: a load generator's death is told, of an owner's nobody is left to tell."""
 _TARGET = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n[[endpoint]]\npath = "/a"\n'
 _RUN = ("run", "light_load", "--target", "t.toml", "--duration", "3s", "--warmup", "0", "--users", "3", "--json")
 _CELL = """\
@@ -135,13 +137,13 @@ def main() -> None:
 
 
 def _table(done: dict[str, list[Trial]]) -> str:
-    lines = [f"{'killed':14}{'trials':>7}{'interrupted':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n"]
+    lines = [f"{'killed':14}{'trials':>7}{'so marked':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n"]
     for kind, some in done.items():
-        interrupted = sum(one.state == "interrupted" for one in some)
+        marked = sum(one.state == ENDS[kind] for one in some)
         lost = sum(max(0, one.served - one.recorded) for one in some)
         most_s, alive = max(one.seconds_lost for one in some), sum(one.alive for one in some)
         served = sum(one.served for one in some)
-        lines.append(f"{kind:14}{len(some):7}{interrupted:12}{served:8}{lost:7}{most_s:12.2f}{alive:6}\n")
+        lines.append(f"{kind:14}{len(some):7}{marked:12}{served:8}{lost:7}{most_s:12.2f}{alive:6}\n")
     return "".join(lines)
 
 

@@ -119,6 +119,21 @@ def test_an_interrupt_keeps_what_was_measured(target: str, server: str, tmp_path
     assert len(kept["restarts"]) >= 1
 
 
+def test_a_worker_that_dies_ends_a_comparison_with_the_reason(target: str, tmp_path: Path) -> None:
+    with answering(lambda _: (0.003, answer())) as server:
+        words = ["compare", server.url, server.url, "--target", target, "--users", "2", "--block", "20s"]
+        command = [sys.executable, "-m", "perflib", *words, "--format", "json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+            while not server.requests:
+                time.sleep(0.1)
+            [worker] = [one for one in psutil.Process(started.pid).children() if "perflib.load.worker" in one.cmdline()]
+            worker.kill()
+            assert started.stdout is not None
+            said = json.loads(started.stdout.read())
+    assert started.returncode == said["exit"] == 3
+    assert any("load generator: worker 1 of 1 ended with signal 9 at" in note for note in said["notes"])
+
+
 def test_stored_runs_are_compared_by_their_ids(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     with answering(lambda _: (0.005, answer())) as server:
         options = perflib.Options(target=target, url=server.url, duration=0.6, warmup=0)

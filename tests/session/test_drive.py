@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import perflib
 from perflib.session import floor
 from perflib.spec import InputError
+from perflib.store.runs import RunFolder
+from perflib.workbook import live
 from tests.servers import answer, answering
 
 if TYPE_CHECKING:
@@ -112,3 +115,49 @@ def test_the_slowest_requests_come_first_and_their_parts_add_up(shop: str) -> No
     assert parts.to_numpy() == pytest.approx(slowest["response_ms"].to_numpy(), abs=0.01)
     ended = run.requests[run.requests["kind"] == "request"]
     assert slowest["response_ms"][0] == pytest.approx(((ended["end_ns"] - ended["intended_ns"]) / 1e6).max(), abs=0.001)
+
+
+def test_an_interrupt_while_a_run_is_sealed_takes_nothing_back(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tables = RunFolder._write_tables
+
+    def interrupted(*given: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write_tables(*given)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunFolder, "_write_tables", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        perflib.run("light_load", target=shop, run_id="pressed", **SHORT)
+    kept = perflib.load_run("pressed")
+    assert kept.facts.state == "finished"
+    assert len(kept.requests) > 0
+    assert {path.name for path in (tmp_path / "runs/pressed").iterdir()} >= {"requests.parquet", "figures.parquet"}
+    assert not list((tmp_path / "runs/pressed").glob("*.spool"))
+
+
+def test_a_fault_in_what_shows_a_run_keeps_what_was_measured(shop: str) -> None:
+    def at_fault(_: object) -> None:
+        raise ZeroDivisionError("of a test")
+
+    with pytest.raises(ZeroDivisionError):
+        perflib.run("light_load", target=shop, users=2, run_id="shown", duration="30s", report=at_fault)
+    kept = perflib.load_run("shown")
+    assert kept.facts.state == "broken"
+    assert kept.facts.invalid_reasons[0].startswith("ZeroDivisionError: of a test (test_drive.py, line ")
+    assert len(kept.requests) > 0
+
+
+def test_attach_takes_the_run_under_way_and_else_the_one_that_began_last(shop: str, tmp_path: Path) -> None:
+    perflib.run("light_load", target=shop, run_id="left", **SHORT)
+    left, facts = tmp_path / "runs/left", perflib.load_run("left").facts
+    facts = facts.replaced(started_at="2026-01-01T00:00:00+00:00", state="running", parts=())
+    RunFolder(left).write_facts(facts)
+    (left / "owner").write_text("999999999 1.0\n")  # months ago, in a crash
+    perflib.run("light_load", target=shop, run_id="last", **SHORT)
+    assert [perflib.attach().facts.run_id for _ in range(2)] == ["last", "last"]
+    with RunFolder.create(tmp_path / "runs", facts.replaced(run_id="under-way")):
+        assert live._latest(tmp_path / "runs") == "under-way"
+    assert perflib.attach("left").facts.state == "interrupted"
+    assert perflib.attach().facts.run_id == "last"

@@ -295,15 +295,16 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_keeps_its_rows(tmp_path
     with answering(answer()) as server, files_of_at_most(rows * REQUEST_ROW.itemsize):
         running = perflib(tmp_path, *RUN, "--users", "10", "--duration", "20s", "--url", server.url)
         _, said = running.communicate(timeout=60)
-    assert running.returncode == 2, said
-    [folder] = tmp_path.glob("data/runs/*")
-    [line] = [line for line in said.splitlines() if line.startswith("perflib: ")]
+    assert running.returncode == 3, said
+    [folder] = [path.parent for path in tmp_path.glob("data/runs/*/run.json")]
+    [line] = [line for line in said.splitlines() if line.startswith("broken after ")]
     assert str(folder) in line
     assert "make room; what was recorded is kept" in line
     assert "Traceback" not in said
     kept = load_run(folder.parent, folder.name)
     assert len(kept.requests) == rows
-    assert kept.facts.state == "interrupted"
+    assert kept.facts.state == "broken"
+    assert "load generator: worker 1 of 1 ended at" in kept.facts.invalid_reasons[0]
 
 
 def test_two_commands_that_run_at_once_keep_all_that_was_served(tmp_path: Path) -> None:

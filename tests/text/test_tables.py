@@ -221,7 +221,7 @@ def test_the_history_ends_with_what_changed_and_with_what_cannot_be_read() -> No
     frame.attrs["unreadable"] = {"broken": "no run.json"}
     notes = tables.history(frame).notes
     assert notes[0].startswith("Changed: GET /clients, p50: ")
-    assert notes[-1] == "Left out, as it cannot be read: broken (no run.json)"
+    assert notes[-1] == "Left out: broken (no run.json)"
     assert "`perflib run light_load` makes one" in str(tables.history(frame.iloc[:0]))
 
 

@@ -12,16 +12,14 @@ from perflib.session import drive
 from perflib.spec import InputError, Options, Run
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
-from perflib.store.runs import FACTS, OWNER, RunFolder, load_run
-from perflib.store.spool import generator_spool
+from perflib.store.owner import Fate
+from perflib.store.runs import FACTS, RunFolder, load_run
 from perflib.workbook.live.follow import Progress
 from perflib.workbook.live.views import View, view_of
 
 __all__ = ["View", "attach", "check", "run", "view_of"]
 
 _POLL_S = 1.0
-_QUIET_S = 3.0
-"""Workers whose owner died get a moment to stop; after so long without a word they are gone."""
 
 
 def run(
@@ -84,27 +82,22 @@ def attach(run_id: str = "") -> Run:
 
 
 def _watch(folder: RunFolder, view: View) -> None:
-    """Until the run is sealed, or left by all who drove it."""
+    """Until the run is sealed, by all who drive it or because none of them lives."""
     while folder.read_facts().state == "running":
         view.look()
-        if folder.is_abandoned() and _is_quiet(folder):
-            return
+        folder.recover()
         time.sleep(_POLL_S)
 
 
 def is_under_way(runs: Path, run_id: str) -> bool:
-    """Whether a living process drives a run of this name."""
-    folder = RunFolder(runs / run_id)
-    return (folder.path / OWNER).exists() and not folder.is_abandoned()
-
-
-def _is_quiet(folder: RunFolder) -> bool:
-    spool = generator_spool(folder.path)
-    return not spool.exists() or time.time() - spool.stat().st_mtime > _QUIET_S
+    """Whether somebody drives a run of this name, here or elsewhere."""
+    return RunFolder(runs / run_id).fate() in (Fate.HERE, Fate.ELSEWHERE)
 
 
 def _latest(runs: Path) -> str:
-    found = [path.parent for path in runs.glob(f"*/{FACTS}")]
+    """The run that is under way on this machine, or else the one that began last."""
+    found = [RunFolder(path.parent) for path in runs.glob(f"*/{FACTS}")]
     if not found:
         raise InputError(f"{runs}: no stored run yet; perflib.run makes one")
-    return max(found, key=lambda path: ((path / OWNER).exists(), path.stat().st_mtime)).name
+    under_way = [folder for folder in found if folder.fate() == Fate.HERE]
+    return max(under_way or found, key=RunFolder.began).path.name

@@ -80,7 +80,8 @@ def card(run: Run) -> str:
     ]
     ended = {"time": f"measured {seconds(facts.duration_s)}", "verdict": verdict_sentence(run, summary)}
     left = {"time": "", "doing": "Not watched any more."}
-    state = facts.state if facts.valid else f"{facts.state}, invalid".removeprefix("finished, ")
+    sound = facts.valid or facts.state == "broken"
+    state = facts.state if sound else f"{facts.state}, invalid".removeprefix("finished, ")
     return _drawn(facts, tiles, {"state": state} | (left if running else ended))
 
 

@@ -44,7 +44,8 @@ class View(AbstractContextManager["View"]):
     def ended(self, run: Run) -> Run:
         """The run is over, or watched no longer. Returns it."""
         if run.facts.state != "finished":
-            _say(f"{run.facts.state} after {run.facts.duration_s:.1f} s; kept as {run.facts.run_id}")
+            why = f" ({'; '.join(run.facts.invalid_reasons)})" if run.facts.state == "broken" else ""
+            _say(f"{run.facts.state} after {run.facts.duration_s:.1f} s{why}; kept as {run.facts.run_id}")
         return run
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -32,7 +32,7 @@ class Outcome:
         if self.run is None:
             return "no run was recorded"
         if not self.run.facts.valid:
-            return "the run is invalid"
+            return f"the run is {'broken' if self.run.facts.state == 'broken' else 'invalid'}"
         return "the run was interrupted" if self.run.facts.interrupted else ""
 
     @cached_property
