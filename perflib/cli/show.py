@@ -4,16 +4,17 @@ Example: perflib show sample-28-release-1.4
 Exit status: 0 shown, 2 no such run.
 """
 
-from perflib.cli.options import in_color
+from perflib.cli.options import Phases, in_color
 
 
-def show(run: str, /) -> None:
+def show(run: str, /, *, phases: Phases = False) -> None:
     """Print the table.
 
     Args:
         run: Its id; see `perflib runs`.
+        phases: Add how long answers were waited for, how long they took to come, and their size.
     """
     from perflib.session.stored import load_run
     from perflib.text import tables
 
-    print(tables.verdict(load_run(run)).text(color=in_color()))
+    print(tables.verdict(load_run(run), phases=phases).text(color=in_color()))

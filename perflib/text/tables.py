@@ -24,7 +24,7 @@ from perflib.text.answers import comparison as comparison
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
-from perflib.text.words import baseline_sentence, duration_of, failure_of, rate_of, workload_of
+from perflib.text.words import baseline_sentence, duration_of, failure_of, notices, rate_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
@@ -33,6 +33,10 @@ from perflib.text.words import verdict_sentence as verdict_sentence
 RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
     "judged on p95, where each failed request counts as infinitely slow. Cold answers (cache misses) are left out."
+)
+_PHASES = (
+    "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
+    "first byte to the last. A page has no phases of its own."
 )
 _MEANINGS = {
     "scheduled": "every request that was due",
@@ -43,24 +47,26 @@ _MEANINGS = {
 }
 
 
-def brief(summary: Summary, *, judged: bool = True, against: Check | None = None) -> Table:
+def brief(summary: Summary, *, judged: bool = True, against: Check | None = None, phases: bool = False) -> Table:
     """The brief's table: endpoints first, then pages.
 
     Args:
         judged: False for an invalid run, which is shown but never judged.
         against: the run's check against its baseline, which adds a column and a sentence.
+        phases: whether to tell waiting, receiving and the size of answers apart.
     """
+    apart = numbers("Waiting p50, ms", "Receiving p50, ms", "Size p50") if phases else ()
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
     last = words("Met") if against is None else words("Met", "Against baseline")
     return Table(
-        columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times, *last),
-        rows=tuple(_brief_row(one, summary, judged, against) for one in summary.endpoints),
-        notes=(*([] if against is None else [baseline_sentence(against)]), RULE),
+        columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times[:4], *apart, *times[4:], *last),
+        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in summary.endpoints),
+        notes=(*([] if against is None else [baseline_sentence(against)]), RULE, *([_PHASES] if phases else [])),
         id="brief",
     )
 
 
-def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None) -> Row:
+def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None, phases: bool) -> Row:
     found = {} if against is None else {verdict.endpoint: verdict for verdict in against.endpoints}
     grouped = any(other.kind == "page" for other in summary.endpoints)
     group = "Pages" if one.kind == "page" else "Endpoints"
@@ -71,6 +77,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         cells.failed(one.errors, one.requests),
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING),
+        *([] if not phases else cells.phases(one)),
         limit(one.target_ms),
         cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
@@ -78,11 +85,16 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
     )
 
 
-def verdict(run: Run, *, against: Check | None = None) -> Table:
+def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> Table:
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
-    table = brief(summary, judged=run.facts.valid, against=against)
-    notes = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
+    table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
+    notes = (
+        *notices(run),
+        memory_sentence(run, memory_of(run)),
+        *table.notes,
+        f"Run {run.facts.run_id}, {run.facts.profile} profile",
+    )
     return replace(table, title=verdict_sentence(run, summary), notes=notes)
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 from perflib.figures import spike
 from perflib.figures.failures import Failure, failures
+from perflib.figures.phases import SlowReceiving, Why, slow_receiving
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.leak import Memory
-from perflib.show.numbers import NOTHING, ms, seconds, three_digits
+from perflib.show.numbers import NOTHING, ms, seconds, size, three_digits
 from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
@@ -24,6 +25,13 @@ _FAILURES = {
     "content": "unexpected content",
     "dropped": "never sent, as no connection was free",
     "in_flight": "unanswered at the end",
+}
+_WHY_SLOW: dict[Why, str] = {
+    "delayed acknowledgement": "the server sends its answer in two parts, and the second waits for a delayed "
+    "acknowledgement (Nagle); set TCP_NODELAY or write it at once",
+    "large": "most of the time is the transfer of a large answer; compress it, or ask for less of it",
+    "in pieces": "the server has begun its answer and is still at work on the rest; look at what it does after its "
+    "first byte",
 }
 _NAMED = 3
 """So many kinds of failure are named in a sentence."""
@@ -51,6 +59,16 @@ def failure_of(kind: str, status: int) -> str:
     ('HTTP 500', 'time-out')
     """
     return f"HTTP {status}" if kind == "status" else _FAILURES[kind]
+
+
+def notices(run: Run) -> tuple[str, ...]:
+    """What a reader should know of a run beside its verdict, a sentence each."""
+    return tuple(f"{_phases_of(one)}: {_WHY_SLOW[one.why]}." for one in slow_receiving(run))
+
+
+def _phases_of(one: SlowReceiving) -> str:
+    large = f" for {size(one.size_bytes)}" if one.why != "delayed acknowledgement" else ""
+    return f"{one.endpoint}: waiting {ms(one.waiting_ms)} ms, receiving {ms(one.receiving_ms)} ms{large}"
 
 
 def _failed(found: Sequence[Failure]) -> str:

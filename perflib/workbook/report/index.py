@@ -9,6 +9,7 @@ from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
+from perflib.text.words import notices
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
@@ -95,7 +96,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
-        sentences=(tables.verdict_sentence(run, summary), *of_memory),
+        sentences=(tables.verdict_sentence(run, summary), *notices(run), *of_memory),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
         environment=environment_line(run.facts),
     )
