@@ -59,16 +59,19 @@ class Served:
 
 @contextmanager
 def scripted(
-    *connections: Sequence[Turn], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    *connections: Sequence[Turn],
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+    nagle: bool = False,
 ) -> Iterator[Served]:
     """A server that plays one script a connection, the last one again for all later connections.
 
-    When a script is over, its connection stays open until the client closes it.
+    When a script is over, its connection stays open until the client closes it. `nagle`: without TCP_NODELAY.
     """
     listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     served = Served(_url(host, listener.getsockname()[1], "https" if tls else "http"))
     ending = threading.Event()
-    threads = [threading.Thread(target=_accept, args=(listener, served, connections, tls, ending), daemon=True)]
+    threads = [threading.Thread(target=_accept, args=(listener, served, connections, tls, nagle, ending), daemon=True)]
     threads[0].start()
     try:
         yield served
@@ -85,13 +88,14 @@ def _accept(
     served: Served,
     scripts: Sequence[Sequence[Turn]],
     tls: ssl.SSLContext | None,
+    nagle: bool,
     ending: threading.Event,
 ) -> None:
     players = []
     with contextlib.suppress(OSError):
         while not ending.is_set():
             plain, _ = listener.accept()
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not nagle)
             script = scripts[min(served.connections, len(scripts) - 1)]
             served.connections += 1
             player = threading.Thread(target=_serve_one, args=(plain, tls, script, served, ending), daemon=True)

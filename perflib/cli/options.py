@@ -93,6 +93,8 @@ Share = Annotated[float, Parameter(metavar="1%", converter=_read_share, show_def
 """0 to 1; read from "1%" or "0.01"."""
 Duration = Annotated[float, Parameter(metavar="60s", converter=_read_duration, show_default=False)]
 """Seconds; read from "60s", "2min"."""
+Phases = Annotated[bool, Parameter(negative="")]
+"""Whether a table tells the phases of its response times apart."""
 ABOVE_0 = Parameter(validator=Number(gt=0))
 
 

@@ -9,24 +9,27 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from perflib.cli.options import in_color, takes_run_options
+from perflib.cli.options import Phases, in_color, takes_run_options
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
+AsJson = Annotated[bool, Parameter("--json")]
+
 
 @takes_run_options(profile="quick")
-def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Parameter("--json")] = False) -> ExitStatus:
+def run(scenario: str, /, options: Options, *, as_json: AsJson = False, phases: Phases = False) -> ExitStatus:
     """Measure, print the table.
 
     Args:
         scenario: baseline, light_load, medium_load, spike, sustained, steady_rate, or one of the target file.
         as_json: Print one JSON object instead of the table.
+        phases: Add how long answers were waited for, how long they took to come, and their size.
     """
     from perflib.figures import failures
     from perflib.figures import summary as figures
     from perflib.judge.leak import memory_of
     from perflib.text import tables
-    from perflib.text.failures import notices
+    from perflib.text.notices import notices
     from perflib.workbook.live import run
 
     measured = run(scenario, options)
@@ -36,7 +39,7 @@ def run(scenario: str, /, options: Options, *, as_json: Annotated[bool, Paramete
         told = {"failures": found, "notices": notices(measured), "memory": memory.as_json()}
         print(json.dumps(figures.as_json(measured, summary) | told, allow_nan=False))
     else:
-        print(tables.verdict(measured).text(color=in_color()))
+        print(tables.verdict(measured, phases=phases).text(color=in_color()))
     if measured.facts.interrupted:
         return ExitStatus.INTERRUPTED
     if not measured.facts.valid:

@@ -4,20 +4,21 @@ Example: perflib show sample-28-release-1.4
 Exit status: 0 shown, 2 no such run.
 """
 
-from perflib.cli.options import in_color
+from perflib.cli.options import Phases, in_color
 
 
-def show(run: str, /, *, bodies: bool = False) -> None:
+def show(run: str, /, *, bodies: bool = False, phases: Phases = False) -> None:
     """Print the table.
 
     Args:
         run: Its id; see `perflib runs`.
         bodies: Then the samples of failed answers: their headers, and the first 512 bytes of their bodies.
+        phases: Add how long answers were waited for, how long they took to come, and their size.
     """
     from perflib.session.stored import load_run
     from perflib.text import tables
 
     stored = load_run(run)
-    print(tables.verdict(stored).text(color=in_color()))
+    print(tables.verdict(stored, phases=phases).text(color=in_color()))
     if bodies:
         print(f"\n{tables.samples(stored).text(color=in_color())}")

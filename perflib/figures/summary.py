@@ -4,7 +4,7 @@ import math
 import weakref
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from perflib.stats.percentile import percentile
 
 Flags = NDArray[np.bool_]
 Moments = NDArray[np.int64]
+
+Phase = Literal["late", "connecting", "waiting", "receiving"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 _NS_PER_MS = 1e6
 _POOLED = ["kind", "intended_ns", "start_ns", "end_ns", "error", "warmup"]
@@ -75,6 +78,8 @@ class EndpointSummary:
     """Of an endpoint's warm successes, from the request on the wire to the first byte; connecting is apart."""
     receiving_p50_ms: float | None
     """From the first byte to the last."""
+    bytes_p50: float | None
+    """Of an answer, its head included."""
     judged_p50_ms: float | None
     judged_p95_ms: float | None
     target_ms: float | None
@@ -128,6 +133,7 @@ class ItemRows:
     first_byte_ns: Moments
     end_ns: Moments
     connect_ns: Moments
+    received_bytes: Moments
     error: pd.Categorical
     counted: Flags
     cold: Flags
@@ -153,16 +159,22 @@ class ItemRows:
         answered = (self.end_ns >= 0) & (self.start_ns >= 0)
         return np.where(answered, (self.end_ns - self.start_ns) / _NS_PER_MS, np.nan)
 
-    def phase_ms(self, phase: Literal["connecting", "waiting", "receiving"]) -> Floats:
-        """How long a phase of each warm success took. Shape (warm successes,)."""
+    def phase_ms(self, phase: Phase) -> Floats:
+        """How long a phase of each warm success took; together they are its response time. Shape (warm successes,)."""
         own = self.warm & self.good & (self.first_byte_ns >= 0)
         connected_ns = self.start_ns + self.connect_ns
         begin_ns, end_ns = {
+            "late": (self.intended_ns, self.start_ns),
             "connecting": (self.start_ns, connected_ns),
             "waiting": (connected_ns, self.first_byte_ns),
             "receiving": (self.first_byte_ns, self.end_ns),
         }[phase]
         return np.asarray((end_ns - begin_ns)[own] / _NS_PER_MS)
+
+    @property
+    def warm_bytes(self) -> Floats:
+        """The size of each warm success. Shape (warm successes,)."""
+        return self.received_bytes[self.warm & self.good].astype(np.float64)
 
     def unanswered_s(self, part: Part) -> Floats:
         """How long the requests were under way that were so all through a part's measured time. Shape (such,)."""
@@ -219,19 +231,12 @@ def _part_of(run: Run, name: str) -> Part | None:
 
 def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
     own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
-    intended_ns, start_ns, first_byte_ns, end_ns, connect_ns, cold = (
-        table[name].to_numpy()[own]
-        for name in ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
-    )
+    same = ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
     return ItemRows(
-        intended_ns=intended_ns,
-        start_ns=start_ns,
-        first_byte_ns=first_byte_ns,
-        end_ns=end_ns,
-        connect_ns=connect_ns,
+        **{name: table[name].to_numpy()[own] for name in same},
+        received_bytes=table["bytes"].to_numpy()[own],
         error=pd.Categorical(table["error"].array[own]),
         counted=counted(table).to_numpy()[own],
-        cold=cold,
     )
 
 
@@ -335,6 +340,7 @@ def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
         service_p95_ms=percentile(service, 0.95),
         waiting_p50_ms=percentile(phases_ms[0], 0.50),
         receiving_p50_ms=percentile(phases_ms[1], 0.50),
+        bytes_p50=percentile(rows.warm_bytes, 0.50),
         judged_p50_ms=p50_ms,
         judged_p95_ms=p95_ms,
         target_ms=item.target_ms,

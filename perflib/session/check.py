@@ -54,11 +54,14 @@ def check(
     return judge_runs(judged, stored_baselines(), most_errors)
 
 
-def verdict(run: Run) -> Table:
+def verdict(run: Run, *, phases: bool = False) -> Table:
     """The whole answer on a run: its result in one sentence, then the table that it comes from.
+
+    Args:
+        phases: whether the table tells waiting, receiving and the size of answers apart.
 
     >>> import perflib
     >>> print(perflib.verdict(perflib.load_run("sample-28-release-1.4")).title)
     All 4 limits met under 2 users, each pausing 0.01 s: slowest at p95 was GET /signals with 41.0 ms of 200 ms.
     """
-    return tables.verdict(run, against=judge_runs([run], stored_baselines()))
+    return tables.verdict(run, against=judge_runs([run], stored_baselines()), phases=phases)

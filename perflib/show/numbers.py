@@ -31,6 +31,16 @@ def seconds(value: float) -> str:
     return f"{value:,.0f} s" if value >= 10 else f"{value:.2g} s"
 
 
+def size(value_bytes: float) -> str:
+    """A size in units of 1,000.
+
+    >>> [size(value) for value in (512, 2_345, 5_200_000)]
+    ['512 B', '2.35 kB', '5.2 MB']
+    """
+    factor, unit = next((f, u) for f, u in ((1e6, "MB"), (1e3, "kB"), (1, "B")) if value_bytes >= f or f == 1)
+    return f"{value_bytes / factor:,.3g} {unit}"
+
+
 def scaled(value: float | None, factor: float, unit: str) -> str:
     return "not measured" if value is None else f"{value * factor:,.3g} {unit}"
 

@@ -4,7 +4,7 @@ import math
 
 from perflib.figures.summary import EndpointSummary
 from perflib.judge.check import EndpointVerdict
-from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, seconds, share
+from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, seconds, share, size
 from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
 from perflib.text.failures import rest_of
@@ -24,6 +24,12 @@ def percentile(of: EndpointSummary, percent: int) -> Cell:
     value_ms: float | None = getattr(of, f"p{percent}_ms")
     lacking = f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}"
     return figure(value_ms, lacking, rest_of(of))
+
+
+def phases(of: EndpointSummary) -> list[Cell]:
+    """Waiting, receiving and the size of an answer."""
+    times = (figure(value_ms, NOTHING) for value_ms in (of.waiting_p50_ms, of.receiving_p50_ms))
+    return [*times, Cell(NOTHING, "quiet") if of.bytes_p50 is None else Cell(size(of.bytes_p50))]
 
 
 def failed(count: int, requests: int) -> Cell:

@@ -83,13 +83,6 @@ def rate_limit_phrase(run: Run) -> str:
     return f"answered at most {limit.per_s:.3g}/s: {limit.status}; try --rate {limit.advised_per_s:g}{scenario}"
 
 
-def notices(run: Run) -> list[str]:
-    """What a reader should know of a run beside its figures, a sentence each."""
-    limit = rate_limit_phrase(run)
-    explained = [one for one in failures(run) if one.reason]
-    return [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
-
-
 def rest(errors: int, requests: int) -> str:
     """Which share the successes are, where more than half of the requests failed: their times are not all there is.
 

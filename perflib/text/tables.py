@@ -28,6 +28,7 @@ from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
 from perflib.text.failures import failure_lines, reason_with_mend, rest, rest_of
+from perflib.text.notices import slow_receiving_lines
 from perflib.text.words import baseline_sentence, duration_of, rate_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
@@ -38,6 +39,10 @@ RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
     "judged on p95, where each failed request counts as infinitely slow. Cold answers (cache misses) are left out."
 )
+_PHASES = (
+    "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
+    "first byte to the last. A page has no phases of its own."
+)
 _MEANINGS = {
     "scheduled": "every request that was due",
     "completed": "answered as expected",
@@ -47,29 +52,32 @@ _MEANINGS = {
 }
 
 
-def brief(summary: Summary, *, judged: bool = True, against: Check | None = None) -> Table:
+def brief(summary: Summary, *, judged: bool = True, against: Check | None = None, phases: bool = False) -> Table:
     """The brief's table: endpoints first, then pages.
 
     Args:
         judged: False for an invalid run, which is shown but never judged.
         against: the run's check against its baseline, which adds a column and a sentence.
+        phases: whether to tell waiting, receiving and the size of answers apart.
     """
+    apart = numbers("Waiting p50, ms", "Receiving p50, ms", "Size p50") if phases else ()
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
     last = words("Met") if against is None else words("Met", "Against baseline")
     few = next((rest_of(one) for one in summary.endpoints if rest_of(one) and one.max_ms is not None), "")
     return Table(
-        columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times, *last),
-        rows=tuple(_brief_row(one, summary, judged, against) for one in summary.endpoints),
+        columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times[:4], *apart, *times[4:], *last),
+        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in summary.endpoints),
         notes=(
             *([f"“(of {few})”: more than half of the requests failed; these are times of the others."] if few else []),
             *([] if against is None else [baseline_sentence(against)]),
             RULE,
+            *([_PHASES] if phases else []),
         ),
         id="brief",
     )
 
 
-def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None) -> Row:
+def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None, phases: bool) -> Row:
     found = {} if against is None else {verdict.endpoint: verdict for verdict in against.endpoints}
     grouped = any(other.kind == "page" for other in summary.endpoints)
     group = "Pages" if one.kind == "page" else "Endpoints"
@@ -80,6 +88,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         cells.failed(one.errors, one.requests),
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING, rest_of(one)),
+        *([] if not phases else cells.phases(one)),
         limit(one.target_ms),
         cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
@@ -87,12 +96,13 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
     )
 
 
-def verdict(run: Run, *, against: Check | None = None) -> Table:
+def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> Table:
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
-    table = brief(summary, judged=run.facts.valid, against=against)
+    table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
+    found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run))
     known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
-    return replace(table, title=verdict_sentence(run, summary), notes=(*failure_lines(failed.failures(run)), *known))
+    return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 
 def failures(run: Run) -> Table:

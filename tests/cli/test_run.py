@@ -68,6 +68,13 @@ def test_a_check_is_of_the_brief_profile_unless_a_quick_one_is_asked_for(given: 
     assert [one.profile for one in given] == ["brief", "quick"]
 
 
+def test_a_stored_run_is_shown_with_its_phases_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "sample-28-release-1.4", "--phases"]) == 0
+    assert "Waiting p50, ms  Receiving p50, ms  Size p50" in capsys.readouterr().out
+    assert main(["show", "sample-28-release-1.4"]) == 0
+    assert "Waiting" not in capsys.readouterr().out
+
+
 def test_the_newest_runs_are_a_line_each_the_newest_first(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
 from perflib.text.failures import failure_lines
+from perflib.text.notices import slow_receiving_lines
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
@@ -97,7 +98,12 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
-        sentences=(tables.verdict_sentence(run, summary), *failure_lines(failures(run)), *of_memory),
+        sentences=(
+            tables.verdict_sentence(run, summary),
+            *failure_lines(failures(run)),
+            *slow_receiving_lines(run),
+            *of_memory,
+        ),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
         environment=environment_line(run.facts),
     )

@@ -381,7 +381,7 @@ def a_run(name: str) -> Run:
         "warmup": False,
         "cold": False,
     }
-    times = {"intended_ns": 0, "start_ns": 0, "end_ns": 10**7}
+    times = {"intended_ns": 0, "start_ns": 0, "first_byte_ns": 10**7, "end_ns": 10**7, "connect_ns": 0, "bytes": 1000}
     return Run(facts, pd.DataFrame([row | times] * 100))
 
 

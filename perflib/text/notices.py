@@ -1,0 +1,33 @@
+"""Notices: what a reader should know of a run beside its verdict, a sentence each. Pure."""
+
+from perflib.figures.failures import failures
+from perflib.figures.phases import SlowReceiving, Why, slow_receiving
+from perflib.show.numbers import ms, size
+from perflib.spec import Run
+from perflib.text.failures import failure_lines, rate_limit_phrase
+
+_WHY_SLOW: dict[Why, str] = {
+    "delayed acknowledgement": "the server sends its answer in two parts, and the second waits for a delayed "
+    "acknowledgement (Nagle); set TCP_NODELAY or write it at once",
+    "large": "most of the time is the transfer of a large answer; compress it, or ask for less of it",
+    "in pieces": "the server has begun its answer and is still at work on the rest; look at what it does after its "
+    "first byte",
+}
+
+
+def notices(run: Run) -> list[str]:
+    """The rate that the target bears, what failed and why, and where receiving takes most of the time."""
+    limit = rate_limit_phrase(run)
+    explained = [one for one in failures(run) if one.reason]
+    told = [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
+    return [*told, *slow_receiving_lines(run)]
+
+
+def slow_receiving_lines(run: Run) -> list[str]:
+    """Which endpoints' answers take longer to come than to begin, and why."""
+    return [f"{_phases_of(one)}: {_WHY_SLOW[one.why]}." for one in slow_receiving(run)]
+
+
+def _phases_of(one: SlowReceiving) -> str:
+    large = f" for {size(one.size_bytes)}" if one.why != "delayed acknowledgement" else ""
+    return f"{one.endpoint}: waiting {ms(one.waiting_ms)} ms, receiving {ms(one.receiving_ms)} ms{large}"
