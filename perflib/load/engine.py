@@ -188,4 +188,5 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     )
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
-    return Outcome(parts, generator, stopped=any(outcome.stopped for outcome in outcomes), cut=cut)
+    stopped = any(outcome.stopped for outcome in outcomes) and not cut  # a cut of one stops the others
+    return Outcome(parts, generator, stopped=stopped, cut=cut)

@@ -140,7 +140,7 @@ def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floo
     else:
         generator = outcome.generator.replaced(floor_p50_ms=least.p50_ms, floor_p99_ms=least.p99_ms)
         ended = facts.replaced(
-            state="interrupted" if outcome.stopped and not outcome.cut else "finished",
+            state="interrupted" if outcome.stopped else "finished",
             parts=outcome.parts,
             generator=generator,
             invalid_reasons=(*generator.invalid_reasons(), *([f"cut: {outcome.cut}"] if outcome.cut else [])),
