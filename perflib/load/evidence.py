@@ -24,6 +24,7 @@ _MOST_KINDS = 500
 _MOST_HEADERS, _NAME_BYTES, _VALUE_BYTES, _REASON_BYTES = 50, 100, 512, 300
 _NEVER_KEPT = re.compile("cookie|authoriz|authenticat", re.IGNORECASE)
 _COOKIE = re.compile(r"[^=;]*=([^;]{4,})")
+_UNUSUAL = re.compile(r"[^\t\n\r -~]")
 _INFLATED = {b"gzip": zlib.MAX_WBITS + 16, b"x-gzip": zlib.MAX_WBITS + 16, b"deflate": zlib.MAX_WBITS}
 
 
@@ -105,7 +106,9 @@ class Evidence:
 
         NULs are left out, which makes UTF-16 readable, and its secrets too.
         """
-        plain = data[: 2 * (size + self._strike.longest)].replace(b"\0", b"")
+        plain = data[: size + self._strike.longest]
+        if b"\0" in plain:
+            plain = data[: 2 * (size + self._strike.longest)].replace(b"\0", b"")
         length = len(_decoded(plain[:size]))
         text = self._strike(_harmless(_decoded(plain)), length, cookies)
         return text.encode()[:size].decode(errors="ignore")
@@ -118,7 +121,11 @@ def _decoded(data: bytes) -> str:
 
 def _harmless(text: str) -> str:
     """As many characters, none of which moves a cursor, colours a terminal or turns the reading direction."""
-    return "".join(one if one.isprintable() or one in "\t\n\r" else " " if one.isspace() else "\ufffd" for one in text)
+    return _UNUSUAL.sub(lambda found: _shown(found[0]), text)
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() else " " if char.isspace() else "\ufffd"
 
 
 def _readable(body: Sequence[bytes], encoding: bytes, size: int) -> bytes:

@@ -78,8 +78,9 @@ class Recorder:
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
         self.sent += 1 + exchange.retried
-        self.phase.outage.add(failed=exchange.error is not None)
-        if exchange.error is not None:
+        failed = exchange.error is not None
+        self.phase.outage.add(failed=failed)
+        if failed:
             self._failed(exchange, index, exchange.start_ns if intended_ns is None else intended_ns)
         self.keep(exchange, index, page, user, intended_ns)
 

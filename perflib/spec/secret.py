@@ -72,6 +72,7 @@ _LONGEST_ESCAPE = 12
 _STRUCK = "\ue000"
 """Stands in the place of each struck character until the text is cut: the rest does not move."""
 _RUN_OF_STRUCK = re.compile(f"{_STRUCK}+")
+_BACKSLASH = "\\"
 _RUN_OF_BACKSLASHES = re.compile(r"\\+")
 _ENTITIES = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "'": "apos"}
 
@@ -81,18 +82,20 @@ def _escaped(value: str) -> str:
 
     Each character takes the first way that fits, and never another one: the search stays linear.
     """
-    return re.escape(value) + "|" + "".join(_escaped_character(char) for char in _RUN_OF_BACKSLASHES.sub(r"\\", value))
+    return "".join(map(_escaped_character, _RUN_OF_BACKSLASHES.sub(r"\\", value))) + "|" + re.escape(value)
 
 
 def _escaped_character(char: str) -> str:
     code = ord(char)
-    ways = [f"%(?:25)*{code:02x}", rf"\\+(?:u00|x){code:02x}", f"&(?:amp;)*#(?:0*{code}|x0*{code:x});"]
+    ways = [f"%(?:25)*{code:02x}", rf"\\{{1,15}}(?:u00|x){code:02x}", f"&(?:amp;)*#(?:0*{code}|x0*{code:x});"]
     if char in _ENTITIES:
         ways.append(f"&(?:amp;)*{_ENTITIES[char]};")
     if char == " ":
         ways.append(r"\+")
-    literal = r"\\+" if char == "\\" else char if char.isalnum() else rf"\\*{re.escape(char)}"
-    return f"(?>{'|'.join([*ways, literal])})"
+    if char == _BACKSLASH:  # one that begins the next character's escape is not its own
+        return rf"(?>(?:{'|'.join(ways)}|\\(?!(?:u00|x)[0-9a-f]{{2}}))+)"
+    ways.append(char if char.isalnum() else rf"\\{{0,15}}{re.escape(char)}")
+    return f"(?>{'|'.join(ways)})"
 
 
 def _in_base64(value: str) -> Iterator[str]:

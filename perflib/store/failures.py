@@ -28,13 +28,14 @@ FAILURES = pa.schema(
 
 def spooled(paths: Iterable[Path], run_id: str) -> pa.Table:
     """The samples that the workers of a run have written so far, columns as in `FAILURES`; a torn one is left out."""
-    found = [pa.Table.from_pylist([], FAILURES)]
+    found = [FAILURES.empty_table()]
     for path in paths:
         for line in path.read_bytes().splitlines() if path.exists() else ():
-            with suppress(ValueError, TypeError, AttributeError, pa.ArrowException, RecursionError):
-                sample = json.loads(line) | {"run_id": run_id}
-                row = sample | {"headers": list(sample["headers"].items())}
-                found.append(pa.Table.from_pylist([row], FAILURES))
+            with suppress(ValueError, TypeError, AttributeError, LookupError, pa.ArrowException, RecursionError):
+                sample = json.loads(line)
+                own = sample | {"run_id": run_id, "headers": list(sample["headers"].items())}
+                one = pa.Table.from_pylist([{name: own[name] for name in FAILURES.names}], FAILURES)
+                found += [] if any(column.null_count for column in one.columns) else [one]
     rows = pa.concat_tables(found).to_pandas().sort_values("t_ns", kind="stable")
     first = rows.groupby(["endpoint", "kind", "status"]).head(MOST_SAMPLES)
     return pa.Table.from_pandas(first, FAILURES, preserve_index=False)

@@ -15,7 +15,6 @@ from perflib.spec.run import failure_in_words
 _NAMED = 3
 """So many kinds of failure are named in a sentence."""
 _LINES = 10
-_UNKNOWN_CA = ("self-signed", "self signed", "unable to get local issuer", "unable to get issuer")
 
 
 def failed_sentence(run: Run, lost: int, scheduled: int) -> str:
@@ -49,7 +48,7 @@ def _line(endpoint: str, found: Sequence[Failure]) -> str:
 def _told(one: Failure) -> str:
     """A failure: "403 × 877 since 5 s, text/html, '403 Forbidden'"."""
     what = str(one.status) if one.kind == "status" else one.kind.replace("_", " ")
-    why = f": {reason_with_mend(one.reason)}" if one.reason else ""
+    why = f": {one.reason}" if one.reason else ""
     if why and one.kind != "status":
         return f"{what} × {one.count:,}{why}"
     since = f"{one.first_s:,.1f}".removesuffix(".0")
@@ -60,16 +59,6 @@ def _told(one: Failure) -> str:
 def _phrase(one: Failure) -> str:
     known = one.kind == "status" and one.status in set(HTTPStatus)
     return f", '{one.status} {HTTPStatus(one.status).phrase}'" if known else ""
-
-
-def reason_with_mend(reason: str) -> str:
-    """Why a request failed, and what mends it where that is known.
-
-    >>> reason_with_mend("certificate verify failed: self-signed certificate")
-    'certificate verify failed: self-signed certificate; name its CA in SSL_CERT_FILE'
-    """
-    unknown_ca = any(sign in reason for sign in _UNKNOWN_CA) and "SSL_CERT_FILE" not in reason
-    return f"{reason}; name its CA in SSL_CERT_FILE" if unknown_ca else reason
 
 
 def rate_limit_phrase(run: Run) -> str:

@@ -27,7 +27,7 @@ from perflib.text.answers import comparison as comparison
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
-from perflib.text.failures import failure_lines, reason_with_mend, rest, rest_of
+from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines
 from perflib.text.words import baseline_sentence, duration_of, rate_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
@@ -123,7 +123,7 @@ def failures(run: Run) -> Table:
 
 def _failure_row(one: failed.Failure) -> Row:
     when = (f"{at_s:,.1f}" for at_s in (one.first_s, one.last_s))
-    why = (one.content_type or NOTHING, reason_with_mend(one.reason) or NOTHING)
+    why = (one.content_type or NOTHING, one.reason or NOTHING)
     return row(one.endpoint, failure_in_words(one.kind, one.status), f"{one.count:,}", share(one.share), *when, *why)
 
 

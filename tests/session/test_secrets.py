@@ -188,10 +188,12 @@ def test_the_traceback_of_a_crash_holds_no_secret(workbook: Path) -> None:
 
 
 def test_a_report_of_a_server_that_sends_secrets_back_and_fails_holds_none(workbook: Path) -> None:
-    echo = " ".join(SECRETS.values())
-    with answering(answer(echo.encode(), f"X-Echo: {echo}", status="500 Oops")) as server:
+    echo = " ".join(spelled.decode() for value in SECRETS.values() for spelled in spellings(value))
+    kept = answer(b"x" * 480 + echo.encode(), f"X-Echo: {echo}", f"Set-Cookie: a={echo}", status="500 Oops")
+    with answering(kept) as server:
         done = Done("report", *RUN[1:], "--url", server.url, "--out", "report")
     assert done.status == 0, done.said
+    assert len(pd.read_parquet(next(workbook.glob("data/runs/*/failures.parquet")))) == 20
     assert list(workbook.glob("report/light_load.html"))
     hold_nothing(done, workbook)
 

@@ -8,6 +8,8 @@ from perflib.figures.summary import measured, summarize
 from perflib.show.numbers import NOTHING, ms, seconds
 from perflib.spec import Facts, Run
 from perflib.stats.percentile import percentile
+from perflib.text.cells import failed
+from perflib.text.failures import rest
 from perflib.text.words import amount_of, verdict_sentence
 from perflib.workbook.live.follow import Progress, Rows
 
@@ -70,12 +72,13 @@ def card(run: Run) -> str:
     lost = counts.scheduled - counts.completed
     times_ms = rows.loc[(rows["kind"] == "request") & rows["error"].isna(), "response_ms"].to_numpy()
     most = None if run.memory is None or run.memory.empty else float(run.memory["rss_bytes"].max())
+    of = f"the {few}" if (few := rest(lost, counts.scheduled)) else "all"
     tiles = [
         Tile("requests", f"{counts.scheduled:,}"),
         Tile("completed/s", NOTHING if running else f"{summary.throughput_per_s:,.0f}"),
-        Tile("p50 of all", _ms(percentile(times_ms, 0.50))),
-        Tile("p95 of all", _ms(percentile(times_ms, 0.95))),
-        Tile("failed", f"{lost:,}", bad=lost > 0),
+        Tile(f"p50 of {of}", _ms(percentile(times_ms, 0.50))),
+        Tile(f"p95 of {of}", _ms(percentile(times_ms, 0.95))),
+        Tile("failed", failed(lost, counts.scheduled).text, bad=lost > 0),
         Tile("peak memory", amount_of("memory")(most)),
     ]
     ended = {"time": f"measured {seconds(facts.duration_s)}", "verdict": verdict_sentence(run, summary)}
@@ -103,13 +106,14 @@ def _live_tiles(facts: Facts, last: Sequence[Progress], memory: Rows) -> list[Ti
     held = memory["rss_bytes"].tolist()
     p50s = _either([one.p50_ms for one in last], [one.so_far_p50_ms for one in last])
     p95s = _either([one.p95_ms for one in last], [one.so_far_p95_ms for one in last])
+    of = f"of the {few}" if (few := rest(now.errors, now.requests)) else "so far"
     held_now = amount_of("memory")(held[-1] if held else None)
     return [
         Tile(users, f"{now.users:,}", at_s, [second.users for second in last]),
         Tile("requests/s", f"{now.rate_per_s:,.0f}", at_s, [second.rate_per_s for second in last]),
-        Tile("p50 so far", _ms(now.so_far_p50_ms), at_s, p50s),
-        Tile("p95 so far", _ms(now.so_far_p95_ms), at_s, p95s),
-        Tile("failed", f"{now.errors:,}", at_s, new_errors, bad=now.errors > 0),
+        Tile(f"p50 {of}", _ms(now.so_far_p50_ms), at_s, p50s),
+        Tile(f"p95 {of}", _ms(now.so_far_p95_ms), at_s, p95s),
+        Tile("failed", failed(now.errors, now.requests).text, at_s, new_errors, bad=now.errors > 0),
         Tile("target memory", held_now, (memory["t_ns"] / 1e9).tolist(), held),
     ]
 

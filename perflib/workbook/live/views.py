@@ -15,6 +15,7 @@ from rich.table import Column
 from perflib.show.numbers import ms
 from perflib.spec import Run
 from perflib.store.runs import RunFolder
+from perflib.text.failures import rest
 from perflib.text.words import amount_of
 from perflib.workbook.live.follow import Follower, Progress, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
@@ -169,11 +170,12 @@ def describe(progress: Progress, memory_bytes: float | None) -> str:
 def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
     """What fits a terminal of 80 columns beside a bar, and matters most."""
     known = progress.so_far_p95_ms is not None
+    of = f" (of {few})" if (few := rest(progress.errors, progress.requests)) else ""
     return [
         f"{clock(progress.elapsed_s)}/{clock(progress.planned_s)}",
         f"{progress.users:,} active",
         f"{progress.rate_per_s:,.0f}/s",
-        *([f"p50 {ms(progress.so_far_p50_ms)} p95 {ms(progress.so_far_p95_ms)} ms"] if known else []),
+        *([f"p50 {ms(progress.so_far_p50_ms)} p95 {ms(progress.so_far_p95_ms)} ms{of}"] if known else []),
         f"{progress.errors:,} failed",
         *([] if memory_bytes is None else [amount_of("memory")(memory_bytes)]),
     ]
