@@ -92,8 +92,10 @@ def _with_memory(words: Words, run: Run, below: list[Panel], x_title: str) -> go
 
 def _sampled(every: pd.DataFrame) -> Iterator[go.Scatter]:
     samples = _lows_and_highs(every)
+    several = "processes" in samples and samples["processes"].max() > 1
     for name, column, colour, width in (
         ("resident (RSS)", "rss_bytes", COLOURS[0], 2.0),
+        *([("its share (PSS)", "pss_bytes", COLOURS[3], 2.0)] if several else []),
         ("its own (USS)", "uss_bytes", COLOURS[5], 1.4),
     ):
         known, line = samples[samples[column] >= 0], {"color": colour, "width": width}
