@@ -15,7 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +39,14 @@ def work(listener: socket.socket, asked: argparse.Namespace) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return b"process_resident_memory_bytes %d\nprocess_start_time_seconds %.2f\n" % (pages * 4096, begun_s)
 
+    async def head_of(reader: asyncio.StreamReader) -> bytes:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            return await reader.readuntil(b"\r\n\r\n")
+        return b""
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
-        while head := await reader.readuntil(b"\r\n\r\n"):
+        while head := await head_of(reader):
             kept.append(b"x" * asked.leak)
             count += 1
             body = metrics() if b" /metrics " in head else b'{"data": 1}'

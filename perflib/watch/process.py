@@ -114,6 +114,20 @@ def tops_of(pids: Iterable[int]) -> list[psutil.Process]:
     return tops
 
 
+def largest_of(pid: int) -> int:
+    """Of a process and its descendants the one that holds most memory: that whose allocations are worth a look."""
+    with suppress(psutil.Error):
+        top = psutil.Process(pid)
+        return max([top, *top.children(recursive=True)], key=_resident_bytes).pid
+    return pid
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
 def _program(process: psutil.Process) -> str:
     """The executable of a process, or the name of one of another user's."""
     with suppress(psutil.AccessDenied):
