@@ -1,9 +1,12 @@
 """Memory: whether the target leaks, by the samples of a run. Pure.
 
-Resident memory, open files and threads are judged alike, over the longest stretch in which the target did not restart.
+Memory, open files and threads are judged alike, over the longest stretch in which the target did not restart: the sum
+over its processes. Of several the memory is their PSS where it is known, as RSS counts what they share in each of them.
+Workers that are recycled give back what they took: then the highest level within the life of a worker is judged, as a
+target whose peaks do not rise is bounded, while what is lowest is the moment at which a worker is missing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,16 @@ import pandas as pd
 
 from perflib.spec import Run
 from perflib.spec.workload import is_steady
-from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
+from perflib.stats import Floats
+from perflib.stats.growth import LEAST_SAMPLES, MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 from perflib.stats.verdict import Verdict, worst
 
 _GONE_S = 3.0
 """A target whose samples end so long before the run was gone by then."""
+_LEAST_LIVES = 11
+"""So many lives of workers are judged by their peaks."""
+_MOST_WORKERS = 32
+_SELDOM = "Its workers are replaced too seldom in so short a run."
 _CHANGING = "The load changed, and what a target holds may follow its load."
 
 
@@ -25,6 +33,9 @@ class Memory:
 
     `from_s` and `to_s` bound the stretch that was judged, seconds from the run's start; `restarts_s` are the moments at
     which another process was found in the target's place, `gone_s` when it was last seen, where it was gone at the end.
+    `processes` is how many there were at most at once, `recycled` how many of them ended while the target went on;
+    `peaks`: the peaks of their lives were judged. `answering`: so many processes answered one URL of metrics in turns,
+    and what is told is of the worst.
     """
 
     verdict: Verdict
@@ -36,6 +47,10 @@ class Memory:
     to_s: float = 0.0
     restarts_s: tuple[float, ...] = ()
     gone_s: float | None = None
+    processes: int | None = None
+    recycled: int = 0
+    peaks: bool = False
+    answering: int = 1
 
     @property
     def series(self) -> dict[str, Growth]:
@@ -50,6 +65,8 @@ class Memory:
             "bytes_per_request": self.bytes_per_request,
             "restarts_s": list(self.restarts_s),
             "gone_s": self.gone_s,
+            "processes": self.processes,
+            "recycled": self.recycled,
             "open_files": self.open_files and _figures(self.open_files, "files"),
             "threads": self.threads and _figures(self.threads, "threads"),
         }
@@ -64,12 +81,38 @@ def memory_of(run: Run) -> Memory:
     """
     if run.memory is None or run.memory.empty:
         return Memory(Verdict.NOT_SAMPLED)
-    samples = run.memory
+    samples = run.memory.assign(started_s=_known_starts(run.memory["started_s"]))
+    if (samples["pid"] < 0).all() and _in_turns(samples["started_s"]):
+        return _worst_of([_judged(run, one) for _, one in samples.groupby("started_s")])
     another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
-    restarts_ns = samples.loc[another, "t_ns"]
     stretch = max((some for _, some in samples.groupby(another.cumsum())), key=lambda some: _lasts_ns(some["t_ns"]))
-    rss = _judge(run, stretch, "rss_bytes", MEMORY)
+    restarts_s = tuple(float(at_ns / 1e9) for at_ns in samples.loc[another, "t_ns"])
+    return replace(_judged(run, stretch), restarts_s=restarts_s, gone_s=_gone_s(run))
+
+
+def _known_starts(told: "pd.Series[float]") -> "pd.Series[float]":
+    """When the process began that each sample is of; one that does not tell it is of the process before."""
+    return told.where(told > 0).ffill().bfill().fillna(0.0)
+
+
+def _in_turns(starts: "pd.Series[float]") -> bool:
+    """Whether starts come back: several processes. Within a second one that is computed anew each time may tremble."""
+    each = starts.unique()
+    tremble = each.max() - each.min() <= 1 and (len(each) > _MOST_WORKERS or not (each % 1).any())
+    return bool((starts != starts.shift()).sum() > len(each)) and not tremble
+
+
+def _worst_of(each: list[Memory]) -> Memory:
+    """Of processes that answered in turns: the worst, of these the one that grows fastest."""
+    verdict = worst(one.verdict for one in each)
+    fastest = max((one for one in each if one.verdict == verdict), key=lambda one: (one.rss and one.rss.per_h) or 0.0)
+    return replace(fastest, processes=len(each), answering=len(each), bytes_per_request=None)
+
+
+def _judged(run: Run, stretch: pd.DataFrame) -> Memory:
+    rss = _judge(run, stretch, _memory_column(stretch), MEMORY)
     open_files, threads = _judge(run, stretch, "open_files", OPEN_FILES), _judge(run, stretch, "threads", THREADS)
+    most = int(stretch["processes"].max()) if "processes" in stretch else -1
     return Memory(
         verdict=worst(one.verdict for one in (rss, open_files, threads) if one),
         rss=rss,
@@ -78,19 +121,48 @@ def memory_of(run: Run) -> Memory:
         bytes_per_request=_per_request(run, stretch, rss),
         from_s=float(stretch["t_ns"].iloc[0] / 1e9),
         to_s=float(stretch["t_ns"].iloc[-1] / 1e9),
-        restarts_s=tuple(float(at_ns / 1e9) for at_ns in restarts_ns),
-        gone_s=_gone_s(run),
+        processes=most if most > 0 else None,
+        recycled=_recycled(stretch),
+        peaks=_lives(stretch) >= 1,
     )
 
 
+def _memory_column(stretch: pd.DataFrame) -> str:
+    several = "processes" in stretch and stretch["processes"].max() > 1
+    return "pss_bytes" if several and (stretch["pss_bytes"] >= 0).sum() >= LEAST_SAMPLES else "rss_bytes"
+
+
+def _recycled(stretch: pd.DataFrame) -> int:
+    return int(stretch["ended"].iloc[-1] - stretch["ended"].iloc[0]) if "ended" in stretch else 0
+
+
+def _lives(stretch: pd.DataFrame) -> float:
+    """How many lives of a worker the stretch lasted: of the processes besides the first one."""
+    recycled = _recycled(stretch)
+    return recycled / max(float(stretch["processes"].mean()) - 1, 1 / len(stretch)) if recycled else 0.0
+
+
 def _judge(run: Run, stretch: pd.DataFrame, column: str, tolerance: Tolerance) -> Growth | None:
-    told, scenario = stretch[stretch[column] >= 0], run.facts.scenario
+    told, scenario, lives = stretch[stretch[column] >= 0], run.facts.scenario, _lives(stretch)
     if told.empty:
         return None
-    found = growth((told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64), tolerance)
+    at_s, level = (told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64)
+    found = _growth_of_peaks(at_s, level, lives, tolerance) if lives >= 1 else growth(at_s, level, tolerance)
     if found.verdict in (Verdict.LEAK, Verdict.STEP) and (scenario.isolated or not is_steady(scenario.workload)):
         return Growth(Verdict.INCONCLUSIVE, _CHANGING, fit=found.fit)
     return found
+
+
+def _growth_of_peaks(at_s: Floats, level: Floats, lives: float, tolerance: Tolerance) -> Growth:
+    """The growth of the highest level within the life of a worker, over at least so many lives that it can be told."""
+    if lives < _LEAST_LIVES:
+        return Growth(Verdict.INCONCLUSIVE, _SELDOM, settle_s=1.5 * _LEAST_LIVES / lives * float(at_s[-1] - at_s[0]))
+    edges = np.linspace(at_s[0], at_s[-1], min(int(lives), len(at_s)) + 1)
+    begins = np.searchsorted(at_s, edges[:-1])
+    filled = np.diff(begins, append=len(at_s)) > 0
+    peaks, ends_s = np.maximum.reduceat(level, begins[filled]), edges[1:][filled]
+    lasting = np.maximum(peaks[1:], peaks[:-1])  # lives differ: a peak may fall into the window before or after
+    return growth(ends_s[:-1], lasting, tolerance, least_samples=_LEAST_LIVES - 2)
 
 
 def _per_request(run: Run, stretch: pd.DataFrame, rss: Growth | None) -> float | None:

@@ -11,6 +11,7 @@ from perflib.spec import Run
 from perflib.spec.allocations import Allocations
 from perflib.store.runs import RunFolder
 from perflib.watch import allocations
+from perflib.watch.process import largest_of
 
 
 def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allocations:
@@ -26,6 +27,7 @@ def leak_sites(run: Run, seconds: float = 10.0, *, attach: bool = False) -> Allo
         return Allocations(why_not=f"the target's process is not known: {run.facts.memory.told}")
     if not psutil.pid_exists(pid):
         return Allocations(why_not=f"process {pid} has ended; start the target anew and measure it again")
+    pid = largest_of(pid)
     if not (attach or run.facts.sample_target):
         offer = f"perflib.leak_sites(run, {seconds:g}, attach=True)"
         return Allocations(why_not=f"{offer} puts memray into process {pid} and drives the same load again")

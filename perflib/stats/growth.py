@@ -61,6 +61,8 @@ class Growth:
     """The slope that saturation and jumps leave over: with no saturation, or the shortest one that fits."""
     interval_per_h: Interval | None = None
     """Each end at 99 %: profile likelihood over every saturation."""
+    at_least_per_h: float | None = None
+    """Of a LEAK: the bound above 0 that the verdict rests on; that of the interval, or at 90 % in a short run."""
     smallest_per_h: float | None = None
     """The smallest leak that such a run finds with 90 % power, were its noise at its upper 99 % bound.
 
@@ -74,7 +76,13 @@ class Growth:
     fit: Fit | None = None
 
 
-def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: float | None = None) -> Growth:
+def growth(
+    at_s: Floats,
+    values: Floats,
+    tolerance: Tolerance = MEMORY,
+    cut_s: float | None = None,
+    least_samples: int = LEAST_SAMPLES,
+) -> Growth:
     """Whether the level grows without end.
 
     LEAK: the lower 99 % bound of the slope passes the threshold beside saturations of up to 0.7 of the run, and passes
@@ -95,14 +103,15 @@ def growth(at_s: Floats, values: Floats, tolerance: Tolerance = MEMORY, cut_s: f
         values: shape (n,), the level of one process at these moments; what is not finite is left out.
         tolerance: what growth matters.
         cut_s: so much of the start is left out as warm-up; unless said, a tenth of the run, 60 s at most.
+        least_samples: upon that start; with fewer nothing is judged.
     """
     given = np.isfinite(values)
     at_s, values = np.asarray(at_s, dtype=np.float64)[given], np.asarray(values, dtype=np.float64)[given]
     lasts_s = float(at_s[-1] - at_s[0]) if len(at_s) else 0.0
     kept_from_s = min(60.0, lasts_s / 10) if cut_s is None else cut_s
     late = at_s - at_s[:1] >= kept_from_s
-    if late.sum() < LEAST_SAMPLES or lasts_s <= 0:
-        settle_s = 2 * lasts_s * LEAST_SAMPLES / late.sum() if late.any() and lasts_s > 0 else None
+    if late.sum() < least_samples or lasts_s <= 0:
+        settle_s = 2 * lasts_s * least_samples / late.sum() if late.any() and lasts_s > 0 else None
         return Growth(Verdict.INCONCLUSIVE, "There are too few samples.", settle_s=settle_s)
     minima = _minima_of(at_s[late], values[late], at_s[0], tolerance)
     if len(minima.level) < _LEAST_WINDOWS:
@@ -143,6 +152,7 @@ def _judge(minima: Minima) -> Growth:
         reason,
         per_h=slopes.estimate / minima.hours,
         interval_per_h=Interval(slopes.low / minima.hours, slopes.high / minima.hours),
+        at_least_per_h=min(slopes.low_not_slow, slopes.low_slow) / minima.hours if verdict == Verdict.LEAK else None,
         smallest_per_h=smallest / minima.hours,
         settle_s=_settle_s(minima, slopes, jumped) if verdict == Verdict.INCONCLUSIVE else None,
         step=jumped if biggest else None,

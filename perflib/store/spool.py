@@ -47,11 +47,14 @@ MEMORY_ROW: Final = np.dtype(
     typed(
         "<i8: t_ns rss_bytes uss_bytes pss_bytes",
         "<f8: cpu_share",
-        "<i8: open_files threads processes pid",
+        "<i8: open_files threads processes ended pid",
         "<f8: started_s",
     )
 )
-"""The target's process tree, one row per second, -1 or NaN for what is not known; `started_s` since the epoch."""
+"""The target's processes, one row per second, -1 or NaN for what is not known; `started_s` since the epoch.
+
+`ended` counts those of them that have ended so far while the target went on.
+"""
 
 WARMUP, COLD, RETRIED, COUNTED = 1, 2, 4, 8
 """Bits of `flags`; COUNTED: begun in warm-up, and counted all the same, as it failed after it."""

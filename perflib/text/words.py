@@ -172,16 +172,33 @@ def memory_sentence(run: Run, memory: Memory) -> str:
     if times := ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s):
         judged = f"only {memory.from_s:,.0f} to {memory.to_s:,.0f} s was judged"
         said.append(f"The target restarted at {times}; {judged}.")
+    exported = run.facts.memory.kind == "prometheus"
     if memory.gone_s is not None:
-        said.append(f"The target was gone after {memory.gone_s:,.0f} s.")
-    return " ".join(said)
+        what = "Its metrics were not told any more" if exported else "The target was gone"
+        said.append(f"{what} after {memory.gone_s:,.0f} s.")
+    return " ".join([*said, *_processes_sentence(run, memory)])
+
+
+def _processes_sentence(run: Run, memory: Memory) -> list[str]:
+    """Of several processes: which were sampled, and how many were replaced meanwhile."""
+    if memory.answering > 1:
+        one = "each was judged by itself, and the figures are of the worst"
+        return [f"Several processes answer metrics_url, {memory.answering} so far: {one}."]
+    said = []
+    if memory.recycled:
+        held = "only the peaks tell of growth, as each new worker begins anew" if memory.peaks else "the target went on"
+        said = [f"{memory.recycled:,} worker{'s' if memory.recycled > 1 else ''} recycled: {held}."]
+    if run.facts.memory.kind == "process" and (memory.processes or 0) > 1:
+        said.append(f"Sampled: {run.facts.memory.told}.")
+    return said
 
 
 def _series_sentence(name: str, found: Growth) -> str:
     rate, subject, between = rate_of(name), name.capitalize(), found.interval_per_h
     if found.verdict == "LEAK" and between is not None:
-        bound = f"at least {rate(between.low)}" if between.low > 0 else f"at most {rate(between.high)}"
-        return f"{subject} leak{'s' if name == 'memory' else ''}: {rate(found.per_h)} ({bound})."
+        least, sure = (between.low, "") if between.low > 0 else (found.at_least_per_h, " at 90 %")
+        leaks = "leaks" if name == "memory" else "leak"
+        return f"{subject} {leaks}: at least {rate(least)}{sure} (best estimate {rate(found.per_h)})."
     if found.verdict == "STEP" and found.step_at_s is not None:
         jumped = amount_of(name)(found.step)
         return f"{subject} jumped by {jumped} after {found.step_at_s:,.0f} s, then stopped growing."

@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Reading:
-    """The target's processes at one moment; NaN or -1: not known. `cpu_s` counts from their start."""
+    """The target's processes at one moment; NaN or -1: not known. `cpu_s` only grows, from whatever it began at."""
 
     rss_bytes: int
     uss_bytes: int = -1
@@ -16,6 +16,8 @@ class Reading:
     open_files: int = -1
     threads: int = -1
     processes: int = -1
+    ended: int = 0
+    """Processes of it that ended since the first reading, while the target went on."""
     pid: int = -1
     started_s: float = 0.0
 

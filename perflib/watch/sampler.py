@@ -1,4 +1,4 @@
-"""The target's memory: one sample per second of its process tree, or of what it exports about itself.
+"""The target's memory: one sample per second of its processes, or of what it exports about itself.
 
 In a thread of the orchestrating process, never of a worker: a sample of a process with some hundred MB takes the kernel
 a millisecond or two, which must not land in a latency.
@@ -6,6 +6,9 @@ a millisecond or two, which must not land in a latency.
 
 import math
 import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +20,19 @@ import psutil
 from perflib.spec import InputError, Target
 from perflib.spec.run import MemorySource
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
-from perflib.watch.process import ProcessTree, is_this_machine, listener_on
+from perflib.watch.listeners import MEND, behind
+from perflib.watch.process import ProcessTree
 from perflib.watch.prometheus import PrometheusText
-from perflib.watch.reading import Source
+from perflib.watch.reading import Reading, Source
 
 EVERY_S = 1.0
+MOST_SHARE = 0.05
+"""Of a core that sampling may cost: where a sample costs more, the next one waits."""
+_GRACE_S = 3.0
+_SHOWN = 8
+"""So many processes of a name are told by number."""
+_FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns", "pasta", "gvproxy", "kubectl", "ssh")
+"""They carry connections to a container or to another machine, where the target is."""
 
 
 @dataclass(frozen=True)
@@ -33,45 +44,67 @@ class Found:
 
 
 def find(target: Target, pid: int | None) -> Found:
-    """The target's memory: by the given process, its own metrics, or the process that listens on its port here."""
+    """The target's memory: by the given process, its own metrics, or the processes behind its address here."""
     if pid is not None:
         if not psutil.pid_exists(pid):
             return _nowhere(f"there is no process {pid}; mend --pid")
-        return _found_process(pid, None)
+        return _found_processes([pid])
     if target.metrics_url is not None:
         return _found_metrics(target.metrics_url)
     parts = urlsplit(target.base_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if not is_this_machine(parts.hostname or ""):
-        return _nowhere("the target is not on this machine; give metrics_url in the target file (Prometheus text)")
-    listening = listener_on(port)
-    if listening is None:
-        mend = "name it with --pid, or give metrics_url in the target file"
-        return _nowhere(f"the process that listens on port {port} cannot be seen from here; {mend}")
-    return _found_process(listening, port)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    listening = behind(host, port)
+    if listening.why_not:
+        return _nowhere(listening.why_not)
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return _found_processes(listening.pids, where, lambda: behind(host, port).pids)
 
 
 def _nowhere(why: str) -> Found:
     return Found(None, MemorySource(told=why))
 
 
-def _found_process(pid: int, port: int | None) -> Found:
+def _found_processes(pids: Iterable[int], where: str = "", again: Callable[[], Iterable[int]] = tuple) -> Found:
     try:
-        name = psutil.Process(pid).name()
-        if name == "docker-proxy":
-            return _nowhere("the target runs in a container; name its process with --pid")
-        how = f"process {pid} ({name})" + ("" if port is None else f", which listens on port {port}")
-        return Found(ProcessTree(pid, port), MemorySource(kind="process", pid=pid, told=how))
+        tree = ProcessTree(pids, again)
+        lead, members = tree.lead, tree.members()
+        name, names = lead.name(), _names(members)
     except psutil.Error:
-        return _nowhere(f"process {pid} cannot be read; run as its user")
+        return _nowhere(f"process {min(pids)} cannot be read; run as its user")
+    if name in _FORWARDERS:
+        return _nowhere(f"process {lead.pid} ({name}) only forwards {where or 'its connections'}; {MEND}")
+    if len(members) > 1:
+        how = f"{len(members)} processes{f' behind {where}' if where else ''}: {names}"
+    else:
+        how = f"process {lead.pid} ({name})" + (f", which listens on {where}" if where else "")
+    return Found(tree, MemorySource(kind="process", pid=lead.pid, told=how))
+
+
+def _names(processes: Iterable[psutil.Process]) -> str:
+    """The processes by name, a few of each by number."""
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for process in processes:
+        with suppress(psutil.Error):
+            named[process.name()].append(str(process.pid))
+    return ", ".join(f"{name} {_some(pids)}" for name, pids in named.items())
+
+
+def _some(pids: Sequence[str]) -> str:
+    more = f" and {len(pids) - _SHOWN} more" if len(pids) > _SHOWN else ""
+    return ", ".join(pids[:_SHOWN]) + more
 
 
 def _found_metrics(url: str) -> Found:
-    source = PrometheusText(url)
-    if source.read() is None:
-        source.close()
-        return _nowhere(f"{url} tells no process_resident_memory_bytes; mend metrics_url in the target file")
-    return Found(source, MemorySource(kind="prometheus", told=f"process_resident_memory_bytes of {url}"))
+    try:
+        source = PrometheusText(url)
+    except InputError as error:
+        return _nowhere(str(error))
+    for pause_s in (0.3, 0.7, 0.0):  # a server may be at a loss for a moment
+        if source.read() is not None:
+            return Found(source, MemorySource(kind="prometheus", told=f"process_resident_memory_bytes of {url}"))
+        time.sleep(pause_s)
+    source.close()
+    return _nowhere(source.why_not)
 
 
 class Sampler(AbstractContextManager["Sampler"]):
@@ -81,6 +114,8 @@ class Sampler(AbstractContextManager["Sampler"]):
         self._source, self._folder = source, folder
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._last = None if source is None else source.read()
+        self._last_ns = perf_counter_ns()
 
     def begin(self, origin_ns: int) -> None:
         """Sample from now on; times count from `origin_ns`."""
@@ -91,24 +126,29 @@ class Sampler(AbstractContextManager["Sampler"]):
     def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_GRACE_S)
         if self._source is not None:
             self._source.close()
 
     def _sample(self, source: Source, origin_ns: int) -> None:
-        last_ns, last_cpu_s, due_ns = origin_ns, math.nan, perf_counter_ns()
         with (
             suppress(InputError),
             Spool(memory_spool(self._folder), MEMORY_ROW) as spool,
         ):  # a worker reports a full disk
             while not self._over.is_set():
+                begun_ns, begun_cpu_s = perf_counter_ns(), time.thread_time()
                 reading = source.read()
                 now_ns = perf_counter_ns()
-                if reading is not None:
-                    cpu_share = max(0.0, (reading.cpu_s - last_cpu_s) / ((now_ns - last_ns) / 1e9))
-                    row = asdict(reading) | {"t_ns": now_ns - origin_ns, "cpu_share": cpu_share}
+                if reading is not None and not self._over.is_set():
+                    row = asdict(reading) | {"t_ns": now_ns - origin_ns, "cpu_share": self._cpu_share(reading, now_ns)}
                     spool.append(*(row[name] for name in MEMORY_ROW.names or ()))
                     spool.flush()
-                    last_ns, last_cpu_s = now_ns, reading.cpu_s
-                due_ns += int(EVERY_S * 1e9)
-                self._over.wait(max(0.0, (due_ns - perf_counter_ns()) / 1e9))
+                pause_s = max(EVERY_S, (time.thread_time() - begun_cpu_s) / MOST_SHARE)
+                self._over.wait(max(0.0, pause_s - (perf_counter_ns() - begun_ns) / 1e9))
+
+    def _cpu_share(self, reading: Reading, now_ns: int) -> float:
+        """CPU seconds per second since the reading before; NaN where they are not known, or are another process's."""
+        (last, last_ns), self._last, self._last_ns = (self._last, self._last_ns), reading, now_ns
+        if last is None or last.started_s != reading.started_s:
+            return math.nan
+        return max(reading.cpu_s - last.cpu_s, 0.0) / ((now_ns - last_ns) / 1e9)

@@ -10,6 +10,9 @@ from perflib.judge.leak import Memory, memory_of
 from perflib.spec import Run
 from perflib.spec.allocations import Allocations, Frame, Site
 from perflib.spec.run import MemorySource
+from perflib.stats import Interval
+from perflib.stats.growth import growth
+from perflib.stats.verdict import Verdict
 from perflib.text import tables
 from perflib.workbook import charts
 from tests.synthetic import make_run, make_target
@@ -54,7 +57,9 @@ def test_a_steady_leak_is_called_with_its_rate_and_its_bytes_a_request() -> None
     assert found.rss is not None
     assert found.rss.per_h == pytest.approx(200e6, rel=0.1)
     assert found.bytes_per_request == pytest.approx(200e6 / 3600 / 5, rel=0.1)
-    assert tables.memory_sentence(run, found).startswith("Memory leaks: ")
+    assert found.rss.interval_per_h is not None
+    least = f"Memory leaks: at least {found.rss.interval_per_h.low / 1e6:.0f} MB/h (best estimate "
+    assert tables.memory_sentence(run, found).startswith(least)
     assert found.as_json()["growth_bytes_per_h"] == found.rss.per_h
 
 
@@ -83,6 +88,116 @@ def test_a_restart_is_a_finding_and_the_longest_stretch_is_judged() -> None:
     assert found.restarts_s == (300.0,)
     assert (found.from_s, found.to_s) == (300.0, 60.0 * MINUTES - 1)
     assert "restarted at 300 s" in tables.memory_sentence(run, found)
+
+
+def test_the_lower_bound_of_a_leak_is_named_where_only_that_at_90_percent_is_above_nothing() -> None:
+    found = growth(np.arange(60.0), 100e6 + 1e6 * np.arange(60.0) + np.random.default_rng(0).normal(0, 0.5e6, 60))
+    assert found.verdict == "LEAK"
+    assert found.interval_per_h is not None
+    assert found.at_least_per_h is not None
+    assert 0 < found.at_least_per_h < found.per_h
+    unsure = replace(found, interval_per_h=Interval(-1e6, found.interval_per_h.high), at_least_per_h=5e6)
+    sentence = tables.memory_sentence(sampled(), Memory(Verdict.LEAK, rss=unsure))
+    assert sentence.startswith("Memory leaks: at least 5 MB/h at 90 % (best estimate ")
+
+
+def workers(*, recycled_every_s: float, mb_per_h: float = 0.0) -> Run:
+    """Three workers of 30 MB that each take 20 MB in their life and then begin anew, under a master that may leak."""
+    run = sampled(mb_per_h=mb_per_h)
+    assert run.memory is not None
+    at_s = run.memory["t_ns"].to_numpy() / 1e9
+    ages_s = np.stack([(at_s + recycled_every_s * worker / 3) % recycled_every_s for worker in range(3)])
+    taken = (30e6 + 20e6 * ages_s / recycled_every_s).sum(axis=0)
+    ended = np.concatenate([[0], np.cumsum((np.diff(ages_s) < 0).sum(axis=0))])
+    level = (run.memory["rss_bytes"] + taken).astype(np.int64)
+    return replace(run, memory=run.memory.assign(rss_bytes=level, pss_bytes=level, processes=4, ended=ended))
+
+
+def test_workers_that_are_recycled_are_told_as_such_and_what_they_give_back_is_no_leak() -> None:
+    run = workers(recycled_every_s=45.0)
+    found = memory_of(run)
+    assert found.verdict == "OK"
+    assert found.restarts_s == ()
+    assert (found.processes, found.recycled) == (4, 3 * 60 * MINUTES // 45 - 1)
+    assert found.as_json()["processes"] == 4
+    assert found.as_json()["recycled"] == found.recycled
+    sentence = tables.memory_sentence(run, found)
+    assert f"{found.recycled} workers recycled" in sentence
+    assert "restarted" not in sentence
+    assert f"Sampled: {run.facts.memory.told}." in sentence
+
+
+def test_what_recycling_does_not_give_back_is_a_leak() -> None:
+    assert memory_of(workers(recycled_every_s=45.0, mb_per_h=200)).verdict == "LEAK"
+
+
+def test_workers_that_live_for_long_need_a_longer_run_and_that_run_can_tell() -> None:
+    found = memory_of(workers(recycled_every_s=300.0))
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.rss is not None
+    assert found.rss.settle_s is not None
+    assert found.rss.settle_s / 300 >= 12
+
+
+def test_a_worker_that_is_replaced_once_does_not_hide_a_leak_of_the_others() -> None:
+    run = sampled(mb_per_h=200)
+    assert run.memory is not None
+    ended = (run.memory["t_ns"] > 600e9).astype(int)
+    found = memory_of(replace(run, memory=run.memory.assign(processes=4, ended=ended, pss_bytes=-1)))
+    assert found.verdict == "LEAK"
+    assert found.recycled == 1
+
+
+def test_what_several_processes_share_is_judged_once() -> None:
+    run = sampled(mb_per_h=200)
+    assert run.memory is not None
+    shared = run.memory.assign(processes=4, ended=0, pss_bytes=sampled().memory["rss_bytes"])  # type: ignore[index]
+    assert memory_of(replace(run, memory=shared)).verdict == "OK"
+    alone = memory_of(replace(run, memory=shared.assign(processes=1)))
+    assert alone.verdict == "LEAK", "of one process the resident memory is judged"
+    assert [trace.name for trace in charts.memory(replace(run, memory=shared)).data][:2] == [
+        "resident (RSS)",
+        "its share (PSS)",
+    ]
+
+
+def exported(run: Run, started_s: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Run:
+    """The samples as a URL of metrics told them."""
+    assert run.memory is not None
+    about = MemorySource(kind="prometheus", told="process_resident_memory_bytes of http://h/metrics")
+    memory = run.memory.assign(pid=-1, started_s=started_s, processes=1, ended=0)
+    return replace(run, facts=run.facts.model_copy(update={"memory": about}), memory=memory)
+
+
+def test_processes_that_answer_one_url_in_turns_are_no_restarts_and_are_judged_one_by_one() -> None:
+    run = sampled()
+    assert run.memory is not None
+    turns = np.random.default_rng(3).integers(0, 3, len(run.memory))
+    apart = run.memory.assign(rss_bytes=run.memory["rss_bytes"] + turns * 15_000_000)
+    found = memory_of(exported(replace(run, memory=apart), np.array([1000.0, 1000.4, 1003.5])[turns]))
+    assert (found.verdict, found.restarts_s, found.answering, found.processes) == ("OK", (), 3, 3)
+    leaking = apart["rss_bytes"] + (turns == 1) * (run.memory["t_ns"] / 1e9 * 60_000).astype(np.int64)
+    run = exported(replace(run, memory=apart.assign(rss_bytes=leaking)), np.array([1000.0, 1000.4, 1003.5])[turns])
+    found = memory_of(run)
+    assert found.verdict == "LEAK"
+    assert found.rss is not None
+    assert found.rss.per_h == pytest.approx(216e6, rel=0.1)
+    assert "Several processes answer metrics_url, 3 so far" in tables.memory_sentence(run, found)
+
+
+def test_a_start_that_is_not_always_told_or_trembles_is_no_restart_and_one_that_goes_on_is() -> None:
+    count = len(sampled().memory)  # type: ignore[arg-type]
+    at = np.arange(count)
+    assert memory_of(exported(sampled(), np.where(at % 7, 1000.0, 0.0))).restarts_s == ()
+    for digits in (0, 2, 9):
+        trembling = (1000.0 + np.random.default_rng(5).uniform(0, 0.7, count)).round(digits)
+        assert memory_of(exported(sampled(), trembling)).answering == 1
+    assert memory_of(exported(sampled(), np.where(at < 300, 1000.0, 1300.0))).restarts_s == (300.0,)
+
+
+def test_metrics_that_are_not_told_any_more_do_not_say_that_the_target_is_gone() -> None:
+    run = exported(sampled(ends_s=600), np.full(600, 1000.0))
+    assert "Its metrics were not told any more after 599 s." in tables.memory_sentence(run, memory_of(run))
 
 
 def test_a_target_that_went_away_is_a_finding() -> None:

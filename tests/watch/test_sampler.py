@@ -1,11 +1,8 @@
-"""The target's memory, sampled from real processes: its own tree, a restarted one, and what a server exports."""
+"""The target's memory, sampled: where it is looked for, and what a run keeps of it."""
 
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -15,26 +12,10 @@ import pytest
 import perflib
 from perflib.spec import Endpoint, InputError, Target
 from perflib.store.spool import MEMORY_ROW, memory_spool, read_spool
-from perflib.watch.process import ProcessTree, listener_on
-from perflib.watch.prometheus import PrometheusText
 from perflib.watch.sampler import Sampler, find
-from tests.servers import answer, answering, closed_port
+from tests.processes import preforking, process, said
+from tests.servers import closed_port
 
-HOLDING = """
-import sys, time
-kept = bytearray(int(sys.argv[1]))
-kept[::4096] = b"x" * len(kept[::4096])
-files = [open("/dev/null") for _ in range(int(sys.argv[2]))]
-print("ready", flush=True)
-sys.stdin.read()
-"""
-FATHER = """
-import subprocess, sys
-son = subprocess.Popen([sys.executable, "-c", sys.argv[1], "30000000", "0"], stdin=sys.stdin, stdout=subprocess.PIPE)
-son.stdout.readline()
-print("ready", flush=True)
-sys.stdin.read()
-"""
 SERVER = """
 import http.server, sys
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler)
@@ -43,59 +24,42 @@ server.serve_forever()
 """
 
 
-@contextmanager
-def process(source: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that has said its first line; ended by the end of its stdin, or killed."""
-    command = [sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-def ready(started: subprocess.Popen[str]) -> str:
-    assert started.stdout is not None
-    return started.stdout.readline().strip()
-
-
 def target_at(url: str, **more: object) -> Target:
     return Target.model_validate({"name": "t", "base_url": url, "endpoints": [Endpoint(path="/")]} | more)
 
 
-def test_what_a_process_takes_is_seen_in_its_resident_and_its_own_memory() -> None:
-    with process(HOLDING, 0, 0) as small, process(HOLDING, 50_000_000, 40) as large:
-        assert ready(small) == ready(large) == "ready"
-        little, much = ProcessTree(small.pid).read(), ProcessTree(large.pid).read()
-    assert little is not None
-    assert much is not None
-    assert 45e6 < much.rss_bytes - little.rss_bytes < 55e6
-    assert 45e6 < much.uss_bytes - little.uss_bytes < 55e6
-    assert much.open_files - little.open_files == 40
-    assert much.threads == 1
-    assert (much.pid, much.processes) == (large.pid, 1)
-
-
-def test_the_children_of_a_process_are_counted_with_it() -> None:
-    with process(FATHER, textwrap.dedent(HOLDING)) as father:
-        assert ready(father) == "ready"
-        reading = ProcessTree(father.pid).read()
-        children = psutil.Process(father.pid).children()
-        assert reading is not None
-        assert reading.processes == 2
-        assert reading.rss_bytes > 30e6
-        for child in children:
-            child.kill()
-
-
 def test_a_target_is_found_by_the_port_it_listens_on() -> None:
     with process(SERVER, 0) as server:
-        port = int(ready(server))
-        assert listener_on(port) == server.pid
+        port = int(said(server))
         found = find(target_at(f"http://127.0.0.1:{port}/api"), None)
     assert found.source is not None
     assert found.about.pid == server.pid
     assert str(port) in found.about.told
+
+
+def test_how_many_processes_and_which_are_told_by_name() -> None:
+    with preforking("--workers", "12") as server:
+        while len(psutil.Process(server.pid).children()) < 12:
+            time.sleep(0.05)
+        found = find(target_at(server.url), None)
+        assert found.about.pid == server.pid
+        assert found.about.told.startswith(f"13 processes behind 127.0.0.1:{server.port}: ")
+        assert f" {server.pid}, " in found.about.told
+        assert found.about.told.endswith(" and 5 more")
+        [worker, *_] = psutil.Process(server.pid).children()
+        named = find(target_at(server.url), worker.pid)
+    assert named.about.told.startswith(f"process {worker.pid} (")
+
+
+def test_what_only_forwards_connections_is_not_the_target(tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.symlink_to(sys.executable)
+    server = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True);"
+    command = [ssh, "-c", server + "sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tunnel:
+        found = find(target_at(f"http://127.0.0.1:{said(tunnel)}"), None)
+    assert found.source is None
+    assert f"process {tunnel.pid} (ssh) only forwards 127.0.0.1:" in found.about.told
 
 
 @pytest.mark.parametrize(
@@ -115,7 +79,7 @@ def test_where_memory_cannot_be_had_the_reason_is_said(url: str, pid: int | None
 
 def test_a_target_that_restarts_on_its_port_is_found_again(tmp_path: Path) -> None:
     with process(SERVER, 0) as first:
-        port = int(ready(first))
+        port = int(said(first))
         found = find(target_at(f"http://127.0.0.1:{port}"), None)
         with Sampler(found.source, tmp_path) as sampler:
             sampler.begin(time.perf_counter_ns())
@@ -136,32 +100,6 @@ def until_seen(folder: Path, pids: set[int]) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"{pids} not sampled within 30 s")
-
-
-METRICS = b"""# TYPE process_resident_memory_bytes gauge
-process_resident_memory_bytes{worker="1"} 1.5e+08
-process_resident_memory_bytes{worker="2"} 0.5e+08
-process_open_fds 12
-process_start_time_seconds 1.7e+09
-"""
-
-
-def test_a_server_may_export_its_own_memory() -> None:
-    with answering(answer(METRICS, "Content-Type: text/plain")) as server:
-        found = find(target_at("http://192.0.2.1", metrics_url=f"{server.url}/metrics"), None)
-        assert isinstance(found.source, PrometheusText)
-        reading = found.source.read()
-    assert reading is not None
-    assert (reading.rss_bytes, reading.open_files, reading.threads) == (200_000_000, 12, -1)
-    assert found.source.read() is None, "the server is gone"
-    found.source.close()
-
-
-def test_a_server_that_exports_something_else_is_not_sampled() -> None:
-    with answering(answer(b"up 1\n")) as server:
-        found = find(target_at(server.url, metrics_url=server.url), None)
-    assert found.source is None
-    assert "process_resident_memory_bytes" in found.about.told
 
 
 def test_metrics_with_a_password_are_refused() -> None:

@@ -79,7 +79,7 @@ def _with_memory(words: Words, run: Run, below: list[Panel], x_title: str) -> go
     """The panel of memory, and others below it."""
     assert run.memory is not None
     found = memory_of(run)
-    fit = _fitted(found.rss.fit) if found.rss is not None and found.rss.fit is not None else ()
+    fit = _fitted(found.rss.fit, found.peaks) if found.rss is not None and found.rss.fit is not None else ()
     heading = "Memory" if below else ""
     panel = Panel([*_sampled(run.memory), *fit], "MB", heading, 210, {"rangemode": "normal"})
     figure = parts.stacked(words, [panel, *below], run, x_title=x_title)
@@ -92,8 +92,10 @@ def _with_memory(words: Words, run: Run, below: list[Panel], x_title: str) -> go
 
 def _sampled(every: pd.DataFrame) -> Iterator[go.Scatter]:
     samples = _lows_and_highs(every)
+    several = "processes" in samples and samples["processes"].max() > 1
     for name, column, colour, width in (
         ("resident (RSS)", "rss_bytes", COLOURS[0], 2.0),
+        *([("its share (PSS)", "pss_bytes", COLOURS[3], 2.0)] if several else []),
         ("its own (USS)", "uss_bytes", COLOURS[5], 1.4),
     ):
         known, line = samples[samples[column] >= 0], {"color": colour, "width": width}
@@ -109,14 +111,15 @@ def _lows_and_highs(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.loc[np.unique([*by_window.idxmin(), *by_window.idxmax()])]
 
 
-def _fitted(fit: Fit) -> Iterator[go.Scatter]:
-    """The window minima that were judged, the curve through them and its band at 99 %."""
+def _fitted(fit: Fit, peaks: bool) -> Iterator[go.Scatter]:
+    """The window minima that were judged, or the peaks of recycled workers, the curve through them, its 99 % band."""
     edge, dashed = {"color": _FIT, "width": 0}, {"color": _FIT, "width": 2, "dash": "dash"}
     yield scatter(fit.at_s, fit.low / _MB, line=edge)
     yield scatter(fit.at_s, fit.high / _MB, name="99 % band", line=edge).update(fill="tonexty", opacity=0.36)
     yield scatter(fit.at_s, fit.fitted / _MB, "fitted: %{y:,.4~r} MB", name="fitted growth", line=dashed)
-    circle, hover = {"symbol": "circle-open", "size": 6, "color": _FIT}, "least of its window: %{y:,.4~r} MB"
-    yield scatter(fit.at_s, fit.level / _MB, hover, name="window minima", marker=circle)
+    circle, which = {"symbol": "circle-open", "size": 6, "color": _FIT}, "highest" if peaks else "least"
+    hover, name = f"{which} of its window: %{{y:,.4~r}} MB", "window peaks" if peaks else "window minima"
+    yield scatter(fit.at_s, fit.level / _MB, hover, name=name, marker=circle)
 
 
 def allocations(found: Allocations) -> go.Figure:
