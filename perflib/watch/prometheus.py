@@ -2,10 +2,12 @@
 
 import math
 from collections import defaultdict
+from urllib.parse import urlsplit
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from perflib.store.authorities import tls_context
 from perflib.watch.reading import Reading
 
 _PATIENCE_S = 1.0
@@ -15,7 +17,9 @@ class PrometheusText:
     """What a process exports of itself in Prometheus' text format; several of one name are added up."""
 
     def __init__(self, url: str) -> None:
-        self._client, self._url = httpx.Client(timeout=_PATIENCE_S), url
+        secure = urlsplit(url).scheme == "https"
+        self._client = httpx.Client(timeout=_PATIENCE_S, trust_env=False, verify=tls_context() if secure else False)
+        self._url = url
 
     def read(self) -> Reading | None:
         try:
