@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
+from decimal import Decimal
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -126,6 +127,8 @@ def _check_body(value: object) -> object:
         raise ValueError(f'JSON has no dates; write it as text: "{value.isoformat()}"')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f'JSON has no {value}; write a number, or "{value}" as text')
+    if isinstance(value, Written) and Decimal(value.text) != Decimal(repr(value)):
+        raise ValueError(f"{value.text} has more digits than a number keeps; write the whole body as text")
     for inner in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
         _check_body(inner)
     return value

@@ -28,7 +28,7 @@ class PrometheusText:
             for family in text_string_to_metric_families(answer.text):
                 for sample in family.samples:
                     sums[sample.name] += sample.value
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
         if "process_resident_memory_bytes" not in sums:
             return None

@@ -164,6 +164,13 @@ def test_a_server_that_exports_something_else_is_not_sampled() -> None:
     assert "process_resident_memory_bytes" in found.about.told
 
 
+@pytest.mark.parametrize("host", ["999.1.1.1", "xn--0.b", "[::1%251]:1"])
+def test_metrics_of_a_host_that_cannot_be_asked_are_not_sampled(host: str) -> None:
+    found = find(target_at("http://127.0.0.1:1", metrics_url=f"http://{host}/metrics"), None)
+    assert found.source is None
+    assert "mend metrics_url in the target file" in found.about.told
+
+
 def test_metrics_with_a_password_are_refused() -> None:
     with pytest.raises(InputError, match="metrics_url"):
         Target.parse(
