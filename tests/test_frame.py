@@ -199,7 +199,7 @@ def test_the_target_file_that_the_docs_show_is_one(tmp_path: Path) -> None:
     shown = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / "docs/target-file.md").read_text(), re.MULTILINE)
     (tmp_path / "mine.toml").write_text("\n".join(textwrap.dedent(block) for block in shown if "    [" in block))
     target = load_target(tmp_path / "mine.toml")
-    assert [item.name for item in target.items] == ["GET /clients", "Home"]
+    assert [item.name for item in target.items] == ["GET /clients", "POST /search;v=1?flag&q=a%20b", "Home"]
     assert Options().scenario("checkout", target).title.startswith("Checkout")
 
 

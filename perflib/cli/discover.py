@@ -19,12 +19,14 @@ def discover(
         url: The server's base URL; its document is read from URL/openapi.json.
         output: A new file. Without it the target file is printed.
     """
+    from perflib.cli.options import say
     from perflib.session.discover import discover
     from perflib.store.folders import target_as_toml, write_target
 
-    target = discover(url)
+    found = discover(url)
+    say(found.in_words)
     if output is None:
-        print(target_as_toml(target), end="")
+        print(target_as_toml(found.target), end="")
         return
-    write_target(output, target)
+    write_target(output, found.target)
     print(f"wrote {output}; check its limits, then: perflib report --target {output}")

@@ -14,13 +14,13 @@ from time import perf_counter_ns
 from typing import Any, cast
 
 import httptools
-import httpx
 
 from perflib.load.connecting import Fault, dial, fault_of, interleaved
 from perflib.load.keep_alive import KeepAlive
 from perflib.load.lenient import LenientParser, RefusedError
 from perflib.load.request import WireRequest, looked_up, parsed
 from perflib.spec import InputError
+from perflib.store.authorities import tls_context
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
@@ -95,7 +95,7 @@ async def resolve(base_url: str) -> Address:
         hosts=interleaved(list(dict.fromkeys(str(entry[4][0]) for entry in found))),
         port=port,
         server_name=url.raw_host.decode().partition("%")[0].rstrip(".") if secure else None,
-        tls=httpx.create_ssl_context() if secure else None,
+        tls=tls_context() if secure else None,
     )
 
 

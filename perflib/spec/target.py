@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
+from decimal import Decimal
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ _WITHOUT_CONTENT = (204, 205, 304)
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
+MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
 Scalar = str | bool | int | float
 
 
@@ -126,6 +127,8 @@ def _check_body(value: object) -> object:
         raise ValueError(f'JSON has no dates; write it as text: "{value.isoformat()}"')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f'JSON has no {value}; write a number, or "{value}" as text')
+    if isinstance(value, Written) and Decimal(value.text) != Decimal(repr(value)):
+        raise ValueError(f"{value.text} has more digits than a number keeps; write the whole body as text")
     for inner in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
         _check_body(inner)
     return value
@@ -193,7 +196,7 @@ class Endpoint(Spec):
     def flaw(self) -> str:
         """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
         expect = self.expect
-        odd = next((one for one in expect.content_types if not _MEDIA_RANGE.fullmatch(one)), None)
+        odd = next((one for one in expect.content_types if not MEDIA_RANGE.fullmatch(one)), None)
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
         if "#" in self.path:
             return 'path: "#" and what follows is never sent; write it as %23'
@@ -214,7 +217,7 @@ class Endpoint(Spec):
     def params_in(self, environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """The query parameters as text, secrets among them. Raises InputError for a variable that is not set."""
         return {
-            name: tuple(_text(self._revealed(value, environment)) for value in _each(values))
+            name: tuple(as_text(self._revealed(value, environment)) for value in _each(values))
             for name, values in self.params.items()
         }
 
@@ -235,7 +238,7 @@ def _each(values: Param) -> tuple[Scalar | Secret, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def _text(value: Scalar) -> str:
+def as_text(value: Scalar) -> str:
     """A scalar as TOML and JSON write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 

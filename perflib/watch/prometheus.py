@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from perflib.spec import InputError
-from perflib.watch.listeners import addresses_of, is_this_machine
+from perflib.store.authorities import tls_context
 from perflib.watch.reading import Reading
 
 _PATIENCE_S, _MOST_BYTES = 1.0, 16_000_000
@@ -29,20 +28,17 @@ _SAMPLE = re.compile(
 class PrometheusText:
     """What a process exports of itself; several of one name in one answer are added up.
 
-    The host of this machine is never asked through a proxy. Each sample opens a connection of its own, as one that is
+    No proxy is asked, as by the load. Each sample opens a connection of its own, as one that is
     kept would ask the same worker of several for ever.
 
     Raises:
-        InputError: where no client can be had for the URL.
+        InputError: where SSL_CERT_FILE or the like names what cannot be read.
     """
 
     def __init__(self, url: str) -> None:
-        addresses = addresses_of(urlsplit(url).hostname or "")
-        try:
-            proxies = not any(is_this_machine(address) for address in addresses)
-            self._client = httpx.Client(timeout=_PATIENCE_S, trust_env=proxies, headers=_HEADERS)
-        except (ValueError, ImportError, httpx.InvalidURL) as error:
-            raise InputError(f"{url} cannot be asked ({error}); mend the proxy's variable") from None
+        secure = urlsplit(url).scheme == "https"
+        verify = tls_context() if secure else False
+        self._client = httpx.Client(timeout=_PATIENCE_S, trust_env=False, verify=verify, headers=_HEADERS)
         self._url, self.why_not = url, ""
 
     def read(self) -> Reading | None:

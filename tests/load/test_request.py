@@ -88,6 +88,7 @@ def test_params_are_sent_as_toml_writes_them_one_by_one_and_in_order(tmp_path: P
         ("[]", "[]"),
         ('[{ jsonrpc = "2.0" }, { z = [true, "ü"], a = {} }]', '[{"jsonrpc":"2.0"},{"z":[true,"ü"],"a":{}}]'),
         ("{ n = 12345678901234567890123, m = 0.1, one = 1.0 }", '{"n":12345678901234567890123,"m":0.1,"one":1.0}'),
+        ("[1.10, 1e3, -0.0, 1_000.5, 5e-324]", "[1.1,1000.0,-0.0,1000.5,5e-324]"),
         ("{}", "{}"),
         ("0", "0"),
         ("false", "false"),
@@ -142,6 +143,10 @@ REFUSED = [
     ('path = "/"\nparams = { d = nan }', "endpoint[1].params.d: no parameter; write text, a number"),
     ('path = "/"\nbody = { d = 2026-01-01 }', 'endpoint[1].body: JSON has no dates; write it as text: "2026-01-01"'),
     ('path = "/"\nbody = [[07:30:00]]', 'endpoint[1].body: JSON has no dates; write it as text: "07:30:00"'),
+    (
+        'path = "/"\nbody = [{ n = 3.14159265358979323846 }]',
+        "endpoint[1].body: 3.14159265358979323846 has more digits than",
+    ),
     ('path = "/"\nbody = [{ n = inf }]', "endpoint[1].body: JSON has no inf"),
     ('path = "/"\nheaders = { Content-Length = "1" }', "endpoint[1].headers.Content-Length: perflib tells the length"),
     ('path = "/"\nheaders = { transfer-encoding = "chunked" }', "endpoint[1].headers.transfer-encoding: perflib tells"),

@@ -132,11 +132,17 @@ def test_each_sample_opens_a_connection_of_its_own_so_that_no_worker_is_asked_fo
     assert server.connections == 2
 
 
-def test_a_host_of_this_machine_is_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
     assert reading_of(answer(METRICS, TEXT)).rss_bytes == 200_000_000
-    assert "cannot be asked" in find(target_of("http://192.0.2.1/metrics"), None).about.told
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "xn--0.b", "[::1%251]:1"])
+def test_metrics_of_a_host_that_cannot_be_asked_are_not_sampled(host: str) -> None:
+    found = find(target_of(f"http://{host}/metrics"), None)
+    assert found.source is None
+    assert f"http://{host}/metrics was not read" in found.about.told
 
 
 def test_an_answer_that_never_ends_does_not_hold_up_the_end_of_a_run(tmp_path: Path) -> None:
