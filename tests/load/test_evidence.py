@@ -245,7 +245,8 @@ def test_samples_outlive_a_generator_that_is_killed(workbook: Path) -> None:
             run.wait()
     [folder] = workbook.glob("data/runs/*")
     left = perflib.load_run(folder.name)
-    assert set(left.failures["body"]) == {"shard 3 is gone"}
+    answered = left.failures[left.failures["kind"] == "status"]  # a worker may yet meet the server's end
+    assert set(answered["body"]) == {"shard 3 is gone"}
     assert (folder / "failures.parquet").exists()
     assert not list(folder.glob("*.spool"))
 

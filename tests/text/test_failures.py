@@ -10,7 +10,8 @@ from perflib.figures.summary import summarize
 from perflib.judge.check import check
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
-from perflib.text.failures import failure_lines, notices
+from perflib.text.failures import failure_lines
+from perflib.text.notices import notices
 from tests.figures.test_failures import limited, sampled
 from tests.synthetic import make_run, make_target, without_successes
 
