@@ -250,6 +250,7 @@ class _Crew:
             if worker.process.poll() is None and index not in self._outcomes and worker.is_frozen(passed_s):
                 self._break(index, f"stood still for {worker.silent_s:.0f} s and was ended {self._when()}")
                 worker.process.kill()
+                self._gone.add(index)
 
     def _break(self, index: int, how: str) -> None:
         """The run ends here; the first reason is the one."""

@@ -121,15 +121,15 @@ def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
 
 def history(frame: pd.DataFrame) -> Table:
     """Stored runs, the oldest first, then what changed when."""
-    table, unreadable = runs(frame), frame.attrs.get("unreadable", {}).items()
-    left_out = (f"Left out: {name} ({why})" for name, why in unreadable)
-    return replace(table, notes=(*(_changes(frame) if table.rows else ()), *left_out), id="history")
+    table = runs(frame)
+    return replace(table, notes=(*(_changes(frame) if table.rows else ()), *table.notes), id="history")
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
     """A row per stored run, with its figures where `frame` has one endpoint; `last`: only so many, the newest first."""
+    notes = tuple(f"Left out: {name} ({why})" for name, why in frame.attrs.get("unreadable", {}).items())
     if frame.empty:
-        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", id="runs")
+        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", notes, id="runs")
     if last is not None:
         newest = frame["run_id"].drop_duplicates().tail(last)
         frame = frame[frame["run_id"].isin(newest)].iloc[::-1]
@@ -139,6 +139,7 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
     return Table(
         columns=(*words("Run", "Target", "State", "Commit", "Brief"), *figures, *words("Note")),
         rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
+        notes=notes,
         id="runs",
     )
 

@@ -254,6 +254,18 @@ def test_a_worker_that_never_goes_on_is_ended_and_holds_up_no_command(tmp_path: 
     assert len(running.stored().requests) > 100
 
 
+def test_two_interrupts_leave_a_frozen_worker_at_once_and_keep_what_was_measured(tmp_path: Path) -> None:
+    with driven(tmp_path, *MINUTE) as running:
+        running.until_spooled().workers[0].suspend()
+        for _ in range(2):
+            running.process.send_signal(signal.SIGINT)
+            time.sleep(1)
+        status, _, errors = running.end()
+    assert (status, errors.splitlines()[-1]) == (130, "perflib: interrupted")
+    assert running.stored().facts.state == "interrupted"
+    assert len(running.stored().requests) > 0
+
+
 # Another PID namespace
 
 

@@ -22,6 +22,7 @@ from perflib.store.figures import history
 from perflib.store.owner import Fate
 from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import Spool, requests_spool
+from perflib.text import tables
 from perflib.text.answers import history as told
 from tests.synthetic import make_run, make_target
 
@@ -95,6 +96,7 @@ def test_a_run_of_another_machine_is_left_alone_and_told(tmp_path: Path) -> None
     rewrite(folder, host="far-away 1234", boot="another")
     frame = history(tmp_path, figures_of)
     [line] = told(frame).notes
+    assert tables.runs(frame, 20).notes == (line,)
     assert line.startswith(f"Left out: {FACTS.run_id} (is under way on far-away, and left alone;")
     assert load_run(tmp_path, FACTS.run_id).facts.state == "running"
     assert requests_spool(folder.path).exists()

@@ -109,6 +109,13 @@ def test_what_was_cut_short_is_said_to_be_kept(tmp_path: Path, capsys: pytest.Ca
     for run in (whole, cut):
         assert views.Lines(RunFolder(tmp_path)).ended(run) is run
     assert capsys.readouterr().err == f"interrupted after 10.0 s; kept as {cut.facts.run_id}\n"
+    reason = "load generator: worker 1 of 2 ended with signal 9 at 4.6 s"
+    broken = cut.facts.model_copy(update={"state": "broken", "invalid_reasons": (reason,)})
+    views.Lines(RunFolder(tmp_path)).ended(replace(cut, facts=broken))
+    assert capsys.readouterr().err == f"broken after 10.0 s ({reason}); kept as {cut.facts.run_id}\n"
+    said = text_of(panel.card(replace(cut, facts=broken)))
+    assert "broken" in said.split()
+    assert reason in said
 
 
 # As a panel
@@ -177,7 +184,7 @@ def test_a_sparkline_of_nothing_is_empty_and_one_of_zeros_lies_flat() -> None:
     assert len(set(re.findall(r",([\d.]+)", zeros))) == 1
 
 
-@pytest.mark.parametrize("state", ["finished", "interrupted", "running"])
+@pytest.mark.parametrize("state", ["finished", "interrupted", "broken", "running"])
 def test_what_stays_names_the_state_and_agrees_with_the_summary(state: str) -> None:
     run = make_run(failures=0.05)
     run = replace(run, facts=run.facts.model_copy(update={"state": state}))
