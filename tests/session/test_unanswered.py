@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 
 import perflib
 from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.judge.baseline import baseline_of
 from perflib.load.worker import Worker, new_event_loop
-from perflib.spec import Closed, Endpoint, Facts, Options, Run
+from perflib.spec import Closed, Endpoint, Facts, InputError, Options, Run
+from perflib.spec.baselines import Baselines
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from perflib.text import tables
@@ -173,6 +176,20 @@ def test_workers_count_alike_what_began_in_warm_up(data: Path) -> None:
     run = drive(data, "light_load", lambda _: (NEVER, OK), workers=2)
     [row] = summarize(run).endpoints
     assert (row.unanswered, row.errors, row.requests) == (4, 4, 4)
+
+
+def test_no_baseline_is_made_of_a_run_with_unanswered_requests(data: Path) -> None:
+    run = drive(data, "light_load", lambda _: (3 * WINDOW_S, OK), timeout="20s")
+    with pytest.raises(InputError, match="it has unanswered requests of GET /a"):
+        baseline_of([run])
+
+
+def test_an_endpoint_that_one_run_alone_answered_stays_in_their_comparison(data: Path) -> None:
+    sound = drive(data, "light_load", lambda _: (0.01, OK), users=6)
+    silent = drive(data, "light_load", lambda _: (3 * WINDOW_S, OK), users=6, timeout="20s")
+    [row] = summarize(silent).endpoints
+    assert (row.requests, row.judged_p50_ms) == (0, math.inf)
+    assert {one.endpoint for one in perflib.compare_stored(sound, silent, Baselines())} == {"GET /a"}
 
 
 def test_the_history_keeps_what_was_unanswered(data: Path) -> None:
