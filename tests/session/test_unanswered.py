@@ -103,6 +103,7 @@ def test_a_server_that_answers_after_three_times_the_window_is_unanswered_and_no
     assert not early["counted"].any()
     assert (summary.requests.failed, row.errors) == (0, 0)
     assert summary.requests.completed == len(run.requests) - len(early)
+    assert len(run.slowest(1000)) == len(run.requests)
     assert is_told(run)
 
 
@@ -146,7 +147,10 @@ def test_an_endpoint_that_was_never_asked_is_told_apart_from_one_that_never_answ
     told = tables.verdict(run)
     assert f"{silent} (unanswered for 2" in told.title
     assert {row.cells[0].text: row.cells[-1].text for row in told.rows}[idle] == "not asked"
-    assert not [reason for reason in perflib.check([run.facts.run_id]).reasons if reason.startswith(idle)]
+    found = perflib.check([run.facts.run_id])
+    assert not [reason for reason in found.reasons if reason.startswith(idle)]
+    assert f"light_load: not asked after warm-up: {idle}" in found.notes
+    assert f"; not asked after warm-up: {idle}." in told.title
 
 
 def test_without_a_limit_an_unanswered_endpoint_is_told_and_fails_a_check_all_the_same(data: Path) -> None:
@@ -238,6 +242,7 @@ def test_a_run_that_is_interrupted_says_what_was_unanswered_until_then(data: Pat
 
 def test_a_run_that_asked_nothing_after_warm_up_says_so(data: Path) -> None:
     run = drive(data, "light_load", OK, users=2, think_time="30s")
+    assert run.slowest(10).empty
     assert tables.verdict(run).title.startswith("No request was sent after warm-up")
     assert perflib.check([run.facts.run_id]).exit_status == 3
 
