@@ -52,8 +52,8 @@ class Cold:
 class EndpointSummary:
     """One endpoint's requests outside pages, or one page's loads.
 
-    `p*_ms` are of warm successes; `judged_p95_ms` counts a failure as infinitely slow, and is what `meets_target`
-    compares, or `judged_p50_ms` where p95 lacks requests. None: the sample cannot support the figure.
+    `p*_ms` are of warm successes; `judged_p95_ms` counts one that failed or was unanswered as infinitely slow, and is
+    what `meets_target` compares, or `judged_p50_ms` where p95 lacks requests. None: the sample cannot support it.
     """
 
     endpoint: str
@@ -176,13 +176,20 @@ class ItemRows:
         """The size of each warm success. Shape (warm successes,)."""
         return self.received_bytes[self.warm & self.good].astype(np.float64)
 
-    def unanswered_s(self, part: Part) -> Floats:
-        """How long the requests were under way that were so all through a part's measured time. Shape (such,)."""
+    def through(self, part: Part) -> Flags:
+        """Begun in warm-up and under way all through a part's measured time. Shape (rows,)."""
         from_ns, to_ns = part.measured_from_ns, part.measured_to_ns
-        never = (self.end_ns < 0) & np.asarray(self.error == "in_flight")
         begun = (self.start_ns >= 0) & (self.start_ns < from_ns)
-        all_through = (from_ns < to_ns) & begun & (never | (self.end_ns > to_ns))
-        return np.asarray((np.where(never, to_ns, self.end_ns) - self.start_ns)[all_through] / 1e9)
+        return np.asarray((from_ns < to_ns) & begun & (self._never | (self.end_ns > to_ns)))
+
+    def unanswered_s(self, part: Part) -> Floats:
+        """How long those requests were under way, as far as it was watched. Shape (such,)."""
+        over_ns = np.where(self._never, part.measured_to_ns, self.end_ns)
+        return np.asarray((over_ns - self.start_ns)[self.through(part)] / 1e9)
+
+    @property
+    def _never(self) -> Flags:
+        return (self.end_ns < 0) & np.asarray(self.error == "in_flight")
 
     @cached_property
     def warm_ms(self) -> Floats:
@@ -215,14 +222,16 @@ def item_rows(run: Run, name: str) -> ItemRows:
 
 
 def series_of(run: Run, name: str) -> Series | None:
-    """An endpoint's or page's judged times after warm-up: warm, failures infinite; None where it was not driven."""
+    """An endpoint's or page's judged times: warm, failed and unanswered ones infinite; None where it was not driven."""
     part = _part_of(run, name)
     if part is None:
         return None
     rows = item_rows(run, name)
     at_s = (rows.intended_ns - part.measured_from_ns).clip(0) / 1e9
-    judged_ms = np.where(rows.good, rows.response_ms, math.inf)
-    return Series(at_s[rows.warm], judged_ms[rows.warm], part.duration_s)
+    through = rows.through(part)
+    judged_ms = np.where(rows.good & ~through, rows.response_ms, math.inf)
+    own = rows.warm | through
+    return Series(at_s[own], judged_ms[own], part.duration_s)
 
 
 def _part_of(run: Run, name: str) -> Part | None:
@@ -320,7 +329,9 @@ def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
     per_s = 1 / part.duration_s if part and part.duration_s else 0.0
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
     phases_ms = [np.empty(0) if is_page else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
-    p50_ms, p95_ms = (percentile(rows.judged_ms, q) for q in (0.50, 0.95))
+    series = series_of(run, item.name)
+    judged_ms = rows.judged_ms if series is None else series.values
+    p50_ms, p95_ms = (percentile(judged_ms, q) for q in (0.50, 0.95))
     started_ns = rows.start_ns[good]
     return EndpointSummary(
         endpoint=item.name,

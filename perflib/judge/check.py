@@ -343,14 +343,16 @@ def _run_findings(run: Run, summary: Summary) -> list[Finding]:
 
 def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -> list[str]:
     own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
-    few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None]
+    few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None and row.requests]
+    never = [row.endpoint for row in rows if not (row.requests or row.unanswered)]
     said = [found.why_not] if found.why_not else []
     if unknown := found.baseline.known_setup.unknown if found.baseline else ():
         said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
     before = [run.facts.run_id for run in runs if found.baseline and run.facts.setup is None]
     said += [f"{run_id} was recorded before setups were: its cores are all those of its machine" for run_id in before]
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
-    return [*said, *([f"too few requests to judge the limit of {', '.join(few)}"] if few else [])]
+    said += [f"too few requests to judge the limit of {', '.join(few)}"] if few else []
+    return [*said, *([f"not asked after warm-up: {', '.join(never)}"] if never else [])]
 
 
 def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:

@@ -270,8 +270,9 @@ class Run:
     failures: pd.DataFrame = field(default_factory=_no_samples)
 
     def slowest(self, count: int = 10) -> pd.DataFrame:
-        """The requests after warm-up that took longest, the slowest first, and where their time went. Milliseconds.
+        """The requests that took longest, the slowest first, and where their time went. Milliseconds.
 
+        They began after warm-up, or in it and were unanswered all through the measured time.
         `response_ms`, from the intended start to the last byte, is the sum of `late_ms` (before it was sent),
         `connect_ms` (0: a connection was reused), `waiting_ms` (until the first byte) and `receiving_ms`. A request
         that was never answered is none of them.
@@ -280,7 +281,11 @@ class Run:
         >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
         ['GET /signals', 'GET /signals']
         """
-        rows = self.requests.query("not warmup and kind == 'request' and end_ns >= 0 and first_byte_ns >= 0")
+        rows = self.requests.query("kind == 'request' and end_ns >= 0 and first_byte_ns >= 0")
+        over_ns = {name: part.measured_to_ns for part in self.facts.parts for name in part.items}
+        early = rows[rows["warmup"]]
+        owner = early["page"].astype(object).fillna(early["endpoint"].astype(object))
+        rows = rows.drop(early.index[~(early["end_ns"] > owner.map(over_ns))])
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]
         answered_ns = rows["first_byte_ns"] - rows["start_ns"] - rows["connect_ns"]

@@ -59,7 +59,7 @@ def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
     p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
-    limits = (limit(one.target_ms), cells.met(one.target_ms, one.meets_target))
+    limits = (limit(one.target_ms), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
     return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
 

@@ -48,7 +48,7 @@ def met(limit_ms: float | None, meets: bool | None, judged: bool = True) -> Cell
     return Cell("✓ met", "good") if meets else Cell("✗ missed", "bad")
 
 
-def outcome(of: EndpointSummary, judged: bool = True) -> Cell:
+def outcome(of: EndpointSummary | EndpointVerdict, judged: bool = True) -> Cell:
     """Whether an endpoint or page met its limit; one without an answer, or never asked, is told as such."""
     if of.unanswered_s is not None:
         return Cell(f"✗ unanswered for {seconds(of.unanswered_s)}", "bad")

@@ -49,15 +49,14 @@ def _limits_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
     load = f"under {load_in_words(run.facts.scenario.workload)}"
     if missed:
         told = ", ".join(_against_limit(row) for row in missed)
-        return f"{len(missed)} of {_count(len(having))} missed {load}: {told}{_too_few(unknown)}."
+        return f"{len(missed)} of {_count(len(having))} missed {load}: {told}{_too_few(unknown, rows)}."
     if unknown and len(unknown) == len(having):
         asked = [row.endpoint for row in unknown if row.requests]
-        names = " and ".join(asked) if len(asked) < 3 else "every endpoint"
-        names = ", ".join(asked) if 3 <= len(asked) < len(unknown) else names
+        names = "every endpoint" if len(asked) == len(unknown) > 2 else " and ".join(asked)
         few = f": too few requests of {names}" if asked else ""
-        return f"No limit could be judged {load}{few}{_not_asked(unknown)}."
+        return f"No limit could be judged {load}{few}{_not_asked(unknown, rows)}."
     if unknown:
-        return f"{len(having) - len(unknown)} of {_count(len(having))} met {load}{_too_few(unknown)}."
+        return f"{len(having) - len(unknown)} of {_count(len(having))} met {load}{_too_few(unknown, rows)}."
     tail = f": slowest at p95 was {slowest.endpoint} with {_against_limit(slowest, named=False)}" if slowest else ""
     if not having:
         return f"No limit is set; measured {load}{tail}."
@@ -78,14 +77,15 @@ def _against_limit(row: EndpointSummary, named: bool = True) -> str:
     return f"{name}{ms(row.p95_ms)} ms{bound}{marked}"
 
 
-def _too_few(rows: Sequence[EndpointSummary]) -> str:
-    asked = [row.endpoint for row in rows if row.requests]
-    return (f"; too few requests to judge {', '.join(asked)}" if asked else "") + _not_asked(rows)
+def _too_few(unknown: Sequence[EndpointSummary], rows: Sequence[EndpointSummary]) -> str:
+    asked = [row.endpoint for row in unknown if row.requests]
+    return (f"; too few requests to judge {', '.join(asked)}" if asked else "") + _not_asked(unknown, rows)
 
 
-def _not_asked(rows: Sequence[EndpointSummary]) -> str:
-    never = [row.endpoint for row in rows if not row.requests]
-    return f"; not asked after warm-up: {', '.join(never)}" if never else ""
+def _not_asked(unknown: Sequence[EndpointSummary], rows: Sequence[EndpointSummary]) -> str:
+    never = [row.endpoint for row in unknown if not row.requests]
+    apart = " outside pages" if any(row.kind == "page" for row in rows) else ""
+    return f"; not asked{apart} after warm-up: {', '.join(never)}" if never else ""
 
 
 def _unanswered(rows: Sequence[EndpointSummary]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 
 import perflib
 from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.judge.baseline import baseline_of
 from perflib.load.worker import Worker, new_event_loop
-from perflib.spec import Closed, Endpoint, Facts, Options, Run
+from perflib.spec import Closed, Endpoint, Facts, InputError, Options, Run
+from perflib.spec.baselines import Baselines
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from perflib.text import tables
@@ -100,6 +103,7 @@ def test_a_server_that_answers_after_three_times_the_window_is_unanswered_and_no
     assert not early["counted"].any()
     assert (summary.requests.failed, row.errors) == (0, 0)
     assert summary.requests.completed == len(run.requests) - len(early)
+    assert len(run.slowest(1000)) == len(run.requests)
     assert is_told(run)
 
 
@@ -143,7 +147,10 @@ def test_an_endpoint_that_was_never_asked_is_told_apart_from_one_that_never_answ
     told = tables.verdict(run)
     assert f"{silent} (unanswered for 2" in told.title
     assert {row.cells[0].text: row.cells[-1].text for row in told.rows}[idle] == "not asked"
-    assert not [reason for reason in perflib.check([run.facts.run_id]).reasons if reason.startswith(idle)]
+    found = perflib.check([run.facts.run_id])
+    assert not [reason for reason in found.reasons if reason.startswith(idle)]
+    assert f"light_load: not asked after warm-up: {idle}" in found.notes
+    assert f"; not asked after warm-up: {idle}." in told.title
 
 
 def test_without_a_limit_an_unanswered_endpoint_is_told_and_fails_a_check_all_the_same(data: Path) -> None:
@@ -173,6 +180,20 @@ def test_workers_count_alike_what_began_in_warm_up(data: Path) -> None:
     run = drive(data, "light_load", lambda _: (NEVER, OK), workers=2)
     [row] = summarize(run).endpoints
     assert (row.unanswered, row.errors, row.requests) == (4, 4, 4)
+
+
+def test_no_baseline_is_made_of_a_run_with_unanswered_requests(data: Path) -> None:
+    run = drive(data, "light_load", lambda _: (3 * WINDOW_S, OK), timeout="20s")
+    with pytest.raises(InputError, match="it has unanswered requests of GET /a"):
+        baseline_of([run])
+
+
+def test_an_endpoint_that_one_run_alone_answered_stays_in_their_comparison(data: Path) -> None:
+    sound = drive(data, "light_load", lambda _: (0.01, OK), users=6)
+    silent = drive(data, "light_load", lambda _: (3 * WINDOW_S, OK), users=6, timeout="20s")
+    [row] = summarize(silent).endpoints
+    assert (row.requests, row.judged_p50_ms) == (0, math.inf)
+    assert {one.endpoint for one in perflib.compare_stored(sound, silent, Baselines())} == {"GET /a"}
 
 
 def test_the_history_keeps_what_was_unanswered(data: Path) -> None:
@@ -221,6 +242,7 @@ def test_a_run_that_is_interrupted_says_what_was_unanswered_until_then(data: Pat
 
 def test_a_run_that_asked_nothing_after_warm_up_says_so(data: Path) -> None:
     run = drive(data, "light_load", OK, users=2, think_time="30s")
+    assert run.slowest(10).empty
     assert tables.verdict(run).title.startswith("No request was sent after warm-up")
     assert perflib.check([run.facts.run_id]).exit_status == 3
 
