@@ -35,7 +35,10 @@ def rate_limit(run: Run) -> RateLimit | None:
     An answer of 429 says so itself. One of 503 says it with Retry-After, or where as many requests were answered in
     each second: else the target is overloaded or broken.
     """
-    wire = run.requests[(run.requests["kind"] == "request") & (run.requests["end_ns"] >= 0)]
+    rows = run.requests
+    if not rows["status"].isin(REFUSALS).any():
+        return None
+    wire = rows.loc[(rows["kind"] == "request") & (rows["end_ns"] >= 0), ["endpoint", "status", "error", "end_ns"]]
     counts = {status: int((wire["status"] == status).sum()) for status in REFUSALS}
     status = max(counts, key=lambda one: counts[one])
     if counts[status] < _LEAST_REFUSED:

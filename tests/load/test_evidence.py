@@ -108,6 +108,12 @@ def test_a_run_without_a_failure_has_no_file_of_them_and_an_empty_table() -> Non
     assert perflib.load_run(run.facts.run_id).failures.empty
 
 
+def test_a_quick_look_in_this_process_keeps_samples_too() -> None:
+    with answering(answer(b"shard 3 is gone", status="500 Oops")) as server:
+        run = perflib.run_in_process("light_load", target="t.toml", url=server.url, duration=0.3, warmup=0)
+    assert set(run.failures["body"]) == {"shard 3 is gone"}
+
+
 def test_a_failure_without_an_answer_is_kept_with_its_moment_alone() -> None:
     run = run_of(b"garbage\r\n\r\n")
     first = run.failures.iloc[0]
