@@ -279,6 +279,16 @@ def test_a_run_with_fewer_failures_goes_on_to_its_end() -> None:
     assert run.facts.valid
 
 
+def test_arrivals_without_a_connection_count_and_leave_no_sample() -> None:
+    given = {"rate": 100, "max_connections": 1, "duration": 20, "warmup": 0, "abort_on": "errors>50%"}
+    with answering(lambda _: (0.5, answer())) as server:
+        run = perflib.run("steady_rate", target="t.toml", url=server.url, report=lambda _: None, **given)
+    assert run.facts.duration_s < 15
+    told = "cut: more than 50 % failed (--abort-on), most of them never sent, as no connection was free from GET /a"
+    assert run.facts.invalid_reasons == (told,)
+    assert run.failures.empty
+
+
 def test_failures_of_the_warm_up_end_no_run() -> None:
     numbers = count()
     begin_badly = lambda _: (0.002, answer(status="503 Busy") if next(numbers) < 50 else answer())  # noqa: E731
