@@ -44,11 +44,16 @@ def failures(run: Run) -> tuple[Failure, ...]:
 
     Of a run that ended in its warm-up: those of the warm-up.
     """
-    wire = run.requests[run.requests["kind"] == "request"]
-    measured = wire[counted(wire)]
-    wire = wire if measured.empty else measured
-    sent, by = wire["endpoint"].value_counts().to_dict(), ["endpoint", "error", "status"]
-    found = wire.groupby(by, observed=True, as_index=False)["intended_ns"].agg(["count", "min", "max"])
+    rows, by = run.requests, ["endpoint", "error", "status"]
+    wire = rows["kind"] == "request"
+    measured = wire & counted(rows)
+    wire = measured if measured.any() else wire
+    failed = wire & rows["error"].notna()
+    if not failed.any():
+        return ()
+    sent = rows.loc[wire, "endpoint"].value_counts().to_dict()
+    groups = rows.loc[failed, [*by, "intended_ns"]].groupby(by, observed=True, as_index=False)
+    found = groups["intended_ns"].agg(["count", "min", "max"])
     samples = dict(iter(run.failures.groupby(["endpoint", "kind", "status"], observed=True)))
     return tuple(
         Failure(

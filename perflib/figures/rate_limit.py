@@ -35,10 +35,13 @@ def rate_limit(run: Run) -> RateLimit | None:
     An answer of 429 says so itself. One of 503 says it with Retry-After, or where as many requests were answered in
     each second: else the target is overloaded or broken.
     """
-    wire = run.requests[(run.requests["kind"] == "request") & (run.requests["end_ns"] >= 0)]
-    counts = {status: int((wire["status"] == status).sum()) for status in REFUSALS}
-    status = max(counts, key=lambda one: counts[one])
-    if counts[status] < _LEAST_REFUSED:
+    rows = run.requests
+    if not rows["status"].isin(REFUSALS).any():
+        return None
+    wire = rows.loc[(rows["kind"] == "request") & (rows["end_ns"] >= 0), ["endpoint", "status", "error", "end_ns"]]
+    counts = wire.loc[wire["error"].notna(), "status"].value_counts().to_dict()
+    status = max(REFUSALS, key=lambda one: counts.get(one, 0))
+    if counts.get(status, 0) < _LEAST_REFUSED:
         return None
     limited = wire[wire["endpoint"].isin(wire.loc[wire["status"] == status, "endpoint"].unique())]
     per_s = _per_second(limited, status)

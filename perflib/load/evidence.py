@@ -21,6 +21,7 @@ from perflib.store.spool import append_sample
 BODY_BYTES = 512
 _MOST_KINDS = 500
 """Of endpoint, kind and status, of which samples are kept: a target may answer each time with another status."""
+_NOTHING_TO_SHOW = ("dropped", "in_flight")
 _MOST_HEADERS, _NAME_BYTES, _VALUE_BYTES, _REASON_BYTES = 50, 100, 512, 300
 _NEVER_KEPT = re.compile("cookie|authoriz|authenticat", re.IGNORECASE)
 _COOKIE = re.compile(r"[^=;]*=([^;]{4,})")
@@ -54,7 +55,8 @@ class Evidence:
         key = index, exchange.error, exchange.status
         seen = self._seen.get(key)
         if seen is None:
-            some = MOST_SAMPLES if self._samples and len(self._seen) < _MOST_KINDS else 0
+            is_kept = self._samples and len(self._seen) < _MOST_KINDS and exchange.error not in _NOTHING_TO_SHOW
+            some = MOST_SAMPLES if is_kept else 0
             seen = self._seen[key] = _Seen(self._text(exchange.reason.encode("utf-8", "replace"), _REASON_BYTES), some)
         seen.recent += 1
         if seen.samples_left:
@@ -67,9 +69,7 @@ class Evidence:
             seen.recent = 0
 
     def commonest(self) -> str:
-        """The commonest failure of late in words."""
-        if not self._seen:  # arrivals that found no connection
-            return "never sent"
+        """The commonest failure of late in words. Raises ValueError where nothing ever failed."""
         (index, kind, status), most = max(self._seen.items(), key=lambda one: one[1].recent)
         reason = f" ({most.reason})" if most.reason else ""
         return f"most of them {failure_in_words(kind or '', status)} from {self._names[index]}{reason}"

@@ -91,9 +91,10 @@ class Recorder:
 
     def dropped(self, index: int, intended_ns: int) -> None:
         """Keep an arrival that found no connection."""
+        exchange = Exchange(-1, error="dropped")
         self.dropped_ones += 1
-        self.failed += intended_ns >= self.phase.measured_from_ns
-        self.keep(Exchange(-1, error="dropped"), index, -1, -1, intended_ns)
+        self._failed(exchange, index, intended_ns)
+        self.keep(exchange, index, -1, -1, intended_ns)
 
     def keep(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Keep a request, or a whole page. `intended_ns` None: it was due when it was sent."""

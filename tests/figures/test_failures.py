@@ -104,6 +104,13 @@ def test_a_used_up_limit_is_told_without_a_rate() -> None:
     assert (found.per_s, found.advised_per_s) == (None, None)
 
 
+def test_an_answer_of_429_that_was_expected_is_no_limit() -> None:
+    run = limited(50)
+    assert (
+        rate_limit(replace(run, requests=run.requests.assign(error=pd.Categorical([None] * len(run.requests))))) is None
+    )
+
+
 def test_no_limit_is_told_where_none_was_met() -> None:
     assert rate_limit(make_run(failures=0.2)) is None
     assert rate_limit(limited(1000)) is None

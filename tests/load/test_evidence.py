@@ -108,6 +108,12 @@ def test_a_run_without_a_failure_has_no_file_of_them_and_an_empty_table() -> Non
     assert perflib.load_run(run.facts.run_id).failures.empty
 
 
+def test_a_quick_look_in_this_process_keeps_samples_too() -> None:
+    with answering(answer(b"shard 3 is gone", status="500 Oops")) as server:
+        run = perflib.run_in_process("light_load", target="t.toml", url=server.url, duration=0.3, warmup=0)
+    assert set(run.failures["body"]) == {"shard 3 is gone"}
+
+
 def test_a_failure_without_an_answer_is_kept_with_its_moment_alone() -> None:
     run = run_of(b"garbage\r\n\r\n")
     first = run.failures.iloc[0]
@@ -272,6 +278,16 @@ def test_a_run_with_fewer_failures_goes_on_to_its_end() -> None:
     run = run_of(failing(50), duration=1, abort_on="errors>5%")
     assert (run.requests["error"] == "status").sum() > 2
     assert run.facts.valid
+
+
+def test_arrivals_without_a_connection_count_and_leave_no_sample() -> None:
+    given = {"rate": 100, "max_connections": 1, "duration": 20, "warmup": 0, "abort_on": "errors>50%"}
+    with answering(lambda _: (0.5, answer())) as server:
+        run = perflib.run("steady_rate", target="t.toml", url=server.url, report=lambda _: None, **given)
+    assert run.facts.duration_s < 15
+    told = "cut: more than 50 % failed (--abort-on), most of them never sent, as no connection was free from GET /a"
+    assert run.facts.invalid_reasons == (told,)
+    assert run.failures.empty
 
 
 def test_failures_of_the_warm_up_end_no_run() -> None:
