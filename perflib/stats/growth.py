@@ -152,7 +152,7 @@ def _judge(minima: Minima) -> Growth:
         reason,
         per_h=slopes.estimate / minima.hours,
         interval_per_h=Interval(slopes.low / minima.hours, slopes.high / minima.hours),
-        at_least_per_h=min(slopes.low_not_slow, slopes.low_slow) / minima.hours if verdict == Verdict.LEAK else None,
+        at_least_per_h=_at_least(slopes) / minima.hours if verdict == Verdict.LEAK else None,
         smallest_per_h=smallest / minima.hours,
         settle_s=_settle_s(minima, slopes, jumped) if verdict == Verdict.INCONCLUSIVE else None,
         step=jumped if biggest else None,
@@ -178,6 +178,11 @@ def _verdict(minima: Minima, slopes: Slopes, jumps: list[Jump]) -> tuple[Verdict
     if slopes.estimate >= minima.matters:
         return Verdict.INCONCLUSIVE, "It grows: a leak, or a cache that is still filling."
     return Verdict.INCONCLUSIVE, "The run is too short or too noisy to rule out a leak."
+
+
+def _at_least(slopes: Slopes) -> float:
+    """The bound that a LEAK rests on: that of the interval, or that beside slow saturations at their own confidence."""
+    return slopes.low if slopes.low > 0 else min(slopes.low_not_slow, slopes.low_slow)
 
 
 def _settle_s(minima: Minima, slopes: Slopes, jumped: float) -> float:

@@ -196,9 +196,8 @@ def _processes_sentence(run: Run, memory: Memory) -> list[str]:
 def _series_sentence(name: str, found: Growth) -> str:
     rate, subject, between = rate_of(name), name.capitalize(), found.interval_per_h
     if found.verdict == "LEAK" and between is not None:
-        least, sure = (between.low, "") if between.low > 0 else (found.at_least_per_h, " at 90 %")
-        leaks = "leaks" if name == "memory" else "leak"
-        return f"{subject} {leaks}: at least {rate(least)}{sure} (best estimate {rate(found.per_h)})."
+        leaks, sure = "leaks" if name == "memory" else "leak", "" if between.low > 0 else " at 90 %"
+        return f"{subject} {leaks}: at least {rate(found.at_least_per_h)}{sure} (best estimate {rate(found.per_h)})."
     if found.verdict == "STEP" and found.step_at_s is not None:
         jumped = amount_of(name)(found.step)
         return f"{subject} jumped by {jumped} after {found.step_at_s:,.0f} s, then stopped growing."

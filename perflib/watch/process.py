@@ -109,7 +109,7 @@ def tops_of(pids: Iterable[int]) -> list[psutil.Process]:
     if len(tops) > 1 and len(parents) == 1 and (parent := parents.pop()) not in {0, 1, *line}:
         with suppress(psutil.Error):
             master = psutil.Process(parent)
-            if all(_program(top) == _program(master) for top in tops):
+            if all(_are_alike(top, master) for top in tops):
                 return [master]
     return tops
 
@@ -128,11 +128,11 @@ def _resident_bytes(process: psutil.Process) -> int:
     return 0
 
 
-def _program(process: psutil.Process) -> str:
-    """The executable of a process, or the name of one of another user's."""
+def _are_alike(one: psutil.Process, other: psutil.Process) -> bool:
+    """Whether they run the same program; of another user's only the name is known."""
     with suppress(psutil.AccessDenied):
-        return process.exe()
-    return process.name()
+        return one.exe() == other.exe()
+    return one.name() == other.name()
 
 
 def _oldest(processes: Iterable[psutil.Process]) -> psutil.Process:

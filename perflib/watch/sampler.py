@@ -31,7 +31,7 @@ MOST_SHARE = 0.05
 _GRACE_S = 3.0
 _SHOWN = 8
 """So many processes of a name are told by number."""
-_FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns", "pasta", "gvproxy", "kubectl", "ssh")
+_FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns", "pasta", "gvproxy", "kubectl", "socat", "ssh", "sshd")
 """They carry connections to a container or to another machine, where the target is."""
 
 

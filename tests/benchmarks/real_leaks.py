@@ -210,7 +210,7 @@ def running(command: list[str], seconds: float) -> Iterator[subprocess.Popen[str
 
 def watched(pid: int, seconds: float) -> Growth:
     """The verdict on a process, sampled once a second for so long."""
-    source, begun_s = ProcessTree(pid), time.monotonic()
+    source, begun_s = ProcessTree([pid]), time.monotonic()
     at_s: list[float] = []
     rss_bytes: list[int] = []
     while (now_s := time.monotonic() - begun_s) < seconds:

@@ -43,7 +43,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         worker = next(filter(_is_worker, psutil.Process().children()), None)
-        reading = worker and ProcessTree(worker.pid).read()
+        reading = worker and ProcessTree([worker.pid]).read()
         if reading and progress.elapsed_s <= progress.planned_s:  # afterwards it hangs up
             self.at_s.append(progress.elapsed_s)
             self.readings.append(reading)

@@ -1,5 +1,6 @@
 """Whether a run's target leaks, from samples made up with a known truth."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +126,33 @@ def test_workers_that_are_recycled_are_told_as_such_and_what_they_give_back_is_n
     assert f"{found.recycled} workers recycled" in sentence
     assert "restarted" not in sentence
     assert f"Sampled: {run.facts.memory.told}." in sentence
+
+
+def verdicts_on_random_lives(*, takes: float, mb_per_h: float = 0.0) -> list[Verdict]:
+    """On 20 runs of four workers that live for 42 to 78 s, and are missing for a moment before each new one."""
+    run, random, verdicts = sampled(mb_per_h=mb_per_h), np.random.default_rng(11), []
+    assert run.memory is not None
+    at_s = run.memory["t_ns"].to_numpy() / 1e9
+    for _ in range(20):
+        level, ended = run.memory["rss_bytes"].to_numpy().copy(), np.zeros(len(at_s), dtype=np.int64)
+        for _worker in range(4):
+            begins_s = np.concatenate([[0.0], np.cumsum(60 * random.uniform(0.7, 1.3, 30))])
+            for begin_s, end_s in itertools.pairwise(begins_s):
+                alive = (at_s >= begin_s) & (at_s < end_s - 0.6)
+                level[alive] += (30e6 + takes * (at_s[alive] - begin_s) / (end_s - begin_s)).astype(np.int64)
+            ended += np.searchsorted(begins_s[1:], at_s)
+        memory = run.memory.assign(rss_bytes=level, pss_bytes=-1, processes=5, ended=ended)
+        verdicts.append(memory_of(replace(run, memory=memory)).verdict)
+    return verdicts
+
+
+def test_workers_that_begin_and_end_at_random_are_never_called_a_leak() -> None:
+    assert "LEAK" not in verdicts_on_random_lives(takes=100e6)
+
+
+def test_that_a_worker_is_missing_for_a_moment_hides_neither_a_sound_target_nor_a_leak_of_its_master() -> None:
+    assert verdicts_on_random_lives(takes=0.0).count(Verdict.OK) >= 18
+    assert verdicts_on_random_lives(takes=0.0, mb_per_h=100).count(Verdict.LEAK) >= 18
 
 
 def test_what_recycling_does_not_give_back_is_a_leak() -> None:
