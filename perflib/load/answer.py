@@ -2,7 +2,7 @@
 
 import codecs
 import json
-import zlib
+import re
 from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
@@ -11,27 +11,31 @@ from typing import Any
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
 
+from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
 from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
 from perflib.spec.target import Scalar
 
 _OBJECT = Decoder(dict[str, Raw])
 _SCALAR = Decoder(str | bool | int | float | None)
-_GZIP = (zlib.MAX_WBITS + 16,)
-_DEFLATE = (zlib.MAX_WBITS, -zlib.MAX_WBITS)  # servers send it with zlib's header and without
-_WINDOW_BITS = {b"identity": (), b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _DEFLATE}
+_CHARSET = re.compile(rb';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
+_NAMED_KEYS = 5
+_SHOWN = 40
+"""So many characters of a name are shown."""
 
 
 class Judge:
     """Judges the answers of one endpoint, each by its whole body."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._expect = endpoint.expect
-        self._content_type = (endpoint.expect.content_type or "").lower().encode()
+        self.name, self._expect = endpoint.name, endpoint.expect
+        self._content_type = _media_type((endpoint.expect.content_type or "").encode())
         self._keys = frozenset(endpoint.expect.keys)
         self._cold = endpoint.cold
         self._fitting: tuple[bytes, bytes] | None = None
         """The last body that fitted, as sent, and its encoding: the same bytes again need no second look."""
+        self.unchecked: set[str] = set()
+        """The content codings of answers whose content was not checked."""
 
     def error_of(self, exchange: Exchange) -> str | None:
         """The kind of this answer's error; None for a success."""
@@ -40,9 +44,13 @@ class Judge:
         wanted = self._expect.status
         if exchange.status != wanted if wanted else not 200 <= exchange.status < 300:
             return "status"
-        if self._content_type and _media_type(exchange.header(b"content-type") or b"") != self._content_type:
+        given = exchange.header(b"content-type") if self._content_type else None
+        if self._content_type and not _is_of(given or b"", self._content_type):
+            named = _shown(_media_type(given or b"").decode("latin-1")) or "without a content type"
+            exchange.reason = f"is {named}, not {self._content_type.decode('latin-1')}"
             return "content"
-        if (self._keys or self._expect.forbid) and not self._content_fits(exchange):
+        if (self._keys or self._expect.forbid) and (misfit := self._misfit_of(exchange)):
+            exchange.reason = misfit
             return "content"
         return None
 
@@ -51,40 +59,73 @@ class Judge:
         if self._cold is None:
             return False
         value = exchange.header(self._cold.header.lower().encode())
-        return value is not None and value.decode("latin-1").lower() == self._cold.equals.lower()
+        return value is not None and value.decode("latin-1").strip().lower() == self._cold.equals.lower()
 
-    def _content_fits(self, exchange: Exchange) -> bool:
-        """False for a body that is wrong or damaged; one in an encoding unknown here, br say, cannot be judged."""
+    def _misfit_of(self, exchange: Exchange) -> str:
+        """Why the content is wrong, empty where it is right. What cannot be unpacked here cannot be judged."""
         sent = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-        encoding = (exchange.header(b"content-encoding") or b"identity").lower()
-        if (sent, encoding) == self._fitting or encoding not in _WINDOW_BITS:
-            return True
-        body = _unpacked(sent, encoding)
-        found = None if body is None else _object_of(body.removeprefix(codecs.BOM_UTF8))
-        fits = found is not None and self._object_fits(found)
-        self._fitting = (sent, encoding) if fits else self._fitting
-        return fits
+        encoding = exchange.header(b"content-encoding") or b""
+        if (sent, encoding) == self._fitting:
+            return ""
+        try:
+            body = decoded(sent, codings_of(encoding), MAX_ANSWER_BYTES) if encoding else sent
+        except UncheckedError as unchecked:
+            self.unchecked.add(str(unchecked))
+            exchange.reason = f"content not checked ({unchecked})"
+            return ""
+        except DamagedError as damaged:
+            return str(damaged)
+        found = _object_of(body.removeprefix(codecs.BOM_UTF8), exchange.header(b"content-type") or b"")
+        misfit = found if isinstance(found, str) else self._misfit_of_object(found)
+        self._fitting = self._fitting if misfit else (sent, encoding)
+        return misfit
 
-    def _object_fits(self, found: dict[str, Any]) -> bool:
+    def _misfit_of_object(self, found: dict[str, Any]) -> str:
+        if not self._keys <= found.keys():
+            missing = next(key for key in self._expect.keys if key not in found)
+            there = [repr(_shown(key)) for key in list(found)[:_NAMED_KEYS]]
+            there += [f"{len(found) - _NAMED_KEYS:,} more"] if len(found) > _NAMED_KEYS else []
+            return f"expected key {missing!r} is missing; there {_are(there)}"
         forbidden = self._expect.forbid.items()
-        return self._keys <= found.keys() and not any(_same(found.get(key), value) for key, value in forbidden)
+        return next((f"{key} is {value!r}" for key, value in forbidden if _same(found.get(key), value)), "")
 
 
-def _object_of(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body, its values mostly unread; None where the body is damaged or something else."""
+def _are(some: list[str]) -> str:
+    return f"{'is' if len(some) == 1 else 'are'} {', '.join(some) or 'none'}"
+
+
+def _shown(name: str) -> str:
+    """A name that a server sent, short and without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
+
+
+def _object_of(body: bytes, content_type: bytes) -> dict[str, Any] | str:
+    """The JSON object of a body, its values mostly unread; where there is none, what the body is."""
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look at the bytes of a string it leaves unread
         return _OBJECT.decode(body)
     except ValidationError:
-        return None
+        return "is JSON, but no object"
     except (DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    if not body.strip():
+        return "is empty"
     try:  # json also reads NaN, lone surrogates and UTF-16, and as decimals integers of any length
-        document = json.loads(body, parse_int=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        document = json.loads(_text_of(body, content_type), parse_int=Decimal)
+    except RecursionError:
+        return "is JSON nested too deep to be read"
+    except ValueError:
+        return "is no JSON"
+    return document if isinstance(document, dict) else "is JSON, but no object"
+
+
+def _text_of(body: bytes, content_type: bytes) -> bytes | str:
+    """The body by the charset that it tells; JSON needs none, but some servers send it in another."""
+    told = _CHARSET.search(content_type)
+    with suppress(LookupError, UnicodeDecodeError):
+        return body.decode(told[1].decode()) if told else body
+    return body
 
 
 def _same(found: object, value: Scalar) -> bool:
@@ -97,16 +138,13 @@ def _same(found: object, value: Scalar) -> bool:
 
 
 @lru_cache(64)
+def _is_of(given: bytes, wanted: bytes) -> bool:
+    """Whether a content type is the wanted one; a suffix names what it is made of (RFC 6839): hal+json is JSON."""
+    media_type, (kind, _, subtype) = _media_type(given), wanted.partition(b"/")
+    return media_type == wanted or (
+        media_type.startswith(kind + b"/") and media_type.endswith(b"+" + subtype) and subtype in (b"json", b"xml")
+    )
+
+
 def _media_type(content_type: bytes) -> bytes:
     return content_type.partition(b";")[0].strip().lower()
-
-
-def _unpacked(body: bytes, encoding: bytes) -> bytes | None:
-    """The body without its content encoding; None where that is damaged, cut short or beyond the cap."""
-    for bits in _WINDOW_BITS[encoding]:
-        inflater = zlib.decompressobj(bits)
-        with suppress(zlib.error):
-            whole = inflater.decompress(body, MAX_ANSWER_BYTES)
-            if inflater.eof:
-                return whole
-    return None if _WINDOW_BITS[encoding] else body

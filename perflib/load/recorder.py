@@ -66,7 +66,18 @@ class Recorder:
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)
         self.recorded = self.retries = self.sent = 0
+        self.refusals, self.refusal = 0, ""
+        """Connections that this machine refused the load generator, and why the last one."""
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The endpoints whose content was not checked, with the codings that cannot be undone here."""
+        return tuple(
+            f"{judge.name}: content not checked ({', '.join(sorted(judge.unchecked))})"
+            for judge in self._judges
+            if judge.unchecked
+        )
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
@@ -74,6 +85,9 @@ class Recorder:
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
         self.sent += 1 + exchange.retried
         self.phase.outage.add(failed=exchange.error is not None)
+        if exchange.error == "generator":
+            self.refusals += 1
+            self.refusal = exchange.reason
         self.keep(exchange, index, page, user, intended_ns)
 
     def dropped(self, index: int, intended_ns: int) -> None:
@@ -98,6 +112,7 @@ class Recorder:
             exchange.end_ns - origin_ns if exchange.end_ns >= 0 else -1,
             exchange.received,
             exchange.connect_ns,
+            exchange.tls_ns,
             user,
             index,
             page,

@@ -20,6 +20,8 @@ class WireRequest:
 
     data: bytes
     idempotent: bool
+    asks_head: bool = False
+    """Its answer ends with its head, whatever length that tells (RFC 9112, 6.3)."""
 
 
 def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> WireRequest:

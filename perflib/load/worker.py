@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
 from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
+from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
@@ -121,6 +122,9 @@ class Worker:
             loop_lag_p99_ms=recorder.loop_lag_ms.percentile(0.99),
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
             retries=recorder.retries,
+            refusals=recorder.refusals,
+            refusal=recorder.refusal,
+            unchecked=recorder.unchecked,
         )
 
     def stop(self) -> None:
@@ -159,6 +163,8 @@ class Worker:
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
+        if scenario.max_connections is None:
+            limit = int(min(limit, most_connections()))
         return OpenLoad(mine_ns, steps, share, limit, self._slots)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
@@ -274,6 +280,7 @@ async def _serve(order: Order) -> Outcome:
 
 def main() -> int:
     """Carry one order out."""
+    raise_open_files()
     order = ORDER.validate_python(json.loads(sys.stdin.readline()))
     gc.collect()
     gc.freeze()

@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-ERROR_KINDS = ("connect", "reset", "timeout", "protocol", "status", "content", "dropped", "in_flight")
-"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered."""
+ERROR_KINDS = (
+    *("connect", "reset", "timeout", "protocol", "status", "content"),
+    *("dropped", "in_flight", "generator", "closed_idle"),
+)
+"""Why a request is no success. `dropped`: never sent for want of a connection. `in_flight`: never answered.
+`generator`: this machine refused a connection. `closed_idle`: the server ended a kept connection just as a request
+went out that may not be repeated. Spools hold their positions: a new one goes to the end.
+"""
+EXCUSED = frozenset({"generator", "closed_idle"})
+"""Failures that say nothing of the target: shown, and outside judged percentiles and the share of errors."""
 
 MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
@@ -89,6 +97,12 @@ class Generator(Spec):
     floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
+    refusals: int = 0
+    """Connections that this machine refused the load generator: see `refusal`."""
+    refusal: str = ""
+    """Why the last of them, and the mend."""
+    unchecked: tuple[str, ...] = ()
+    """What was not judged: an endpoint each, with the reason."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,7 +116,9 @@ class Generator(Spec):
         lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
         late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
         saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
-        return tuple(f"the load generator was overloaded: {reason}" for reason in saturated + late)
+        refused = [f"this machine refused the load generator {self.refusals:,} connections: {self.refusal}"]
+        overloaded = (f"the load generator was overloaded: {reason}" for reason in saturated + late)
+        return *(refused if self.refusals else ()), *overloaded
 
     @classmethod
     def of_all(cls, workers: Sequence[Generator]) -> Generator:
@@ -119,6 +135,9 @@ class Generator(Spec):
             loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
+            refusals=sum(one.refusals for one in workers),
+            refusal=next((one.refusal for one in workers if one.refusal), ""),
+            unchecked=tuple(dict.fromkeys(told for one in workers for told in one.unchecked)),
         )
 
     def as_json(self) -> dict[str, Any]:

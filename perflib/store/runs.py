@@ -42,6 +42,7 @@ REQUESTS = pa.schema(
         "int64: bytes connect_ns",
         "int32: user",
         "bool: warmup cold retried",
+        "int64: tls_ns",
     )
 )
 """requests.parquet: one row per request, and one per page load (kind "page"). Times are from the run's start."""
@@ -51,6 +52,8 @@ _CODES = pa.dictionary(pa.int32(), pa.string())
 _AS_CODES = pa.schema([field.with_type(_CODES) if field.name in _NAMES else field for field in REQUESTS])
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _KINDS = ["request", "page"]
+_LATER = {"retried", "tls_ns"}
+"""Columns that runs of earlier versions lack."""
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
 
@@ -230,7 +233,7 @@ def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
     try:
         with pq.ParquetFile(path, read_dictionary=_NAMES, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
-            missing = set(REQUESTS.names) - {"retried"} - set(names)
+            missing = set(REQUESTS.names) - _LATER - set(names)
             if missing:
                 raise ValueError(f"{min(missing)}: missing")
             columns = {name: _fitting(file.read([name])[name], name, facts) for name in REQUESTS.names if name in names}

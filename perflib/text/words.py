@@ -24,6 +24,8 @@ _FAILURES = {
     "content": "unexpected content",
     "dropped": "never sent, as no connection was free",
     "in_flight": "unanswered at the end",
+    "generator": "connection refused by this machine",
+    "closed_idle": "connection closed by the server while idle",
 }
 _NAMED = 3
 """So many kinds of failure are named in a sentence."""

@@ -298,7 +298,7 @@ def test_a_request_that_meets_a_closing_connection_is_sent_once_more(loop: async
 def test_a_post_is_not_sent_twice(loop: asyncio.Runner) -> None:
     with scripted([(OK,), (Do.CLOSE,)], [(OK,)]) as server:
         _, second, third = ask(loop, server.url, GET, POST, GET)
-    assert (second.error, second.retried, second.status) == ("reset", False, 0)
+    assert (second.error, second.retried, second.status) == ("closed_idle", False, 0)
     assert third.error is None
     assert len(server.requests) == 3
 

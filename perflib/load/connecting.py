@@ -1,0 +1,126 @@
+"""Connecting: from a host's addresses to an open connection, and why there is none."""
+
+import asyncio
+import errno
+import os
+import ssl
+from asyncio.staggered import staggered_race
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+_STAGGER_S = 0.25
+"""Between the attempts at two addresses (RFC 8305, 5)."""
+
+_NO_FILES = "raise `ulimit -n`, or use fewer users or connections"
+_NO_PORTS = "no local port or address is free; use fewer connections, or widen net.ipv4.ip_local_port_range"
+_NO_MEMORY = "this machine has no memory for another connection; use fewer users or connections"
+OWN_LIMITS = {
+    errno.EMFILE: f"this process may open no more files; {_NO_FILES}",
+    errno.ENFILE: f"this machine may open no more files; {_NO_FILES}",
+    errno.EADDRNOTAVAIL: _NO_PORTS,
+    errno.EADDRINUSE: _NO_PORTS,
+    errno.EAGAIN: _NO_MEMORY,
+    errno.ENOBUFS: _NO_MEMORY,
+    errno.ENOMEM: _NO_MEMORY,
+}
+"""What the operating system refuses to the load generator itself: none of it is the target's failure."""
+
+_OF_ONE_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
+_UNKNOWN_CA = (18, 19, 20, 21)
+"""OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted."""
+NOT_TLS = errno.EPROTO
+"""The number of the error where a server speaks before a TLS handshake."""
+_WITHOUT_TLS = "the server answers without TLS; write http://"
+_PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a connection failed or ended: one of `perflib.spec.ERROR_KINDS`, and the reason in words."""
+
+    kind: str
+    reason: str
+
+
+class Closable(asyncio.BaseProtocol):
+    """One end of a connection."""
+
+    def close(self) -> None: ...
+
+
+Channel = TypeVar("Channel", bound=Closable)
+
+
+@dataclass(frozen=True)
+class Dialled(Generic[Channel]):
+    """A connection, and the address that accepted it."""
+
+    host: str
+    channel: Channel
+
+
+def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Addresses in the resolver's order, the families by turns (RFC 8305, 4).
+
+    >>> interleaved(["::1", "::2", "127.0.0.1"])
+    ('::1', '127.0.0.1', '::2')
+    """
+    first = [host for host in hosts if (":" in host) == (":" in hosts[0])]
+    other = [host for host in hosts if host not in first]
+    pairs = zip(first, other, strict=False)
+    shorter = min(len(first), len(other))
+    return *(host for pair in pairs for host in pair), *first[shorter:], *other[shorter:]
+
+
+async def dial(hosts: Sequence[str], port: int, make: Callable[[], Channel]) -> Dialled[Channel]:
+    """Connect to the first address that accepts, each tried a little after the one before (RFC 8305).
+
+    Raises:
+        OSError: the most telling one, where none accepts.
+    """
+    loop = asyncio.get_running_loop()
+    opened: list[Channel] = []
+
+    async def attempt(host: str) -> None:
+        opened.append((await loop.create_connection(make, host, port))[1])
+
+    if len(hosts) == 1:
+        await attempt(hosts[0])
+        return Dialled(hosts[0], opened[0])
+    _, winner, problems = await staggered_race([partial(attempt, host) for host in hosts], _STAGGER_S)
+    for other in opened[1:]:  # it came as the first did
+        other.close()
+    if winner is None:
+        raise max((problem for problem in problems if isinstance(problem, OSError)), key=_how_telling)
+    return Dialled(hosts[winner], opened[0])
+
+
+def _how_telling(problem: OSError) -> int:
+    """A family that this machine lacks says least, a limit of its own most."""
+    return 0 if problem.errno in _OF_ONE_ADDRESS else 2 if problem.errno in OWN_LIMITS else 1
+
+
+def fault_of(error: OSError, kind: str) -> Fault:
+    """What a failure of the operating system or of TLS means; `kind` where it is not this machine's own limit."""
+    if isinstance(error, ssl.SSLEOFError) or not error.errno:
+        return Fault(kind, "closed during the TLS handshake")
+    if isinstance(error, ssl.SSLError):
+        return Fault(kind, _tls_reason(error))
+    if error.errno == NOT_TLS:
+        return Fault(kind, _WITHOUT_TLS)
+    if error.errno in OWN_LIMITS:
+        return Fault("generator", OWN_LIMITS[error.errno])
+    return Fault(kind, os.strerror(error.errno).lower())
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        mend = "; name its CA in SSL_CERT_FILE" if error.verify_code in _UNKNOWN_CA else ""
+        return f"certificate verify failed: {error.verify_message.rstrip('.')}{mend}"
+    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+        return "the server asks for a client certificate"
+    if error.reason in _PLAIN_TEXT:
+        return _WITHOUT_TLS
+    return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
