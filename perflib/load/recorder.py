@@ -62,6 +62,8 @@ class Recorder:
 
     def __init__(self, target: Target, spool: Spool) -> None:
         self._judges = [Judge(endpoint) for endpoint in target.endpoints]
+        self._names = [endpoint.name for endpoint in target.endpoints]
+        self._unchecked: dict[str, None] = {}
         self._spool = spool
         self.origin_ns = 0
         self.phase = Phase((), 0, 0)
@@ -72,12 +74,8 @@ class Recorder:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """The endpoints whose content was not checked, with the codings that cannot be undone here."""
-        return tuple(
-            f"{judge.name}: content not checked ({', '.join(sorted(judge.unchecked))})"
-            for judge in self._judges
-            if judge.unchecked
-        )
+        """What was not judged: an endpoint each, with the reason."""
+        return tuple(self._unchecked)
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
@@ -88,6 +86,8 @@ class Recorder:
         if exchange.error == "generator":
             self.refusals += 1
             self.refusal = exchange.reason
+        elif exchange.reason and exchange.error is None:
+            self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
         self.keep(exchange, index, page, user, intended_ns)
 
     def dropped(self, index: int, intended_ns: int) -> None:
