@@ -210,10 +210,10 @@ class _Answerer(asyncio.Protocol):
 
 
 @contextmanager
-def full_backlog() -> Iterator[Served]:
+def full_backlog(port: int = 0) -> Iterator[Served]:
     """A server that never accepts, its queue full: a connection attempt gets no reply."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
-from perflib.spec.run import Part
+from perflib.spec.run import EXCUSED, Part
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
@@ -88,6 +88,11 @@ class EndpointSummary:
     """The very first answer of the run, warm-up included: what a first visitor waits."""
     cold: Cold
 
+    @property
+    def judged_errors(self) -> int:
+        """Those of the target: what an error share is of."""
+        return self.errors - sum(self.errors_by_kind.get(kind, 0) for kind in EXCUSED)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -145,8 +150,8 @@ class ItemRows:
 
     @property
     def warm(self) -> Flags:
-        """The counted ones, cold answers left out: what percentiles are of."""
-        return self.counted & ~self.cold
+        """The counted ones, cold answers and excused failures left out: what percentiles are of."""
+        return self.counted & ~(self.cold | self.error.isin(list(EXCUSED)))
 
     @property
     def response_ms(self) -> Floats:
@@ -280,9 +285,10 @@ def measured(run: Run) -> pd.DataFrame:
 def pooled(run: Run) -> pd.DataFrame:
     """The requests outside pages, all endpoints together; where a run drives pages alone, the loads of its pages.
 
-    Warm-up included and cold answers left out, with the columns that `measured` adds.
+    Warm-up included, cold answers and excused failures left out, with the columns that `measured` adds.
     """
-    own = run.requests.loc[run.requests["page"].isna() & ~run.requests["cold"], _POOLED]
+    left_out = run.requests["cold"] | run.requests["error"].isin(list(EXCUSED))
+    own = run.requests.loc[run.requests["page"].isna() & ~left_out, _POOLED]
     requests = own[own["kind"] == "request"]
     return _timed(own if requests.empty else requests)
 

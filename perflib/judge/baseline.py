@@ -6,7 +6,7 @@ from statistics import median
 from perflib.figures.summary import EndpointSummary, counted, summarize, unmeasured
 from perflib.spec import InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
-from perflib.spec.run import setup_of
+from perflib.spec.run import EXCUSED, setup_of
 from perflib.spec.setup import differences
 
 
@@ -45,7 +45,8 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
 
 def _check(run: Run, earlier: Sequence[Run]) -> None:
     refusals = [*unfit(run)]
-    if failed := int(run.requests.loc[counted(run.requests), "error"].notna().sum()):
+    error = run.requests.loc[counted(run.requests), "error"]
+    if failed := int((error.notna() & ~error.isin(list(EXCUSED))).sum()):
         refusals.append(f"it has {failed:,} failed requests")
     if silent := [row.endpoint for row in summarize(run).endpoints if row.unanswered]:
         refusals.append(f"it has unanswered requests of {', '.join(silent)}")
@@ -67,7 +68,7 @@ def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
         target_ms=target_ms,
         meets_target=None if p95_ms is None or target_ms is None else p95_ms < target_ms,
         requests=sum(row.requests for row in rows),
-        errors=sum(row.errors for row in rows),
+        errors=sum(row.judged_errors for row in rows),
         per_run=PerRun(
             p50_ms=tuple(_rounded(row.p50_ms) for row in rows), p95_ms=tuple(_rounded(row.p95_ms) for row in rows)
         ),

@@ -297,7 +297,7 @@ def _verdict(
         baseline_p95_ms=None if entry is None else entry.p95_ms,
         target_ms=some[0].target_ms,
         requests=sum(row.requests for row in some),
-        errors=sum(row.errors for row in some),
+        errors=sum(row.judged_errors for row in some),
         unanswered=sum(row.unanswered for row in some),
         unanswered_s=max((row.unanswered_s for row in some if row.unanswered_s), default=None),
     )

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-import zlib
+import re
 from contextlib import suppress
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -12,15 +12,17 @@ from typing import Any
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
 
+from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
 from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
 from perflib.spec.target import Scalar
 
 _OBJECT = Decoder(dict[str, Raw])
 _SCALAR = Decoder(str | bool | int | float | None)
-_GZIP = (zlib.MAX_WBITS + 16,)
-_DEFLATE = (zlib.MAX_WBITS, -zlib.MAX_WBITS)  # servers send it with zlib's header and without
-_WINDOW_BITS = {b"identity": (), b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _DEFLATE}
+_CHARSET = re.compile(rb';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
+_NAMED_KEYS = 5
+_SHOWN = 40
+"""So many characters of a name are shown."""
 
 
 class Judge:
@@ -41,9 +43,13 @@ class Judge:
         wanted = self._expect.status
         if exchange.status != wanted if wanted else not 200 <= exchange.status < 300:
             return "status"
-        if self._content_types and not _is_of(exchange.header(b"content-type") or b"", self._content_types):
+        given = exchange.header(b"content-type") if self._content_types else None
+        if self._content_types and not _is_of(given or b"", self._content_types):
+            named = _shown(_media_type(given or b"").decode("latin-1")) or "without a content type"
+            exchange.reason = f"is {named}, not {b' or '.join(self._content_types).decode('latin-1')}"
             return "content"
-        if (self._keys or self._expect.forbid) and not self._content_fits(exchange):
+        if (self._keys or self._expect.forbid) and (misfit := self._misfit_of(exchange)):
+            exchange.reason = misfit
             return "content"
         return None
 
@@ -52,40 +58,72 @@ class Judge:
         if self._cold is None:
             return False
         value = exchange.header(self._cold.header.lower().encode())
-        return value is not None and value.decode("latin-1").lower() == self._cold.equals.lower()
+        return value is not None and value.decode("latin-1").strip().lower() == self._cold.equals.lower()
 
-    def _content_fits(self, exchange: Exchange) -> bool:
-        """False for a body that is wrong or damaged; one in an encoding unknown here, br say, cannot be judged."""
+    def _misfit_of(self, exchange: Exchange) -> str:
+        """Why the content is wrong, empty where it is right. What cannot be unpacked here cannot be judged."""
         sent = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-        encoding = (exchange.header(b"content-encoding") or b"identity").lower()
-        if (sent, encoding) == self._fitting or encoding not in _WINDOW_BITS:
-            return True
-        body = _unpacked(sent, encoding)
-        found = None if body is None else _object_of(body.removeprefix(codecs.BOM_UTF8))
-        fits = found is not None and self._object_fits(found)
-        self._fitting = (sent, encoding) if fits else self._fitting
-        return fits
+        encoding = exchange.header(b"content-encoding") or b""
+        if (sent, encoding) == self._fitting:
+            return ""
+        try:
+            body = decoded(sent, codings_of(encoding), MAX_ANSWER_BYTES) if encoding else sent
+        except UncheckedError as unchecked:
+            exchange.reason = f"content not checked ({unchecked})"
+            return ""
+        except DamagedError as damaged:
+            return str(damaged)
+        found = _object_of(body.removeprefix(codecs.BOM_UTF8), exchange.header(b"content-type") or b"")
+        misfit = found if isinstance(found, str) else self._misfit_of_object(found)
+        self._fitting = self._fitting if misfit else (sent, encoding)
+        return misfit
 
-    def _object_fits(self, found: dict[str, Any]) -> bool:
+    def _misfit_of_object(self, found: dict[str, Any]) -> str:
+        if not self._keys <= found.keys():
+            missing = next(key for key in self._expect.keys if key not in found)
+            there = [repr(_shown(key)) for key in list(found)[:_NAMED_KEYS]]
+            there += [f"{len(found) - _NAMED_KEYS:,} more"] if len(found) > _NAMED_KEYS else []
+            return f"expected key {missing!r} is missing; there {_are(there)}"
         forbidden = self._expect.forbid.items()
-        return self._keys <= found.keys() and not any(_same(found.get(key), value) for key, value in forbidden)
+        return next((f"{key} is {value!r}" for key, value in forbidden if _same(found.get(key), value)), "")
 
 
-def _object_of(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body, its values mostly unread; None where the body is damaged or something else."""
+def _are(some: list[str]) -> str:
+    return f"{'is' if len(some) == 1 else 'are'} {', '.join(some) or 'none'}"
+
+
+def _shown(name: str) -> str:
+    """A name that a server sent, short and without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
+
+
+def _object_of(body: bytes, content_type: bytes) -> dict[str, Any] | str:
+    """The JSON object of a body, its values mostly unread; where there is none, what the body is."""
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look at the bytes of a string it leaves unread
         return _OBJECT.decode(body)
     except ValidationError:
-        return None
+        return "is JSON, but no object"
     except (DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    if not body.strip():
+        return "is empty"
     try:  # json also reads NaN, lone surrogates and UTF-16, and as decimals integers of any length
-        document = json.loads(body, parse_int=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        document = json.loads(_text_of(body, content_type), parse_int=Decimal)
+    except RecursionError:
+        return "is JSON nested too deep to be read"
+    except ValueError:
+        return "is no JSON"
+    return document if isinstance(document, dict) else "is JSON, but no object"
+
+
+def _text_of(body: bytes, content_type: bytes) -> bytes | str:
+    """The body by the charset that it tells; JSON needs none, but some servers send it in another."""
+    told = _CHARSET.search(content_type)
+    with suppress(LookupError, UnicodeDecodeError):
+        return body.decode(told[1].decode()) if told else body
+    return body
 
 
 def _same(found: object, value: Scalar) -> bool:
@@ -97,23 +135,17 @@ def _same(found: object, value: Scalar) -> bool:
     return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
-def _media_type(content_type: bytes) -> bytes:
-    return content_type.partition(b";")[0].strip().lower()
-
-
 @lru_cache(64)
 def _is_of(content_type: bytes, ranges: tuple[bytes, ...]) -> bool:
-    """Whether a content type is a member of one of the media ranges (RFC 9110, 12.5.1)."""
+    """Whether a content type is a member of one of the media ranges (RFC 9110, 12.5.1).
+
+    A suffix names what it is made of (RFC 6839): hal+json is JSON.
+    """
     given = _media_type(content_type)
-    return any(wanted == b"*/*" or fnmatchcase(given, wanted) for wanted in ranges)
+    kind, suffix = given.partition(b"/")[0], given.rpartition(b"+")[2]
+    names = (given, kind + b"/" + suffix) if suffix in (b"json", b"xml") else (given,)
+    return any(wanted == b"*/*" or fnmatchcase(name, wanted) for wanted in ranges for name in names)
 
 
-def _unpacked(body: bytes, encoding: bytes) -> bytes | None:
-    """The body without its content encoding; None where that is damaged, cut short or beyond the cap."""
-    for bits in _WINDOW_BITS[encoding]:
-        inflater = zlib.decompressobj(bits)
-        with suppress(zlib.error):
-            whole = inflater.decompress(body, MAX_ANSWER_BYTES)
-            if inflater.eof:
-                return whole
-    return None if _WINDOW_BITS[encoding] else body
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()

@@ -9,6 +9,7 @@ from perflib.load.arrivals import Span
 from perflib.load.slot import Slot, Slots
 from perflib.load.wire import Exchange
 from perflib.spec import Scenario
+from perflib.spec.run import EXCUSED
 from perflib.spec.workload import Closed
 
 PAGE_CONNECTIONS = 6
@@ -80,7 +81,7 @@ class User:
                 return
             exchange, self._page = page.whole(), None
             self._recorder.keep(exchange, page.index, -1, self._number, None)
-        if exchange.error == "connect":
+        if exchange.error in ("connect", "generator"):
             self._rest_until(perf_counter_ns() + _PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
             self._rest_until(min(perf_counter_ns() + self._think_time_ns, self._until_ns), self._next)
@@ -149,12 +150,15 @@ class _PageLoad:
     def whole(self) -> Exchange:
         """The page as one exchange; it fails if a part fails."""
         parts = self._parts
-        bad = next((part for part in parts if part.error is not None), None)
+        bad = min(
+            (part for part in parts if part.error is not None), key=lambda part: part.error in EXCUSED, default=None
+        )
         return Exchange(
             start_ns=self._started_ns,
             first_byte_ns=min((part.first_byte_ns for part in parts if part.first_byte_ns >= 0), default=-1),
             end_ns=-1 if any(part.end_ns < 0 for part in parts) else max(part.end_ns for part in parts),
             connect_ns=max(part.connect_ns for part in parts),
+            tls_ns=max(part.tls_ns for part in parts),
             status=(bad or parts[0]).status,
             error=bad.error if bad else None,
             cold=any(part.cold for part in parts),

@@ -1,14 +1,14 @@
-"""Connecting: from a host's addresses to an open socket, and why there is none."""
+"""Connecting: from a host's addresses to an open connection, and why there is none."""
 
 import asyncio
 import errno
 import os
-import socket
 import ssl
 from asyncio.staggered import staggered_race
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 _STAGGER_S = 0.25
 """Between the attempts at two addresses (RFC 8305, 5)."""
@@ -30,7 +30,10 @@ OWN_LIMITS = {
 _OF_ONE_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 _UNKNOWN_CA = (18, 19, 20, 21)
 """OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted."""
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+NOT_TLS = errno.EPROTO
+"""The number of the error where a server speaks before a TLS handshake."""
+_WITHOUT_TLS = "the server answers without TLS; write http://"
+_PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,23 @@ class Fault:
 
     kind: str
     reason: str
+
+
+class Closable(asyncio.BaseProtocol):
+    """One end of a connection."""
+
+    def close(self) -> None: ...
+
+
+Channel = TypeVar("Channel", bound=Closable)
+
+
+@dataclass(frozen=True)
+class Dialled(Generic[Channel]):
+    """A connection, and the address that accepted it."""
+
+    host: str
+    channel: Channel
 
 
 def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
@@ -54,32 +74,27 @@ def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
     return *(host for pair in pairs for host in pair), *first[shorter:], *other[shorter:]
 
 
-async def dial(hosts: Sequence[str], port: int) -> socket.socket:
-    """A connection to the first address that accepts one, each tried a little after the one before (RFC 8305).
+async def dial(hosts: Sequence[str], port: int, make: Callable[[], Channel]) -> Dialled[Channel]:
+    """Connect to the first address that accepts, each tried a little after the one before (RFC 8305).
 
     Raises:
-        OSError: the most telling one, where none does.
+        OSError: the most telling one, where none accepts.
     """
+    loop = asyncio.get_running_loop()
+    opened: list[Channel] = []
+
+    async def attempt(host: str) -> None:
+        opened.append((await loop.create_connection(make, host, port))[1])
+
     if len(hosts) == 1:
-        return await _dial_one(hosts[0], port)
-    attempts = [partial(_dial_one, host, port) for host in hosts]
-    connected: socket.socket | None
-    connected, _, problems = await staggered_race(attempts, _STAGGER_S)
-    if connected is None:
+        await attempt(hosts[0])
+        return Dialled(hosts[0], opened[0])
+    _, winner, problems = await staggered_race([partial(attempt, host) for host in hosts], _STAGGER_S)
+    for other in opened[1:]:  # it came as the first did
+        other.close()
+    if winner is None:
         raise max((problem for problem in problems if isinstance(problem, OSError)), key=_how_telling)
-    return connected
-
-
-async def _dial_one(host: str, port: int) -> socket.socket:
-    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(opened, (host, port))
-    except BaseException:
-        opened.close()
-        raise
-    return opened
+    return Dialled(hosts[winner], opened[0])
 
 
 def _how_telling(problem: OSError) -> int:
@@ -89,19 +104,23 @@ def _how_telling(problem: OSError) -> int:
 
 def fault_of(error: OSError, kind: str) -> Fault:
     """What a failure of the operating system or of TLS means; `kind` where it is not this machine's own limit."""
+    if isinstance(error, ssl.SSLEOFError) or not error.errno:
+        return Fault(kind, "closed during the TLS handshake")
     if isinstance(error, ssl.SSLError):
         return Fault(kind, _tls_reason(error))
+    if error.errno == NOT_TLS:
+        return Fault(kind, _WITHOUT_TLS)
     if error.errno in OWN_LIMITS:
         return Fault("generator", OWN_LIMITS[error.errno])
-    return Fault(kind, os.strerror(error.errno).lower() if error.errno else str(error).lower())
+    return Fault(kind, os.strerror(error.errno).lower())
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         mend = "; name its CA in SSL_CERT_FILE" if error.verify_code in _UNKNOWN_CA else ""
         return f"certificate verify failed: {error.verify_message.rstrip('.')}{mend}"
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return "closed during the TLS handshake"
-    if error.reason in _NOT_TLS:
-        return "the server answers without TLS; write http://"
+    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+        return "the server asks for a client certificate"
+    if error.reason in _PLAIN_TEXT:
+        return _WITHOUT_TLS
     return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"

@@ -6,13 +6,13 @@ It stands on the generator's hot path: a success costs nothing, and a failure a 
 import codecs
 import os
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from perflib.load.wire import Exchange
+from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
+from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Target
 from perflib.spec.run import MOST_SAMPLES, failure_in_words
 from perflib.spec.secret import Strike
@@ -26,7 +26,6 @@ _MOST_HEADERS, _NAME_BYTES, _VALUE_BYTES, _REASON_BYTES = 50, 100, 512, 300
 _NEVER_KEPT = re.compile("cookie|authoriz|authenticat", re.IGNORECASE)
 _COOKIE = re.compile(r"[^=;]*=([^;]{4,})")
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
-_INFLATED = {b"gzip": zlib.MAX_WBITS + 16, b"x-gzip": zlib.MAX_WBITS + 16, b"deflate": zlib.MAX_WBITS}
 
 
 @dataclass(slots=True)
@@ -130,15 +129,12 @@ def _shown(char: str) -> str:
 
 def _readable(body: Sequence[bytes], encoding: bytes, size: int) -> bytes:
     """The first bytes of a body without its content encoding; none where that is damaged, or not known here."""
-    if encoding == b"identity":
+    codings = codings_of(encoding)
+    if not codings:
         return _first(body, size)
-    inflater, found = zlib.decompressobj(_INFLATED.get(encoding, zlib.MAX_WBITS)), b""
-    with suppress(zlib.error):
-        for piece in body:
-            found += inflater.decompress(piece, size - len(found))
-            if len(found) >= size:
-                break
-    return found
+    with suppress(DamagedError, UncheckedError):
+        return decoded(b"".join(body), codings, MAX_ANSWER_BYTES)[:size]
+    return b""
 
 
 def _first(pieces: Sequence[bytes], size: int) -> bytes:

@@ -7,6 +7,7 @@ from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.wire import Exchange
 from perflib.spec import ERROR_KINDS, Target
+from perflib.spec.run import EXCUSED
 from perflib.stats.histogram import LogHistogram
 from perflib.store.spool import COLD, COUNTED, RETRIED, WARMUP, Spool
 
@@ -64,6 +65,8 @@ class Recorder:
 
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
         self._judges = [Judge(endpoint) for endpoint in target.endpoints]
+        self._names = [endpoint.name for endpoint in target.endpoints]
+        self._unchecked: dict[str, None] = {}
         self._spool = spool
         self.evidence = evidence or Evidence(target)
         self.origin_ns = 0
@@ -71,7 +74,14 @@ class Recorder:
         self.recorded = self.retries = self.sent = self.dropped_ones = 0
         self.failed = 0
         """After warm-up, of requests on the wire; dropped ones too."""
+        self.refusals, self.refusal = 0, ""
+        """Connections that this machine refused the load generator, and why the last one."""
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What was not judged: an endpoint each, with the reason."""
+        return tuple(self._unchecked)
 
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
@@ -82,10 +92,15 @@ class Recorder:
         self.phase.outage.add(failed=failed)
         if failed:
             self._failed(exchange, index, exchange.start_ns if intended_ns is None else intended_ns)
+        elif exchange.reason:
+            self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
         self.keep(exchange, index, page, user, intended_ns)
 
     def _failed(self, exchange: Exchange, index: int, intended_ns: int) -> None:
-        if exchange.error != "in_flight":
+        if exchange.error == "generator":
+            self.refusals += 1
+            self.refusal = exchange.reason
+        if exchange.error != "in_flight" and exchange.error not in EXCUSED:
             self.failed += intended_ns >= self.phase.measured_from_ns
         self.evidence.add(exchange, index, max(exchange.end_ns, intended_ns) - self.origin_ns)
 
@@ -117,6 +132,7 @@ class Recorder:
             exchange.end_ns - origin_ns if exchange.end_ns >= 0 else -1,
             exchange.received,
             exchange.connect_ns,
+            exchange.tls_ns,
             user,
             index,
             page,

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import httptools
 
-from perflib.load.connecting import Fault, dial, fault_of, interleaved
+from perflib.load.connecting import NOT_TLS, Closable, Fault, dial, fault_of, interleaved
 from perflib.load.keep_alive import KeepAlive
 from perflib.load.lenient import LenientParser, RefusedError
 from perflib.load.request import WireRequest, looked_up, parsed
@@ -152,7 +152,9 @@ class Connection:
             self._attempt = asyncio.create_task(self._send_on_new(exchange))
             return
         if exchange.end_ns - exchange.start_ns < _JUST_NS + 2 * self._round_trip_ns:
+            idle_s = (exchange.start_ns - channel.idle_since_ns) / 1e9
             exchange.error = "closed_idle"
+            exchange.reason = f"the server ended the connection, idle for {idle_s:.1f} s, as this request went out"
         self._over(exchange)
 
     def _over(self, exchange: Exchange) -> None:
@@ -187,22 +189,17 @@ class Connection:
             exchange.error, exchange.reason, exchange.end_ns = fault.kind, fault.reason, perf_counter_ns()
 
     async def _opened(self, exchange: Exchange) -> "_Channel":
-        at, loop = self._address, asyncio.get_running_loop()
+        at = self._address
         begun_ns = perf_counter_ns()
-        connected = await dial(at.hosts, at.port)
-        if len(at.hosts) > 1 and (host := connected.getpeername()[0]) != at.hosts[0] and host in at.hosts:
-            at.prefer(host)
+        dialled = await dial(at.hosts, at.port, _Channel)
         dialled_ns = perf_counter_ns()
         self._round_trip_ns = dialled_ns - begun_ns
-        opening = loop.create_connection(_Channel, sock=connected, ssl=at.tls, server_hostname=at.server_name)
-        try:
-            channel = (await opening)[1]
-        except BaseException:
-            connected.close()
-            raise
+        if dialled.host != at.hosts[0]:
+            at.prefer(dialled.host)
         if at.tls is not None:
+            await dialled.channel.shake_hands(at.tls, at.server_name)
             exchange.tls_ns += perf_counter_ns() - dialled_ns
-        return channel
+        return dialled.channel
 
     def expire(self, now_ns: int) -> None:
         """Give the request under way up if its time is over."""
@@ -228,7 +225,7 @@ class Connection:
             self._channel.close()
 
 
-class _Channel(asyncio.Protocol):
+class _Channel(asyncio.Protocol, Closable):
     """One TCP or TLS connection and its parser."""
 
     def __init__(self) -> None:
@@ -249,7 +246,7 @@ class _Channel(asyncio.Protocol):
         self._early: list[bytes] = []
         """The reads of an unfinished answer before the first that brought some of its body."""
         self._pieces = self._beside_body = 0
-        self._keep = False
+        self._keep = self._spoke_unasked = False
         self.answers = 0
         """So many came over this connection, the last one at `idle_since_ns`."""
         self.idle_since_ns = self.ended_ns = 0
@@ -297,10 +294,27 @@ class _Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
+    async def shake_hands(self, tls: ssl.SSLContext, server_name: str | None) -> None:
+        """Go on in TLS. Raises OSError."""
+        loop, plain = asyncio.get_running_loop(), self._transport
+        if self._spoke_unasked:  # a server of TLS waits for the client
+            raise OSError(NOT_TLS, "")
+        try:
+            if self.closed:
+                raise ConnectionResetError
+            secured = await loop.start_tls(plain, self, tls, server_hostname=server_name)
+        except BaseException as problem:
+            plain.abort()
+            raise (ConnectionResetError() if isinstance(problem, ConnectionError) else problem) from None
+        if secured is None:
+            raise ConnectionResetError
+        self._transport = secured
+
     def data_received(self, data: bytes) -> None:
         now_ns = perf_counter_ns()
         exchange = self._exchange
         if exchange is None:
+            self._spoke_unasked = True
             self.close()
             return
         if exchange.first_byte_ns < 0:

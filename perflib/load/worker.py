@@ -27,6 +27,7 @@ from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
 from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.evidence import Evidence
+from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
@@ -149,6 +150,9 @@ class Worker:
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
             retries=recorder.retries,
             standstills=self._standstills.among(self._spool.rows(), recorder.origin_ns, self._share.index),
+            refusals=recorder.refusals,
+            refusal=recorder.refusal,
+            unchecked=recorder.unchecked,
         )
 
     def stop(self) -> None:
@@ -187,6 +191,8 @@ class Worker:
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
+        if scenario.max_connections is None:
+            limit = int(min(limit, most_connections()))
         return OpenLoad(mine_ns, steps, share, limit, self._slots)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
@@ -329,6 +335,7 @@ def main(descriptor: int) -> int:
     words, line = _Words(descriptor), sys.stdin.readline()
     if not line:  # whoever started it is gone
         return 130
+    raise_open_files()
     order = ORDER.validate_python(json.loads(line))
     join(order.folder)
     gc.collect()

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -9,6 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -46,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _prepare(parser: argparse.ArgumentParser, options: argparse.Namespace) -> socket.socket:
     """The listening socket, once there is a database to serve."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # hundreds of users take thousands of files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         database.prepare(options.database)
     except (OSError, ValueError, sqlite3.Error) as error:

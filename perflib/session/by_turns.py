@@ -194,7 +194,7 @@ class _Turns:
             p50_ms={row.endpoint: row.judged_p50_ms for row in rows},
             p95_ms={row.endpoint: row.judged_p95_ms for row in rows},
             requests=sum(row.requests for row in rows),
-            errors=sum(row.errors for row in rows),
+            errors=sum(row.judged_errors for row in rows),
         )
 
 

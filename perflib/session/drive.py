@@ -13,14 +13,16 @@ from typing import Protocol
 from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
+from perflib.load.limits import require_room
 from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
+from perflib.spec.load import Source
 from perflib.spec.run import Generator, setup_of
-from perflib.spec.setup import Setup, differences
+from perflib.spec.setup import LOCAL, Setup, differences
 from perflib.store.atomic import undisturbed
 from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
@@ -139,6 +141,8 @@ def sealed(
     with undisturbed():
         with sampling:
             ended = _ended(folder, facts, outcome or Outcome((), Generator(), stopped=True), least)
+        for told in ended.generator.unchecked:
+            sys.stderr.write(f"perflib: {told}\n")
         try:
             folder.seal(ended)
         except InputError:
@@ -205,8 +209,25 @@ def target_of(options: Options, workbook: Workbook) -> Target:
 
 
 def scenario_of(name: str, options: Options, workbook: Workbook) -> Scenario:
-    """The scenario as these options ask for it, at their target."""
-    return options.scenario(name, target_of(options, workbook), str(_target_file(options, workbook)))
+    """The scenario as these options ask for it, at their target. Raises InputError where this machine has no room."""
+    target, file = target_of(options, workbook), str(_target_file(options, workbook))
+    scenario = options.scenario(name, target, file)
+    said = _connections_said(name, options, target, file)
+    if said and options.engine == LOCAL:
+        require_room(scenario, target, options.workers, said)
+    return scenario
+
+
+def _connections_said(name: str, options: Options, target: Target, file: str) -> str:
+    """What asks for a number of connections, as its source writes it; empty where the scenario's own number holds."""
+    table = target.scenarios.get(name)
+    for source in (Source(options, "--"), *([Source(table, f"{file}: scenario.{name}.")] if table else [])):
+        said = source.load.said()
+        for option in ("max_connections", "stages", "users"):
+            if option in said:
+                number = f" {said[option]}" if option != "stages" else ""
+                return source.spelled(option) + number
+    return ""
 
 
 def _target_file(options: Options, workbook: Workbook) -> Path:

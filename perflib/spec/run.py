@@ -39,6 +39,8 @@ _FAILURES = {
     "content": "unexpected content",
     "dropped": "never sent, as no connection was free",
     "in_flight": "unanswered at the end",
+    "generator": "connection refused by this machine",
+    "closed_idle": "connection closed by the server while idle",
 }
 
 
@@ -138,6 +140,12 @@ class Generator(Spec):
     """Safe retries of requests that met a connection the server had just closed."""
     standstills: tuple[Standstill, ...] = ()
     """The longest ones."""
+    refusals: int = 0
+    """Connections that this machine refused the load generator: see `refusal`."""
+    refusal: str = ""
+    """Why the last of them, and the mend."""
+    unchecked: tuple[str, ...] = ()
+    """What was not judged: an endpoint each, with the reason."""
 
     @model_validator(mode="before")
     @classmethod
@@ -151,8 +159,9 @@ class Generator(Spec):
         lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
         late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
         saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
+        refused = [f"this machine refused the load generator {self.refusals:,} connections: {self.refusal}"]
         overloaded = (f"the load generator was overloaded: {reason}" for reason in saturated + late)
-        return (*overloaded, *self._stood_still())
+        return (*(refused if self.refusals else ()), *overloaded, *self._stood_still())
 
     def _stood_still(self) -> tuple[str, ...]:
         touching = [one for one in self.standstills if one.touched]
@@ -180,6 +189,9 @@ class Generator(Spec):
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
             standstills=tuple(still for one in workers for still in one.standstills),
+            refusals=sum(one.refusals for one in workers),
+            refusal=next((one.refusal for one in workers if one.refusal), ""),
+            unchecked=tuple(dict.fromkeys(told for one in workers for told in one.unchecked)),
         )
 
     def as_json(self) -> dict[str, Any]:

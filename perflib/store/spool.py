@@ -29,7 +29,7 @@ def typed(*columns: str) -> list[tuple[str, str]]:
 
 REQUEST_ROW: Final = np.dtype(
     typed(
-        "<i8: intended_ns start_ns first_byte_ns end_ns bytes connect_ns",
+        "<i8: intended_ns start_ns first_byte_ns end_ns bytes connect_ns tls_ns",
         "<i4: user",
         "<i2: item page status",
         "<i1: error",

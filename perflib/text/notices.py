@@ -20,7 +20,8 @@ def notices(run: Run) -> list[str]:
     limit = rate_limit_phrase(run)
     explained = [one for one in failures(run) if one.reason]
     told = [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
-    return [*told, *slow_receiving_lines(run)]
+    unchecked = [f"{one}." for one in run.facts.generator.unchecked]
+    return [*told, *slow_receiving_lines(run), *unchecked]
 
 
 def slow_receiving_lines(run: Run) -> list[str]:

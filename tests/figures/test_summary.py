@@ -3,7 +3,9 @@
 import gc
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from perflib.figures import summary
@@ -93,6 +95,20 @@ def test_failing_makes_the_judged_percentile_worse_and_leaves_the_shown_one() ->
     assert broken.meets_target is False
     assert broken.p95_ms is not None
     assert broken.p95_ms < 1000
+
+
+@pytest.mark.parametrize("kind", ["closed_idle", "generator"])
+def test_failures_that_say_nothing_of_the_target_are_shown_and_not_judged(kind: str) -> None:
+    sound = make_run(make_target("GET /a", target_ms=1000), failures=0.0)
+    chosen = np.arange(len(sound.requests)) % 3 == 0
+    rows = sound.requests.assign(error=sound.requests["error"].mask(chosen, kind))
+    excused = replace(sound, requests=rows)
+    before, row, requests = row_of(sound, "GET /a"), row_of(excused, "GET /a"), summarize(excused).requests
+    assert row.meets_target is before.meets_target is True
+    assert row.judged_p95_ms == row.p95_ms is not None
+    assert row.errors == row.errors_by_kind[kind] == requests.failed > 0
+    assert (row.judged_errors, before.judged_errors) == (0, 0)
+    assert requests.scheduled == requests.completed + requests.failed
 
 
 def test_a_figure_the_sample_cannot_support_is_none() -> None:

@@ -112,6 +112,19 @@ def test_one_failed_request_fails_unless_so_many_are_allowed() -> None:
     assert "at most 1 % may" in check([run], BASELINES, most_errors=0.01).reasons[0]
 
 
+@pytest.mark.parametrize(("kind", "failed"), [("closed_idle", False), ("reset", True)])
+def test_a_connection_that_the_server_closed_while_idle_is_no_error_of_the_target(kind: str, failed: bool) -> None:
+    rows = (run := run_of(1)).requests
+    met = replace(run, requests=rows.assign(error=rows["error"].mask(np.arange(len(rows)) % 50 == 0, kind)))
+    done = check([met], NOTHING)
+    assert bool(done.exit_status) is bool(done.findings) is failed
+    if failed:
+        with pytest.raises(InputError, match="failed requests"):
+            baseline_of([met])
+    else:
+        assert baseline_of([met]).endpoints["GET /a"].errors == 0
+
+
 def test_a_single_failure_among_many_is_never_rounded_away() -> None:
     run = run_of(100, per_s=5000.0)
     one = run.requests.index[~run.requests["warmup"] & (run.requests["endpoint"] == "GET /a")][0]

@@ -5,6 +5,7 @@ import json
 import zlib
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -257,6 +258,79 @@ def test_a_body_in_an_encoding_not_known_here_is_not_held_against_the_server(enc
     assert judge.error_of(answered(b"packed", status=500, Content_Encoding=encoding)) == "status"
     assert judge.error_of(answered(b"packed", content_type="text/html", Content_Encoding=encoding)) == "content"
     assert judge.error_of(answered(b"packed")) == "content"
+
+
+def test_a_body_that_cannot_be_judged_is_told() -> None:
+    judge, exchange = judge_of(), answered(b"packed", Content_Encoding="dcb")
+    assert (judge.error_of(exchange), exchange.reason) == (None, "content not checked (dcb)")
+    assert judge.unchecked == {"dcb"}
+    assert not judge_of().unchecked
+
+
+@pytest.mark.parametrize("codec", ["brotli", "zstd"])
+def test_brotli_and_zstandard_are_judged_as_what_they_encode(codec: str) -> None:
+    name, judge = {"brotli": "br"}.get(codec, codec), judge_of()
+
+    def packed(body: bytes) -> bytes:
+        return bytes(pa.Codec(codec).compress(body, asbytes=True))
+
+    assert judge.error_of(answered(packed(WELL), Content_Encoding=name)) is None
+    assert judge.error_of(answered(packed(b'{"other": 1}'), Content_Encoding=name)) == "content"
+    assert not judge.unchecked
+
+
+REASONS = {
+    "is text/html, not application/json": answered(content_type="text/html; charset=utf-8"),
+    "is without a content type, not application/json": answered(content_type=""),
+    "expected key 'data' is missing; there are 'detail', 'code'": answered(b'{"detail": "x", "code": 1}'),
+    "expected key 'data' is missing; there is 'detail'": answered(b'{"detail": "x"}'),
+    "expected key 'data' is missing; there are none": answered(b"{}"),
+    "expected key 'data' is missing; there are '0', '1', '2', '3', '4', 4 more": answered(
+        json.dumps({str(number): 0 for number in range(9)}).encode()
+    ),
+    "status is 'error'": answered(b'{"data": 1, "status": "error"}'),
+    "is JSON, but no object": answered(b'[{"data": 1}]'),
+    "is no JSON": answered(b"<html>"),
+    "is empty": answered(b""),
+    "is JSON nested too deep to be read": answered(b'{"data": ' + b"[" * 5000 + b"]" * 5000 + b"}"),
+    "is no valid gzip": answered(WELL, Content_Encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize(("reason", "exchange"), REASONS.items(), ids=REASONS)
+def test_a_wrong_answer_says_what_is_wrong(reason: str, exchange: Exchange) -> None:
+    assert (judge_of().error_of(exchange), exchange.reason) == ("content", reason)
+
+
+def test_a_reason_holds_no_value_of_the_body_and_no_control_character() -> None:
+    exchange = answered(json.dumps({"a" * 500: "s3cret", "\x1b[31m": "s3cret"}).encode())
+    assert judge_of().error_of(exchange) == "content"
+    assert "s3cret" not in exchange.reason
+    assert exchange.reason.isprintable()
+    assert len(exchange.reason) < 200
+
+
+@pytest.mark.parametrize("content_type", ["application/hal+json", "Application/Problem+JSON; charset=utf-8"])
+def test_a_type_that_is_made_of_json_is_json(content_type: str) -> None:
+    assert judge_of().error_of(answered(content_type=content_type)) is None
+    assert judge_of(Expect(content_type="text/html")).error_of(answered(content_type=content_type)) == "content"
+
+
+def test_parameters_of_the_expected_type_do_not_matter_either() -> None:
+    assert judge_of(Expect(content_type="Application/JSON; charset=UTF-8")).error_of(answered()) is None
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", '"ISO-8859-1"', "windows-1252", "utf-16", "shift_jis"])
+def test_json_in_the_charset_that_it_tells_is_read(charset: str) -> None:
+    text = '{"data": "ｱ"}' if charset == "shift_jis" else '{"data": "Müller"}'
+    body = text.encode(charset.strip('"'))
+    assert judge_of().error_of(answered(body, content_type=f"application/json; charset={charset}")) is None
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "no-such-charset", "hex", "ascii", ""])
+def test_json_that_does_not_fit_its_charset_is_an_error(charset: str) -> None:
+    body = '{"data": "Müller"}'.encode("latin-1")
+    assert judge_of().error_of(answered(body, content_type=f"application/json; charset={charset}")) == "content"
 
 
 def test_an_endpoint_without_expected_keys_takes_any_body() -> None:

@@ -50,7 +50,7 @@ FACTS = make_run(make_target("GET /a", "GET /b", page="home")).facts
 
 def append(spool: Spool, number: int, *, item: int = 0, page: int = -1, error: int = -1, flags: int = 0) -> None:
     start = number * 1_000_000
-    spool.append(start, start, start + 500, start + 1000, 77, 0, 3, item, page, 200, error, flags)
+    spool.append(start, start, start + 500, start + 1000, 77, 0, 0, 3, item, page, 200, error, flags)
 
 
 def recorded(tmp_path: Path, rows: int, facts: Facts = FACTS) -> RunFolder:
@@ -71,6 +71,17 @@ def test_a_sealed_run_reads_with_plain_pandas(tmp_path: Path) -> None:
     assert rows["warmup"].sum() == 10
     assert rows["page"].isna().all()
     assert json.loads((tmp_path / FACTS.run_id / "run.json").read_text())["run_id"] == FACTS.run_id
+
+
+def test_the_handshake_is_told_apart_and_a_run_of_before_reads_without_it(tmp_path: Path) -> None:
+    recorded(tmp_path, 10).seal(FACTS)
+    path = tmp_path / FACTS.run_id / "requests.parquet"
+    assert load_run(tmp_path, FACTS.run_id).requests["tls_ns"].tolist() == [0] * 10
+    whole = pq.read_table(path, partitioning=None)
+    pq.write_table(whole.drop_columns(["tls_ns"]), path)
+    old = load_run(tmp_path, FACTS.run_id).requests
+    assert "tls_ns" not in old
+    assert len(old) == 10
 
 
 def test_names_of_endpoints_pages_kinds_and_errors_are_those_of_the_target(tmp_path: Path) -> None:
