@@ -23,6 +23,8 @@ from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator
 from perflib.spec.setup import LOCAL
 
+PYTHON = (sys.executable, "-P", "-W", "ignore")
+"""Starts this interpreter: no file of the current folder shadows a module, no warning becomes an error."""
 _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
 
@@ -92,10 +94,12 @@ class Processes:
 
 @contextmanager
 def _worker() -> Iterator[subprocess.Popen[str]]:
-    """A worker's process, ended afterwards at the latest. `-P`: no file of the current folder shadows a module."""
-    command = [sys.executable, "-P", "-m", "perflib.load.worker"]
+    """A worker's process, ended afterwards at the latest."""
+    command = [*PYTHON, "-m", "perflib.load.worker"]
     pipe = subprocess.PIPE
-    worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    worker = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, encoding="utf-8", errors="replace", start_new_session=True
+    )
     try:
         yield worker
     finally:
@@ -132,7 +136,8 @@ class _Crew:
         """A thread: what the worker writes is taken in by the one who listens."""
         with pipe:
             for line in pipe:
-                self._news.put(partial(self._take, worker, line))
+                if line.startswith('{"'):  # a site's or user's customization may speak before
+                    self._news.put(partial(self._take, worker, line))
         self._news.put(partial(self._end, worker))
 
     def listen(self, look: Callable[[], None]) -> Outcome | None:

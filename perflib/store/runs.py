@@ -69,7 +69,7 @@ class RunFolder:
             raise InputError(f"{folder.path}: this run exists; choose another run id")
         try:
             folder.path.mkdir(parents=True)
-            (folder.path / OWNER).write_text(f"{me.pid} {me.create_time()}\n")
+            (folder.path / OWNER).write_text(f"{me.pid} {me.create_time()}\n", encoding="utf-8")
             folder.write_facts(facts)
         except OSError as error:
             raise InputError(
@@ -164,7 +164,7 @@ class RunFolder:
 
     def recover(self) -> None:
         """Seal what a dead process left, marked interrupted. Nothing recorded is lost, whoever else does so too."""
-        with suppress(FileNotFoundError), (self.path / OWNER).open() as owner:
+        with suppress(FileNotFoundError), (self.path / OWNER).open("rb") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
             if self.is_abandoned():
                 self._finish(self.read_facts())
