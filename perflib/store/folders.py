@@ -23,7 +23,7 @@ class Workbook:
     def find(cls, start: Path | None = None) -> Self:
         """The nearest folder upward with performance_baselines.json or pyproject.toml; else `start` itself."""
         try:
-            here = _storable((start or Path.cwd()).resolve())
+            here = storable((start or Path.cwd()).resolve())
         except FileNotFoundError:
             raise InputError("the current folder is gone; change to one that exists") from None
         marked = (folder for folder in (here, *here.parents) for mark in _MARKS if os.access(folder / mark, os.F_OK))
@@ -33,7 +33,7 @@ class Workbook:
     def data(self) -> Path:
         """Runs and reports live here: `$PERFLIB_DATA`, or data/."""
         elsewhere = os.environ.get("PERFLIB_DATA")
-        return _storable(Path(elsewhere).absolute()) if elsewhere else self.root / "data"
+        return storable(Path(elsewhere).absolute()) if elsewhere else self.root / "data"
 
     def make_data(self) -> None:
         """Make the data folder. Raises InputError where that cannot be."""
@@ -65,7 +65,7 @@ class Workbook:
         return self.root / "data" / "targets" / "dashboard.toml"
 
 
-def _storable(folder: Path) -> Path:
+def storable(folder: Path) -> Path:
     """A folder whose name can be told to other processes and stored. Raises InputError for another."""
     try:
         str(folder).encode()
