@@ -1,11 +1,13 @@
 """The command line: its commands in the order of an average day, and what becomes of an error."""
 
 import ast
-import io
+import errno
 import os
+import shutil
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,6 +19,8 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
+
+from perflib.cli import streams
 
 COMMANDS = (
     *("demo", "discover", "run", "report", "baseline", "check", "compare"),
@@ -40,6 +44,12 @@ Exit status: 0 fine, 1 something was found, 2 wrong use, 3 not judged, 70 a faul
     print_error=False,
     suppress_keyboard_interrupt=False,
 )
+_REFUSALS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+}
+"""By these the machine refuses something; any other error of the system is a fault of perflib's own."""
+
 for place, name in enumerate(COMMANDS):
     source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
     text = ast.get_docstring(ast.parse(source))
@@ -48,12 +58,24 @@ app.register_install_completion_command(help="Teach this shell to complete comma
 
 
 def entry() -> NoReturn:
-    """The console script. SIGTERM ends a run as gracefully as Ctrl-C; a character that cannot be shown becomes "?"."""
+    """The console script. SIGTERM ends a run as gracefully as Ctrl-C; no variable and no terminal ends one."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    sys.exit(main(sys.argv[1:]))
+    warnings.simplefilter("ignore")
+    _bound_width()
+    out = streams.take_over()
+    status = main(sys.argv[1:])
+    if out.broken and not isinstance(out.broken, BrokenPipeError):
+        print(f"perflib: the output cannot be written ({out.broken.strerror}); runs are kept", file=sys.stderr)
+        status = status or 2  # what was measured stands, yet nobody has read it
+    sys.exit(status)
+
+
+def _bound_width() -> None:
+    """A width that texts can be broken to: in a terminal of one column that never ends."""
+    columns = shutil.get_terminal_size().columns
+    if "COLUMNS" in os.environ or columns < 20:
+        os.environ["COLUMNS"] = str(min(max(columns, 20), 500))
+    os.environ.pop("LINES", None)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,9 +93,6 @@ def _failed(error: BaseException) -> int:
     from perflib.spec.values import InputError
 
     match error:
-        case BrokenPipeError():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitStatus.OK
         case KeyboardInterrupt():
             line, status = "interrupted", ExitStatus.INTERRUPTED
         case InputError():
@@ -82,6 +101,11 @@ def _failed(error: BaseException) -> int:
             command = " ".join(("perflib", *(error.command_chain or ())))
             what = str(error).partition(" Available commands:")[0].removesuffix(".")
             line, status = f"{what}; see `{command} --help`", ExitStatus.WRONG_USE
+        case OSError() if error.errno in _REFUSALS:
+            mend = "mend that, or point PERFLIB_DATA and TMPDIR at folders that can be written"
+            line, status = f"{error.filename or 'this machine'}: {error.strerror}; {mend}", ExitStatus.WRONG_USE
+        case MemoryError():
+            line, status = "this machine: not enough memory; end other programs", ExitStatus.WRONG_USE
         case _:
             line, status = f"a fault of perflib's own: {_kept(error)}", ExitStatus.FAULT
     print("perflib:", " ".join(line.split()), file=sys.stderr)

@@ -24,7 +24,8 @@ def history(*, scenario: _Name = "", endpoint: _Name = "", since: _Date = "", un
         until: Only runs of this day or earlier.
     """
     from perflib.session.stored import runs
+    from perflib.spec.values import as_utf8
     from perflib.text import tables
 
-    found = runs(scenario=scenario, endpoint=endpoint, since=since, until=until)
+    found = runs(scenario=str(as_utf8(scenario)), endpoint=str(as_utf8(endpoint)), since=since, until=until)
     print(tables.history(found).text(color=in_color()))

@@ -29,6 +29,8 @@ from perflib.spec.setup import LOCAL
 from perflib.store.atomic import undisturbed
 from perflib.store.spool import generator_spool
 
+PYTHON = (sys.executable, "-P", "-W", "ignore")
+"""Starts this interpreter: no file of the current folder shadows a module, no warning becomes an error."""
 _HEAD_START_NS = 20_000_000
 """The common origin of the workers lies so far ahead that each of them has read it by then."""
 _MOST_SILENT_S, _MOST_SILENT_AT_FIRST_S = 20.0, 60.0
@@ -143,17 +145,17 @@ class _Worker:
 
 @contextmanager
 def _started(index: int, folder: Path) -> Iterator[_Worker]:
-    """A worker, ended afterwards. `-P`: no file of the current folder shadows a module.
+    """A worker, ended afterwards.
 
     It speaks by a pipe of its own: what else is printed in its process, by a sitecustomize say, is nobody's word.
     """
     ours, theirs = os.pipe()
     words = os.fdopen(ours, encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "perflib.load.worker", str(theirs)]
+    command = [*PYTHON, "-m", "perflib.load.worker", str(theirs)]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     try:
         process = subprocess.Popen(
-            command, stdin=pipe, stdout=nowhere, text=True, start_new_session=True, pass_fds=[theirs]
+            command, stdin=pipe, stdout=nowhere, encoding="utf-8", start_new_session=True, pass_fds=[theirs]
         )
     except OSError:
         words.close()

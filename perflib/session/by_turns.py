@@ -223,7 +223,7 @@ def _serving(side: str, facts: Facts) -> Iterator[str]:
         port = int(probe.getsockname()[1])
     if facts.target.token_env and not os.environ.get(facts.target.token_env):
         os.environ[facts.target.token_env] = secrets.token_urlsafe(24)  # for the command and the load generator alike
-    with TemporaryFile("w+") as said:
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         try:
             command = shlex.split(side.replace("{port}", str(port)))
             server = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)

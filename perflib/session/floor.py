@@ -1,14 +1,13 @@
 """The instrument floor: what this machine measures of a server that does nothing."""
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from perflib.load.engine import drive
+from perflib.load.engine import PYTHON, drive
 from perflib.session.machine import this_machine
 from perflib.spec import Closed, Facts, InputError, Scenario, Target
 from perflib.stats.percentile import percentile
@@ -36,10 +35,10 @@ def floor() -> Floor:
 def calibrate(duration_s: float = 0.5) -> Floor:
     """Measure the built-in null server with one user: no figure below this floor means anything."""
     target = {"name": "null server", "endpoints": [{"path": "/"}]}
-    command = [sys.executable, "-P", "-m", "perflib.load.null_server"]
+    pipe, command = subprocess.PIPE, [*PYTHON, "-m", "perflib.load.null_server"]
     with (
         TemporaryDirectory() as scratch,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", errors="replace") as server,
     ):
         assert server.stdout is not None
         url = next((line.strip() for line in server.stdout if line.startswith("http://")), "")

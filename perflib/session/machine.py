@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
@@ -14,6 +15,7 @@ import psutil
 from perflib.spec import Environment
 
 _PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
+_PATIENCE_S = 5.0
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -63,13 +65,22 @@ def _cpu_model() -> str:
 
 def git_commit(folder: Path) -> str | None:
     """The commit that is checked out there; None where there is none, or no git."""
-    return _said_by("git", "-C", str(folder), "rev-parse", "HEAD") or None
+    said = _said_by("git", "-C", str(folder), "rev-parse", "HEAD")
+    return said if re.fullmatch("[0-9a-f]{40,64}", said) else None
 
 
 def _said_by(*command: str) -> str:
-    """What a command prints; nothing where it is not installed or fails."""
+    """What a command prints; nothing where it is not installed, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=_PATIENCE_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

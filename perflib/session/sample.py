@@ -3,11 +3,11 @@
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from perflib.load.engine import PYTHON
 from perflib.spec import InputError
 from perflib.spec.extras import require_extra
 from perflib.store.folders import Workbook
@@ -42,14 +42,19 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     os.environ[token_env] = secrets.token_urlsafe(24)
     workbook.make_data()
     database = workbook.data / "dashboard.sqlite"
-    command = [sys.executable, "-P", "-m", "perflib.sample", "--port", "0", "--database", str(database), *switches]
+    command = [*PYTHON, "-m", "perflib.sample", "--port", "0", "--database", str(database), *switches]
     pipe = subprocess.PIPE  # the end of its stdin ends it, however this process dies
     server = subprocess.Popen(
-        [*command, "--end-with-stdin"], stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        [*command, "--end-with-stdin"],
+        stdin=pipe,
+        stdout=pipe,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     )
     try:
         assert server.stdout is not None
-        said = next((line for line in server.stdout if "serving on " in line), "")
+        said = next((line for line in server.stdout if line.startswith("perflib demo: serving on ")), "")
         if not said:
             raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
         url = os.environ[_SAMPLE_URL] = said.split("serving on ")[1].strip()

@@ -176,12 +176,15 @@ class Table:
         return _template().render(table=self)
 
     def csv(self) -> str:
-        """The cells for another program, groups as a first column; title and notes left out."""
+        """The cells for another program, groups as a first column; title and notes left out.
+
+        A spreadsheet computes no cell: what would be a formula gets an apostrophe before it (OWASP, CSV injection).
+        """
         records, told = self.records(), io.StringIO()
         names = list(records[0]) if records else [column.name for column in self.columns]
         writer = csv.DictWriter(told, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
+        writer.writerow({name: _plain(name) for name in names})
+        writer.writerows({name: _plain(text) for name, text in record.items()} for record in records)
         return told.getvalue()
 
     def records(self) -> list[dict[str, str]]:
@@ -200,6 +203,16 @@ class Table:
 
     __repr__ = text
     _repr_html_ = __html__ = html
+
+
+def _plain(text: str) -> str:
+    """A cell that no spreadsheet computes; numbers stay numbers.
+
+    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a")]
+    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a']
+    """
+    is_number = not text or re.fullmatch(r"[-+]?[\d.,]+( ?[a-zµ%]+)?", text)
+    return f"'{text}" if text[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20") and not is_number else text
 
 
 def _widths(rows: list[Row]) -> list[int]:

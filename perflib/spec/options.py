@@ -11,7 +11,7 @@ from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
 from perflib.spec.target import Host, Target
-from perflib.spec.values import InputError, must
+from perflib.spec.values import InputError, Text, must
 from perflib.spec.workload import Open, Ramp
 
 _RUN_ID = re.compile(r"(\w[\w.-]{0,199})?")
@@ -32,7 +32,7 @@ class Options(Load):
     """Base URL in place of the target file's; with neither, the sample dashboard is started and measured."""
     profile: Profile = "brief"
     """How long the scenario is: brief (as the brief asks) or quick (seconds)."""
-    endpoints: tuple[str, ...] = ()
+    endpoints: tuple[Text, ...] = ()
     """Only this endpoint or page (may be given several times)."""
     workers: PositiveInt = 1
     """Processes that drive the load, each its share of the users or arrivals."""
@@ -50,9 +50,9 @@ class Options(Load):
     """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
-    brief: str = ""
+    brief: Text = ""
     """The brief that this run belongs to, such as PS-5.1; kept with the run."""
-    note: str = ""
+    note: Text = ""
     """A note kept with the run."""
     seed: NonNegativeInt = 1
     """Seed of the random order of requests."""

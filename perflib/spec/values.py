@@ -45,6 +45,17 @@ def parse_duration_s(value: object) -> object:
     return length_s
 
 
+def as_utf8(value: object) -> object:
+    r"""The bytes that a locale could not decode, as they stand in `sys.argv`, read as UTF-8; others become U+FFFD.
+
+    >>> as_utf8("Gr\udcc3\udcb6\udcc3\udc9fe \udcff")
+    'Größe �'
+    """
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(as_utf8)]
+"""Words of a user, which are stored as UTF-8."""
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 """Seconds; validation also takes "60s", "1m30s"."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]

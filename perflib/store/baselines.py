@@ -31,7 +31,7 @@ def load_baselines(path: Path) -> Baselines:
 def store_baseline(path: Path, entry: Baseline) -> None:
     """Put an entry in, in the place of one of the same key. Two writers at once lose nothing."""
     try:
-        with path.with_name(f".{path.name}.lock").open("w") as lock:
+        with path.with_name(f".{path.name}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             changed = load_baselines(path).with_entry(entry)
             write_atomically(path, json.dumps(changed.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")

@@ -23,15 +23,18 @@ class Workbook:
     @classmethod
     def find(cls, start: Path | None = None) -> Self:
         """The nearest folder upward with performance_baselines.json or pyproject.toml; else `start` itself."""
-        here = (start or Path.cwd()).resolve()
-        found = (folder for folder in (here, *here.parents) if any((folder / mark).exists() for mark in _MARKS))
-        return cls(next(found, here))
+        try:
+            here = storable((start or Path.cwd()).resolve())
+        except FileNotFoundError:
+            raise InputError("the current folder is gone; change to one that exists") from None
+        marked = (folder for folder in (here, *here.parents) for mark in _MARKS if os.access(folder / mark, os.F_OK))
+        return cls(next(marked, here))
 
     @property
     def data(self) -> Path:
         """Runs and reports live here: `$PERFLIB_DATA`, or data/."""
         elsewhere = os.environ.get("PERFLIB_DATA")
-        return Path(elsewhere).resolve() if elsewhere else self.root / "data"
+        return storable(Path(elsewhere).absolute()) if elsewhere else self.root / "data"
 
     def make_data(self) -> None:
         """Make the data folder. Raises InputError where that cannot be."""
@@ -61,6 +64,15 @@ class Workbook:
     @property
     def default_target(self) -> Path:
         return self.root / "data" / "targets" / "dashboard.toml"
+
+
+def storable(folder: Path) -> Path:
+    """A folder whose name can be told to other processes and stored. Raises InputError for another."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{folder}: its name is not UTF-8; work in another folder, or set PERFLIB_DATA") from None
+    return folder
 
 
 def load_target(path: Path) -> Target:

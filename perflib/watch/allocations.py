@@ -41,9 +41,9 @@ def _attach(pid: int, seconds: float, file: Path) -> str:
     if sys.version_info < (3, 14) and not (shutil.which("gdb") or shutil.which("lldb")):
         return "memray attaches through gdb or lldb, and neither is installed; install one of them"
     how = ["--aggregate", "--trace-python-allocators", "--duration", f"{seconds:.0f}", "-o", str(file)]
-    command = [sys.executable, "-m", "memray", "attach", *how, str(pid)]
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "memray", "attach", *how, str(pid)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return f"memray did not attach to process {pid} within a minute"
     if done.returncode == 0:

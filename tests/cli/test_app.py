@@ -106,7 +106,9 @@ def test_the_help_imports_nothing_heavy_and_no_room_of_the_pipeline() -> None:
     loaded = set(modules.split())
     assert "perflib.cli.app" in loaded
     assert not loaded & set(HEAVY)
-    assert {name for name in loaded if name.startswith("perflib.")} == {"perflib.cli", "perflib.cli.app"}
+    assert {name for name in loaded if name.startswith("perflib.")} == {
+        *("perflib.cli", "perflib.cli.app", "perflib.cli.streams")
+    }
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,28 @@ def test_a_fault_is_told_where_no_file_can_be_written_too(
     monkeypatch.setattr("tempfile.tempdir", str(fault / "no-such-folder"))
     told = "perflib: a fault of perflib's own: ValueError: two lines"
     assert failing(["runs"], capsys) == (ExitStatus.FAULT, told)
+
+
+def test_what_the_machine_refuses_is_no_fault_and_names_the_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / ("x" * 300)))
+    status, line = failing(["history"], capsys)
+    assert status == ExitStatus.WRONG_USE
+    assert line.startswith(f"perflib: {tmp_path}/xxx")
+    assert ": File name too long; " in line
+
+
+def test_a_folder_that_is_gone_or_has_no_name_in_utf8_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PERFLIB_DATA", os.fsdecode(b"/tmp/caf\xe9"))
+    assert "is not UTF-8" in failing(["runs"], capsys)[1]
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    told = "perflib: the current folder is gone; change to one that exists"
+    assert failing(["runs"], capsys) == (ExitStatus.WRONG_USE, told)
 
 
 def test_an_interrupt_is_told_and_is_no_fault(

@@ -8,6 +8,7 @@ import pytest
 from perflib.session import machine
 from perflib.session.machine import git_commit, this_machine, usable_cores
 
+ROOT = Path(__file__).parents[2]
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -38,6 +39,19 @@ def test_an_affinity_bounds_the_cores() -> None:
         assert this_machine().cores == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1", "printf '\\377\\376'", "echo not a commit", "yes | head -c 1000000", "sleep 600"]
+)
+def test_a_git_that_fails_babbles_or_hangs_costs_the_commit_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(machine, "_PATIENCE_S", 0.5)
+    assert git_commit(ROOT) is None
 
 
 def test_without_git_or_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

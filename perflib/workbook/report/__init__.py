@@ -1,8 +1,15 @@
 """The report: notebooks executed headlessly, shown as offline HTML pages. The only package that knows notebooks."""
 
+import os
+from tempfile import TemporaryDirectory
+
 from perflib.spec.extras import require_extra
 
 require_extra("workbook", "perflib report")
+
+if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises: a user whom the system does not know
+    _HOME = TemporaryDirectory(prefix="perflib-home-")
+    os.environ["HOME"] = _HOME.name  # Jupyter looks for one as it is imported
 
 import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
 

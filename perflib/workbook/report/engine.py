@@ -5,10 +5,14 @@ a success although the cells after it never ran.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, from_dict
@@ -16,12 +20,26 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
 
+from perflib.load.engine import PYTHON
+
 _GRACE_S = 20.0
 """An interrupted kernel gets so long to finish its partial run before it is killed."""
+
+_MODULES_OF_THE_WORKBOOK = "import sys; sys.path.append('')"
+"""A workbook's own modules can be imported, and shadow none."""
 
 
 class NotebookFailed(Exception):  # noqa: N818 - it is a result of the notebook, no error of this program
     """A notebook that did not run to its end. The text says in one line which cell, and why."""
+
+
+class _Kernel(AsyncKernelManager):
+    """A kernel of this very interpreter, whatever is registered as "python3" on this machine."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        argv = [*PYTHON, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, language="python", display_name="Python 3 (ipykernel)")
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
@@ -107,6 +125,8 @@ class TruthfulEngine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         """Execute the notebook in a fresh kernel whose environment is `env` (default: this process's own).
 
+        Nothing of the user's own IPython is in it: no start-up file, no configuration, no history.
+
         Raises:
             NotebookFailed: unless every cell ran to its end.
         """
@@ -115,16 +135,18 @@ class TruthfulEngine(NBClientEngine):  # type: ignore[misc]
             kernel_name=kernel_name,
             startup_timeout=start_timeout,
             timeout=execution_timeout,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            extra_arguments=["--IPKernelApp.log_level=ERROR", f"--IPKernelApp.exec_lines={_MODULES_OF_THE_WORKBOOK}"],
+            kernel_manager_class=_Kernel,
             log=logger,
             log_output=log_output,
         )
         client.progress = progress
-        try:
-            client.execute(**({} if env is None else {"env": dict(env)}))
-        except RuntimeError as error:
-            nb_man.nb.metadata.papermill["exception"] = True
-            raise NotebookFailed(_reason(error)) from error
+        with TemporaryDirectory(prefix="perflib-ipython-") as scratch:
+            try:
+                client.execute(env={**(os.environ if env is None else env), "IPYTHONDIR": scratch})
+            except RuntimeError as error:
+                nb_man.nb.metadata.papermill["exception"] = True
+                raise NotebookFailed(_reason(error)) from error
 
 
 papermill_engines.register("perflib", TruthfulEngine)

@@ -66,7 +66,13 @@ def _drawn(browser: str, figures: list[Any]) -> list[str]:
         environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": scratch}
         try:
             shown = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S, env=environment
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_PATIENCE_S,
+                env=environment,
             )
         except (OSError, subprocess.TimeoutExpired):
             return []

@@ -13,7 +13,7 @@ from perflib.spec.scenario import scenario_names
 from perflib.spec.target import base_url_of
 from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
-from perflib.store.folders import Workbook
+from perflib.store.folders import Workbook, storable
 from perflib.store.runs import load_run
 from perflib.workbook.report.compare import compare_with_before
 from perflib.workbook.report.engine import NotebookFailed
@@ -183,7 +183,7 @@ def _given_folder(out: Path) -> Path:
             )
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; choose a folder that can be written") from None
-    return out.resolve()
+    return storable(out.resolve())
 
 
 def _point_latest_at(folder: Path, shelves: Iterable[Path]) -> None:

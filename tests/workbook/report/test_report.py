@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import signal
@@ -161,6 +162,25 @@ def test_the_cells_run_from_the_workbooks_root_and_their_lines_are_progress(book
     execute(notebook, book / "executed.ipynb", {"users": 7}, lines.append)
     assert f"02_light_load: {book.resolve()} 7" in lines
     assert "02_light_load: cell 2 of 3" in lines
+
+
+def test_the_kernel_is_this_interpreter_and_nothing_of_the_users_own_ipython_is_in_it(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"argv": ["/nonexistent/python"], "display_name": "another", "language": "python"}
+    (book / "jupyter/kernels/python3").mkdir(parents=True)
+    (book / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    startup = Path(os.environ["IPYTHONDIR"]) / "profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("import os; os._exit(3)", encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(book / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    (book / "plotly.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
+    (book / "mine.py").write_text("own = 'a module of the workbook'", encoding="utf-8")
+    lines: list[str] = []
+    notebook = write_notebook(book, "import sys, plotly, mine\nprint(sys.executable, mine.own)")
+    execute(notebook, book / "executed.ipynb", {}, lines.append)
+    assert f"02_light_load: {sys.executable} a module of the workbook" in lines
 
 
 def test_machine_paths_are_left_out_of_papermills_metadata(book: Path) -> None:
