@@ -141,8 +141,6 @@ def sealed(
     with undisturbed():
         with sampling:
             ended = _ended(folder, facts, outcome or Outcome((), Generator(), stopped=True), least)
-        for told in ended.generator.unchecked:
-            sys.stderr.write(f"perflib: {told}\n")
         try:
             folder.seal(ended)
         except InputError:
@@ -151,6 +149,8 @@ def sealed(
             return replace(folder.load(), facts=ended)  # its disk is full: that is what is told
         kept = folder.load()
         _remember(folder, kept)
+    for told in ended.generator.unchecked:
+        sys.stderr.write(f"perflib: {told}\n")
     return kept
 
 

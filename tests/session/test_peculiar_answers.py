@@ -1,5 +1,8 @@
 """Peculiar answers, in whole runs over real sockets: what others read is a success, what is not judged is told once."""
 
+import io
+import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -60,3 +63,20 @@ def test_content_that_is_not_checked_is_told_once_and_failed_never(
         f"perflib: {one}" for one in told
     ]
     assert run.facts.generator.as_json()["unchecked"] == tuple(told)
+
+
+def test_what_was_not_checked_is_told_after_the_seal_so_that_a_lost_terminal_costs_no_run(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def write(self, some: str) -> int:
+            if "not checked" in some:
+                raise BrokenPipeError
+            return super().write(some)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with pytest.raises(BrokenPipeError):
+        run_of(data, {"dcb": answer(b"packed", "Content-Encoding: dcb")})
+    [facts] = data.glob("runs/*/run.json")
+    assert json.loads(facts.read_text())["state"] == "finished"
+    assert (facts.parent / "requests.parquet").exists()
