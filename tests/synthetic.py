@@ -242,6 +242,8 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             "bytes": np.where(answered, 1000, 0).astype(np.int64),
             "connect_ns": np.zeros(len(rows), np.int64),
             "tls_ns": np.zeros(len(rows), np.int64),
+            "read_late_ns": np.zeros(len(rows), np.int64),
+            "send_ns": np.zeros(len(rows), np.int64),
             "user": (np.arange(len(rows)) % 10).astype(np.int32),
             "warmup": rows["warmup"].to_numpy(dtype=bool),
             "cold": rows["cold"].to_numpy(dtype=bool),

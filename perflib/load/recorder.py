@@ -133,6 +133,8 @@ class Recorder:
             exchange.received,
             exchange.connect_ns,
             exchange.tls_ns,
+            exchange.read_late_ns,
+            exchange.send_ns,
             user,
             index,
             page,

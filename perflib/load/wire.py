@@ -56,6 +56,10 @@ class Exchange:
     """Of opening a connection, TLS included; 0: one was used again."""
     tls_ns: int = 0
     """Of it, the TLS handshake."""
+    read_late_ns: int = -1
+    """How long the last byte had been on this machine before it was read; -1: the kernel did not say."""
+    send_ns: int = 0
+    """Of handing the request to the kernel."""
     status: int = 0
     error: str | None = None
     reason: str = ""

@@ -131,6 +131,10 @@ class Generator(Spec):
     requests: int = 0
     loop_lag_p99_ms: float | None = None
     """How late the event loop ran a timer: what the instrument may have added to a latency."""
+    clock: Literal["kernel", "read"] = "read"
+    """Whose time the end of an answer is: the kernel's, as its last byte arrived, or ours, as we read it."""
+    read_late_p99_ms: float | None = None
+    """How late answers were read; None by the read clock."""
     schedule_lag_p99_ms: float | None = None
     """How late requests of an open workload went out. None for a closed one."""
     floor_p50_ms: float | None = None
@@ -186,6 +190,8 @@ class Generator(Spec):
             busiest_share=max(one.busiest_share for one in workers),
             requests=sum(one.requests for one in workers),
             loop_lag_p99_ms=worst([one.loop_lag_p99_ms for one in workers]),
+            clock="kernel" if all(one.clock == "kernel" for one in workers) else "read",
+            read_late_p99_ms=worst([one.read_late_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
             standstills=tuple(still for one in workers for still in one.standstills),

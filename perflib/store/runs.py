@@ -44,7 +44,7 @@ REQUESTS = pa.schema(
         "int64: bytes connect_ns",
         "int32: user",
         "bool: warmup cold retried counted",
-        "int64: tls_ns",
+        "int64: tls_ns read_late_ns send_ns",
     )
 )
 """requests.parquet: one row per request, and one per page load (kind "page"). Times are from the run's start."""
@@ -54,7 +54,7 @@ _CODES = pa.dictionary(pa.int32(), pa.string())
 _AS_CODES = pa.schema([field.with_type(_CODES) if field.name in _NAMES else field for field in REQUESTS])
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _KINDS = ["request", "page"]
-_LATER = {"retried", "counted", "tls_ns"}
+_LATER = {"retried", "counted", "tls_ns", "read_late_ns", "send_ns"}
 """Columns that runs of earlier versions lack."""
 _DELTAS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
