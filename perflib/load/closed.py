@@ -5,15 +5,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 
-from perflib.load.arrivals import Span
 from perflib.load.exchange import Exchange
 from perflib.load.slot import Slot, Slots
 from perflib.spec import Scenario
+from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED
+from perflib.spec.target import PAGE_CONNECTIONS
 from perflib.spec.workload import Closed
-
-PAGE_CONNECTIONS = 6
-_PAUSE_AFTER_CONNECT_ERROR_NS = 100_000_000
 
 
 class ClosedLoad:
@@ -82,9 +80,10 @@ class User:
             exchange, self._page = page.whole(), None
             self._recorder.keep(exchange, page.index, -1, self._number, None)
         if exchange.error in ("connect", "generator"):
-            self._rest_until(perf_counter_ns() + _PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
+            self._rest_until(perf_counter_ns() + PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
-            self._rest_until(min(perf_counter_ns() + self._think_time_ns, self._until_ns), self._next)
+            ended_ns = exchange.end_ns if exchange.end_ns >= 0 else perf_counter_ns()
+            self._rest_until(min(ended_ns + self._think_time_ns, self._until_ns), self._next)
         else:
             self._next()
 

@@ -1,7 +1,8 @@
 """Standstills: stretches in which this process did not run, and the requests that they touched.
 
 A process that is stopped, starved or put to sleep with its machine misses few of its own ticks, and yet each request
-that was due or under way meanwhile has a time that is not the target's.
+that was due or under way meanwhile has a time that is not the target's. By the kernel's clock a short one does no harm
+to what was under way.
 """
 
 import time
@@ -11,7 +12,7 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from perflib.spec.run import Standstill
+from perflib.spec.run import LONG_STANDSTILL_S, Standstill
 from perflib.store.spool import WARMUP
 
 _LEAST_NS = 100_000_000
@@ -65,7 +66,10 @@ def _touched(rows: NDArray[np.void], gap: _Gap, origin_ns: int) -> int:
     ends_ns = np.maximum(rows["end_ns"], rows["intended_ns"])  # one that was never answered has no time to be wrong
     meanwhile = (rows["intended_ns"] < gap.to_ns - origin_ns) & (ends_ns > gap.from_ns - origin_ns)
     matters = gap.lasted_ns >= _MATTERS * (ends_ns - rows["intended_ns"])
-    return int((meanwhile & matters & (rows["flags"] & WARMUP == 0)).sum())
+    sent_late = rows["start_ns"] > np.maximum(rows["intended_ns"], gap.from_ns - origin_ns)
+    falsified = sent_late | (rows["read_late_ns"] < 0)
+    falsified |= gap.lasted_ns >= LONG_STANDSTILL_S * 1e9
+    return int((meanwhile & matters & falsified & (rows["flags"] & WARMUP == 0)).sum())
 
 
 def _asleep_ns() -> int:

@@ -23,8 +23,8 @@ from time import perf_counter_ns, process_time
 import numpy as np
 from pydantic import TypeAdapter
 
-from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
-from perflib.load.closed import PAGE_CONNECTIONS, ClosedLoad, User
+from perflib.load.arrivals import WHOLE, Share, intended_starts_s
+from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.evidence import Evidence
 from perflib.load.kernel_clock import KernelClock
@@ -38,7 +38,9 @@ from perflib.load.standstill import Standstills
 from perflib.load.wire import resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
+from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
+from perflib.spec.target import PAGE_CONNECTIONS
 from perflib.spec.workload import Closed, Open, Ramp
 from perflib.store.owner import join
 from perflib.store.spool import (

@@ -1,11 +1,13 @@
 """Judging: scenarios measured anew and stored runs, against the stored baselines."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from perflib.judge.check import Check
 from perflib.judge.check import check as judge_runs
-from perflib.session.drive import Watch, run, target_of, unwatched
+from perflib.session.drive import Watch, target_of, unwatched
+from perflib.session.sound import SoundRuns
 from perflib.session.stored import is_stored, load_run, stored_baselines
 from perflib.show.table import Table
 from perflib.spec import InputError, Options, Run
@@ -16,6 +18,10 @@ from perflib.store.folders import Workbook
 from perflib.text import tables
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"perflib: {line}\n")
+
+
 def check(
     names: Sequence[str],
     options: Options | None = None,
@@ -23,10 +29,12 @@ def check(
     most_errors: float = 0.0,
     *,
     watch: Watch = unwatched,
+    say: Callable[[str], None] = _say,
 ) -> Check:
     """Judge scenarios, each measured `count` times anew, and stored runs against the stored baselines.
 
-    An interrupted run ends it; what was measured until then is judged where it can be.
+    An interrupted run ends it; what was measured until then is judged where it can be. An invalid one is measured
+    again, and a few of several are left out: see `SoundRuns`.
 
     Args:
         names: scenarios, or ids of stored runs.
@@ -45,13 +53,19 @@ def check(
         if name not in known:
             mend = f"{suggested(name, known)}; `perflib history` lists the stored runs"
             raise InputError(f"{name!r}: neither a scenario nor a stored run; {mend}")
-    judged = [load_run(name) for name in stored]
-    for name in [name for name in fresh for _ in range(count)]:
-        judged.append(run(name, options, watch=watch))
-        if judged[-1].facts.interrupted:
-            found = judge_runs(judged, stored_baselines(), most_errors)
-            return replace(found, exit_status=ExitStatus.INTERRUPTED)
-    return judge_runs(judged, stored_baselines(), most_errors)
+    judged, left_out = [load_run(name) for name in stored], list[str]()
+    for name in fresh:
+        sound = SoundRuns(name, options, count, say, watch)
+        measured: list[Run] = []
+        for _ in range(count):
+            measured.append(sound.measure())
+            if measured[-1].facts.interrupted:
+                found = judge_runs([*judged, *measured], stored_baselines(), most_errors)
+                return replace(found, exit_status=ExitStatus.INTERRUPTED)
+        judged += sound.without_unfit(measured)
+        left_out += sound.left_out
+    found = judge_runs(judged, stored_baselines(), most_errors)
+    return replace(found, notes=(*found.notes, *left_out))
 
 
 def verdict(run: Run, *, phases: bool = False) -> Table:

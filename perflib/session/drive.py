@@ -18,6 +18,7 @@ from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
+from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.load import Source
@@ -28,7 +29,7 @@ from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
 from perflib.store.runs import RunFolder, load_run
 from perflib.watch import sampler
-from perflib.watch.sampler import Found
+from perflib.watch.sampler import Found, Sampler
 
 
 class Watching(Protocol):
@@ -114,7 +115,7 @@ def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> R
     require_secrets(facts.target)
     facts, least = facts.replaced(memory=found.about), floor()
     with RunFolder.create(workbook.runs, facts) as folder, watch(folder) as watching:
-        sampling = sampler.Sampler(found.source, folder.path)
+        sampling = Sampler(found.source, folder.path)
         try:
             outcome = drive(facts, folder.path, begun=sampling.begin, look=watching.look)
         except KeyboardInterrupt:  # the second one, or one before the workers listened: what is there is kept at once
@@ -130,9 +131,7 @@ def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> R
         return watching.ended(sealed(folder, facts, outcome, least, sampling))
 
 
-def sealed(
-    folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floor, sampling: AbstractContextManager[object]
-) -> Run:
+def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floor, sampling: Sampler) -> Run:
     """The run that is over, on disk. Nothing that fails, or is interrupted, stands between its last row and its seal.
 
     Args:
@@ -141,6 +140,7 @@ def sealed(
     with undisturbed():
         with sampling:
             ended = _ended(folder, facts, outcome or Outcome((), Generator(), stopped=True), least)
+            ended = with_validity(ended, folder, sampling)
         try:
             folder.seal(ended)
         except InputError:
@@ -163,7 +163,7 @@ def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> F
         state=outcome.state,
         parts=outcome.parts or folder.parts(facts),
         generator=generator,
-        invalid_reasons=(*generator.invalid_reasons(), *reasons),
+        invalid_reasons=reasons,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

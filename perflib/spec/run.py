@@ -58,11 +58,10 @@ MOST_SAMPLES = 20
 SAMPLE_COLUMNS = ("run_id", "endpoint", "kind", "status", "t_ns", "reason", "content_type", "headers", "body")
 """Of a failed answer: `t_ns`, when it failed, is from the run's start; `headers` are a dictionary."""
 
-MAX_CPU_SHARE = 0.9
 MAX_LAG_MS = 25.0
-"""A generator beyond these bounds makes its run invalid."""
-LONG_STANDSTILL_S, MAX_TOUCHED_SHARE = 0.5, 0.01
-"""So does a standstill of this length that touched a request, and shorter ones that touched more than this share."""
+"""What is sent later than this is late."""
+LONG_STANDSTILL_S = 0.5
+"""A standstill of this length makes a run invalid where it touched a request."""
 
 _RETIRED = ("bodies_checked", "bodies_parsed")
 
@@ -125,7 +124,31 @@ class Standstill(Spec):
     """When it began, from the run's start."""
     lasted_s: float
     touched: int
-    """Requests after warm-up that were due or under way, and whose times it may have made a tenth longer, or more."""
+    """Requests after warm-up that were due or under way, and whose times it may have made a tenth longer, or more.
+
+    Of a short one only those that were sent late, or whose end the kernel's clock did not tell.
+    """
+
+
+class OwnError(Spec):
+    """How much of a percentile may be the load generator's own doing rather than the target's."""
+
+    endpoint: str
+    percentile: Literal["p50", "p95", "p99"]
+    ms: float
+    of_ms: float
+    """The percentile."""
+    limit_ms: float | None
+    """Of the endpoint or page."""
+
+
+class CoresUsed(Spec):
+    """Who used the cores that the load generator may use, on average while a run was driven. None: not known."""
+
+    target: float | None
+    generator: float
+    others: float | None
+    of: int
 
 
 class Generator(Spec):
@@ -145,6 +168,17 @@ class Generator(Spec):
     """How late answers were read; None by the read clock."""
     schedule_lag_p99_ms: float | None = None
     """How late requests of an open workload went out. None for a closed one."""
+    lost_share: float | None = None
+    """Of the virtual users' time: waiting for the load generator to send their next request. None: not known."""
+    lost_users: float | None = None
+    """So many users did nothing else, on average."""
+    lost_ms: float | None = None
+    """So long waited a user before a request, on average."""
+    late_share: float | None = None
+    """Of the arrivals of an open workload: those that went out more than `MAX_LAG_MS` late. None: not known."""
+    own_errors: tuple[OwnError, ...] = ()
+    """The worst of each percentile, by the kernel's clock."""
+    cores_used: CoresUsed | None = None
     floor_p50_ms: float | None = None
     """The instrument floor: what this machine measures of a built-in server that does nothing."""
     floor_p99_ms: float | None = None
@@ -166,26 +200,6 @@ class Generator(Spec):
     def _without_retired(cls, data: Any) -> Any:
         """Runs of earlier versions also hold how many bodies were checked: now all of them are."""
         return {key: data[key] for key in data if key not in _RETIRED} if isinstance(data, dict) else data
-
-    def invalid_reasons(self) -> tuple[str, ...]:
-        """Why a run of this generator measured itself rather than the target; empty for a valid one."""
-        share = self.busiest_share
-        lags = {"its event loop": self.loop_lag_p99_ms, "its schedule": self.schedule_lag_p99_ms}
-        late = [f"{what} was {lag:.0f} ms late at p99" for what, lag in lags.items() if lag and lag > MAX_LAG_MS]
-        saturated = [f"it used {share:.0%} of its core"] if share > MAX_CPU_SHARE else []
-        refused = [f"this machine refused the load generator {self.refusals:,} connections: {self.refusal}"]
-        overloaded = (f"the load generator was overloaded: {reason}" for reason in saturated + late)
-        return (*(refused if self.refusals else ()), *overloaded, *self._stood_still())
-
-    def _stood_still(self) -> tuple[str, ...]:
-        touching = [one for one in self.standstills if one.touched]
-        worst = max(touching, key=lambda one: one.lasted_s, default=None)
-        touched = sum(one.touched for one in touching)
-        if worst is None or (worst.lasted_s < LONG_STANDSTILL_S and touched <= MAX_TOUCHED_SHARE * self.requests):
-            return ()
-        others = f", and {len(touching) - 1} times more" if len(touching) > 1 else ""
-        when = f"worker {worst.worker + 1} stood still for {worst.lasted_s:.1f} s at {worst.at_s:.1f} s{others}"
-        return (f"load generator: {when}: {touched:,} request{'s' if touched != 1 else ''} due or under way",)
 
     @classmethod
     def of_all(cls, workers: Sequence[Generator]) -> Generator:

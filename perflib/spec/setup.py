@@ -205,12 +205,16 @@ def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
     )
 
 
+def is_here(base_url: str) -> bool:
+    """Whether it is a loopback address."""
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _host_of(base_url: str) -> str:
     """Where the target is; a loopback address is this machine, whatever its port."""
     parts = urlsplit(base_url)
-    host = (parts.hostname or "").rstrip(".")
-    loopback = host in ("localhost", "::1") or host.startswith("127.")
-    return f"{HERE}{parts.path}" if loopback else f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return f"{HERE}{parts.path}" if is_here(base_url) else f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def _sent(endpoint: Endpoint) -> SentRequest:

@@ -243,6 +243,10 @@ def as_text(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+PAGE_CONNECTIONS = 6
+"""So many parts of a page are on their way at a time, as in a browser."""
+
+
 class Page(Spec):
     """Endpoints fetched in parallel, as a browser would; its time is the last answer's."""
 

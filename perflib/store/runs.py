@@ -87,11 +87,15 @@ class RunFolder:
 
     def rows(self) -> NDArray[np.void]:
         """What the workers have spooled so far, in the order of its ends. Shape (rows,)."""
-        some = [read_spool(path) for path in self._spools(_REQUEST_SPOOLS)]
+        some = self.spooled()
         if len(some) == 1:
             return some[0]
         rows = np.concatenate([np.empty(0, REQUEST_ROW), *some])
         return rows[np.argsort(np.maximum(rows["end_ns"], rows["intended_ns"]), kind="stable")]
+
+    def spooled(self) -> list[NDArray[np.void]]:
+        """What each worker has spooled so far, in its order."""
+        return [read_spool(path) for path in self._spools(_REQUEST_SPOOLS)]
 
     def _spools(self, pattern: str) -> list[Path]:
         return sorted(self.path.glob(pattern), key=lambda path: int(path.suffixes[-2][1:]))

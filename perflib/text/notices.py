@@ -2,6 +2,7 @@
 
 from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
+from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
 from perflib.spec import Run
 from perflib.text.failures import failure_lines, rate_limit_phrase
@@ -21,7 +22,8 @@ def notices(run: Run) -> list[str]:
     explained = [one for one in failures(run) if one.reason]
     told = [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
-    return [*told, *slow_receiving_lines(run), *unchecked]
+    doubts = [f"{one}." for one in doubtful(run.facts.generator)]
+    return [*told, *slow_receiving_lines(run), *unchecked, *doubts]
 
 
 def slow_receiving_lines(run: Run) -> list[str]:

@@ -14,6 +14,7 @@ from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
 from perflib.judge.leak import memory_of
+from perflib.judge.validity import cores_in_words
 from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import ERROR_KINDS, Environment, Facts, Open, Run
@@ -43,6 +44,10 @@ _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
     "first byte to the last. A page has no phases of its own."
 )
+_CLOCKS = {
+    "kernel": "the kernel's: when its last byte reached this machine",
+    "read": "the load generator's own: when it had read the answer",
+}
 _MEANINGS = {
     "scheduled": "every request that was due",
     "completed": "answered as expected",
@@ -315,10 +320,17 @@ def _machine(machine: Environment) -> dict[str, str]:
 
 def _generator(facts: Facts) -> dict[str, str]:
     generator, is_open = facts.generator.as_json(), isinstance(facts.scenario.workload, Open)
+    late_ms, used = facts.generator.read_late_p99_ms, facts.generator.cores_used
+    lost, late = facts.generator.lost_share, facts.generator.late_share
     return {
         "Processes": str(facts.workers) if facts.workers > 1 else "",
         "CPU per request": scaled(generator["cpu_s_per_request"], 1e6, "µs"),
         "CPU share": scaled(generator["cpu_share"], 100, "% of a core"),
+        "Clock of an answer's end": _CLOCKS[facts.generator.clock],
+        "Read after they came, p99": scaled(late_ms, 1, "ms") if late_ms is not None else "",
+        "Users kept waiting": share(lost) + " of their time" if lost is not None else "",
+        "Requests sent over 25 ms late": share(late) if late is not None else "",
+        "Cores in use": "" if used is None else cores_in_words(used),
         "Event-loop lag, p99": scaled(generator["loop_lag_p99_ms"], 1, "ms"),
         "Schedule lag, p99": scaled(generator["schedule_lag_p99_ms"], 1, "ms") if is_open else "",
         "Memory samples": facts.memory.told,

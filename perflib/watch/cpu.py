@@ -1,10 +1,16 @@
-"""The CPU time of processes that come and go."""
+"""The CPU time of processes that come and go, and of the cores of this machine."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
 
 import psutil
+
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
+"""Guests are counted as user time already."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,34 @@ class Spent:
         times = process.cpu_times()
         of_children_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
         return cls(times.user + times.system, of_children_s, process.ppid())
+
+
+class CoresClock:
+    """How busy the cores are that this process may use, since it was made."""
+
+    def __init__(self) -> None:
+        self._begun_s, self._cores = perf_counter(), _own_cores()
+        self._busy_before_s = self._busy_s()
+
+    @property
+    def count(self) -> int:
+        return len(self._cores)
+
+    def busy(self) -> float:
+        """So many of them, on average."""
+        return (self._busy_s() - self._busy_before_s) / (perf_counter() - self._begun_s)
+
+    def _busy_s(self) -> float:
+        every = enumerate(psutil.cpu_times(percpu=True))
+        return sum(_busy_of(times) for core, times in every if core in self._cores)
+
+
+def _busy_of(times: Any) -> float:
+    return float(sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_BUSY))
+
+
+def _own_cores() -> set[int]:
+    return set(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 class CpuClock:

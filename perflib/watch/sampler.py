@@ -15,11 +15,13 @@ from pathlib import Path
 from time import perf_counter_ns
 from urllib.parse import urlsplit
 
+import numpy as np
 import psutil
 
 from perflib.spec import InputError, Target
-from perflib.spec.run import MemorySource
-from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
+from perflib.spec.run import CoresUsed, Generator, MemorySource
+from perflib.store.spool import MEMORY_ROW, Spool, memory_spool, read_spool
+from perflib.watch.cpu import CoresClock
 from perflib.watch.listeners import MEND, behind
 from perflib.watch.process import ProcessTree
 from perflib.watch.prometheus import PrometheusText
@@ -116,12 +118,26 @@ class Sampler(AbstractContextManager["Sampler"]):
         self._thread: threading.Thread | None = None
         self._last = None if source is None else source.read()
         self._last_ns = perf_counter_ns()
+        self._cores: CoresClock | None = None
 
     def begin(self, origin_ns: int) -> None:
         """Sample from now on; times count from `origin_ns`."""
+        self._cores = CoresClock()
         if self._source is not None:
             self._thread = threading.Thread(target=self._sample, args=(self._source, origin_ns), daemon=True)
             self._thread.start()
+
+    def cores_used(self, generator: Generator, target_is_here: bool) -> CoresUsed | None:
+        """Who used the cores of this machine since `begin`; None where it has not begun."""
+        if self._cores is None or not generator.wall_s:
+            return None
+        shares = read_spool(memory_spool(self._folder), MEMORY_ROW)["cpu_share"]
+        known = shares[np.isfinite(shares)] if target_is_here else np.zeros(1)
+        target = float(known.mean()) if len(known) else None
+        own = generator.cpu_s / generator.wall_s
+        others = None if target is None else max(0.0, self._cores.busy() - own - target)
+        shown = target if target_is_here else None
+        return CoresUsed(target=shown, generator=own, others=others, of=self._cores.count)
 
     def __exit__(self, *_: object) -> None:
         self._over.set()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflib.load.arrivals import Share, Span, intended_starts_s, spans
+from perflib.load.arrivals import Share, intended_starts_s
 from perflib.spec import SCENARIOS, Closed, Open, Ramp, Stage
+from perflib.spec.presence import Span, spans
 from perflib.spec.stages import level_at
 
 STAGES = st.lists(

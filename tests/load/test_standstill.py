@@ -5,7 +5,6 @@ import pytest
 
 from perflib.load import standstill
 from perflib.load.standstill import Standstills
-from perflib.spec.run import Generator, Standstill
 from perflib.store.spool import REQUEST_ROW, WARMUP
 
 S = 1_000_000_000
@@ -35,6 +34,17 @@ def test_what_was_due_or_under_way_is_touched_and_nothing_else() -> None:
     assert found.touched == 0
 
 
+def test_by_the_kernel_s_clock_a_short_one_touches_only_what_was_sent_late() -> None:
+    under_way, due, before = (9.9, 10.3), (10.1, 10.4), (9.8, 10.02)
+    asked = rows(under_way, due, before)
+    asked["start_ns"] = (np.array([9.9, 10.2, 9.8001]) * S).astype(np.int64)
+    [found] = stood_still(10.0, 10.2).among(asked, 0, worker=0)
+    assert found.touched == 1
+    asked["read_late_ns"] = -1
+    [found] = stood_still(10.0, 10.2).among(asked, 0, worker=0)
+    assert found.touched == 3, "by the read clock, what was under way too"
+
+
 def test_a_late_tick_is_no_standstill() -> None:
     assert not stood_still(10.0, 10.05).among(rows((0, 20)), 0, worker=0)
 
@@ -56,22 +66,3 @@ def test_only_the_longest_are_kept() -> None:
     kept = found.among(rows(), 0, worker=0)
     assert 0 < len(kept) < 100
     assert kept[-1].at_s == 999
-
-
-def generator(*standstills: tuple[float, int], requests: int = 100_000) -> Generator:
-    found = tuple(
-        Standstill(worker=1, at_s=31.4, lasted_s=lasted_s, touched=touched) for lasted_s, touched in standstills
-    )
-    return Generator(requests=requests, standstills=found)
-
-
-def test_a_standstill_of_seconds_makes_a_run_invalid_however_few_requests_it_touched() -> None:
-    reason = "load generator: worker 2 stood still for 2.0 s at 31.4 s: 10 requests due or under way"
-    assert generator((2.0, 10)).invalid_reasons() == (reason,)
-    assert generator((2.0, 0)).invalid_reasons() == ()
-
-
-def test_short_ones_do_where_they_touched_more_than_one_request_in_a_hundred() -> None:
-    assert generator(*[(0.2, 10)] * 20).invalid_reasons() == ()
-    [reason] = generator(*[(0.2, 100)] * 20).invalid_reasons()
-    assert "and 19 times more: 2,000 requests" in reason

@@ -17,14 +17,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perflib.figures.lateness import gaps_of
 from perflib.figures.summary import summarize
 from perflib.load import closed, recorder, slot
 from perflib.load import open as open_load
 from perflib.load import worker as driving
-from perflib.load.arrivals import WHOLE, Share, intended_starts_s, spans
+from perflib.load.arrivals import WHOLE, Share, intended_starts_s
 from perflib.load.exchange import Exchange
 from perflib.load.request import WireRequest
 from perflib.spec import Closed, Endpoint, Open, Ramp, Stage, Workload
+from perflib.spec.presence import spans
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from tests.load.test_worker import facts_of
@@ -158,7 +160,10 @@ def drive(workload: Workload, wire: Wire, *, warmup_s: float, share: Share = WHO
     ):
         folder = RunFolder.create(Path(scratch), facts)
         outcome = runner.run(run(folder))
-        folder.seal(facts.model_copy(update={"state": "finished", "parts": outcome.parts}))
+        ended = facts.model_copy(update={"state": "finished", "parts": outcome.parts})
+        if not isinstance(workload, Open):
+            assert gaps_of(folder.spooled(), ended).share < 1e-4, "a generator without delay loses nothing"
+        folder.seal(ended)
         loaded = folder.load()
     counts = summarize(loaded).requests
     assert counts.scheduled == counts.completed + counts.failed + counts.dropped + counts.in_flight

@@ -17,7 +17,6 @@ from perflib.load.arrivals import intended_starts_s
 from perflib.session.floor import floor as least
 from perflib.spec import InputError, Open, Options, Ramp, Run
 from perflib.spec.exits import ExitStatus
-from perflib.spec.run import Generator
 from perflib.stats.histogram import LogHistogram
 from tests.servers import Answers, answer, answering
 
@@ -203,14 +202,6 @@ def test_an_option_of_the_other_kind_of_workload_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         drive(data, scenario, OK, **options)
-
-
-def test_a_run_whose_generator_was_overloaded_is_invalid_and_says_why() -> None:
-    sound = Generator(busiest_share=0.3, loop_lag_p99_ms=2.0, schedule_lag_p99_ms=1.0)
-    assert sound.invalid_reasons() == ()
-    assert "97%" in sound.model_copy(update={"busiest_share": 0.97}).invalid_reasons()[0]
-    assert "event loop" in sound.model_copy(update={"loop_lag_p99_ms": 40.0}).invalid_reasons()[0]
-    assert "schedule" in sound.model_copy(update={"schedule_lag_p99_ms": 40.0}).invalid_reasons()[0]
 
 
 def test_the_instrument_floor_is_measured_and_kept_with_every_run(data: Path) -> None:
