@@ -89,6 +89,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
+    from perflib.show.table import one_line
     from perflib.spec.exits import ExitStatus
     from perflib.spec.values import InputError
 
@@ -108,7 +109,7 @@ def _failed(error: BaseException) -> int:
             line, status = "this machine: not enough memory; end other programs", ExitStatus.WRONG_USE
         case _:
             line, status = f"a fault of perflib's own: {_kept(error)}", ExitStatus.FAULT
-    print("perflib:", " ".join(line.split()), file=sys.stderr)
+    print("perflib:", one_line(line), file=sys.stderr)
     return status
 
 

@@ -100,9 +100,11 @@ ABOVE_0 = Parameter(validator=Number(gt=0))
 
 def say(line: str) -> None:
     """Tell the user on stderr what goes on."""
-    print(line, file=sys.stderr, flush=True)
+    from perflib.show.table import one_line
+
+    print(one_line(line), file=sys.stderr, flush=True)
 
 
 def in_color() -> bool:
     """Whether stdout is a terminal that shows colours, and its user wants them (no-color.org)."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -22,7 +22,11 @@ Tone = Literal["", "good", "bad", "quiet"]
 Format = Literal["table", "markdown", "html", "csv", "json"]
 
 _ANSI = {"good": "32", "bad": "1;31", "quiet": "2", "strong": "1"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff"
+    r"\U000e0000-\U000e007f]"
+)
+"""What acts on a terminal or cannot be seen; the two joiners stay, as Persian and Hindi are spelled with them."""
 
 
 def one_line(text: str) -> str:

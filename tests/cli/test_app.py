@@ -11,6 +11,7 @@ import pytest
 import perflib
 import perflib.session.stored
 from perflib.cli.app import COMMANDS, app, main
+from perflib.cli.options import in_color
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
@@ -227,3 +228,22 @@ def test_a_terminal_without_unicode_gets_question_marks_and_the_status(command: 
     said, errors = shown.communicate(timeout=60)
     assert (shown.returncode, errors) == (0, "")
     assert "?" in said
+
+
+def test_what_an_error_quotes_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]52;c;QUJD\x07\x9b31m\u202egnp.\u200b\U000e0041"
+    assert main(["run", "light_load", "--target", f"{hostile}.toml"]) == 2
+    assert main([hostile]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert all(sign == "\n" or sign.isprintable() for sign in said)
+
+
+def test_an_empty_no_color_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    seen = {}
+    for value in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", value)
+        seen[value] = in_color()
+    assert seen == {"": True, "1": False}

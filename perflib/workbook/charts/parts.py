@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from perflib.show.table import one_line
 from perflib.spec import Endpoint, Page, Run
 from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TEMPLATE
 from perflib.workbook.charts.windows import warmups_s
@@ -74,8 +75,8 @@ def line_of(run: Run, name: str) -> dict[str, Any]:
 
 
 def label_of(text: str) -> str:
-    """A name as plotly shall print it: plotly reads tags in every text."""
-    return html.escape(text, quote=False)
+    """A name as plotly shall print it: plotly reads tags in every text, and an SVG holds no control character."""
+    return html.escape(one_line(text), quote=False)
 
 
 def figure_of(words: Words, *runs: Run, figure: go.Figure | None = None) -> go.Figure:

@@ -23,6 +23,7 @@ _OPTIONS = (
     *("--virtual-time-budget=600000", "--dump-dom"),
 )
 _PATIENCE_S = 120.0
+_NONE = "="
 _MADE = re.compile(r'<img class="made" src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
 
 
@@ -45,17 +46,19 @@ def add_pictures(notebooks: Sequence[Path]) -> str:
     if browser is None:
         return "The notebooks' charts have no pictures: no Chrome or Chromium was found."
     made = _drawn(browser, [chart[PLOTLY] for chart in charts])
+    drawn = len([png for png in made if png != _NONE])
     if len(made) != len(charts):
-        return f"The notebooks' charts have no pictures: the browser drew {len(made)} of {len(charts)}."
+        return f"The notebooks' charts have no pictures: the browser drew {drawn} of {len(charts)}."
     for chart, png in zip(charts, made, strict=True):
-        chart["image/png"] = png
+        if png != _NONE:
+            chart["image/png"] = png
     for path, notebook in opened.items():
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-    return ""
+    return "" if drawn == len(charts) else f"Some charts have no picture: the browser drew {drawn} of {len(charts)}."
 
 
 def _drawn(browser: str, figures: list[Any]) -> list[str]:
-    """PNGs in base64, as many as the browser drew within its time."""
+    """PNGs in base64, as many as the browser came to within its time; `_NONE` for a chart that it could not draw."""
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / "figures.html"
         wanted = [{"data": figure["data"], "layout": html.layout_of(figure)} for figure in figures]

@@ -79,6 +79,11 @@ def test_how_late_answers_were_read_stands_beside_the_response_times(run: Run) -
     assert "The kernel did not tell" in words(charts.lateness(replace(run, requests=rows.assign(read_late_ns=-1))))
 
 
+def test_a_control_character_in_a_name_is_in_no_chart() -> None:
+    figure = charts.percentiles(make_run(make_target("GET /a\x08\x1b[31mb"), per_s=50))
+    assert "GET /a [31mb" in {trace.name for trace in figure.data}
+
+
 def test_several_runs_share_colours_and_differ_by_dash() -> None:
     first, second = make_run(), make_run(seed=2, run_id="the-second")
     figure = charts.percentiles(first, second)

@@ -747,6 +747,14 @@ def test_charts_of_an_executed_notebook_have_a_picture_where_a_browser_is_found(
     assert pictures[0] != pictures[1]
 
 
+def test_a_chart_that_the_browser_cannot_draw_costs_the_others_no_picture(book: Path, browser: Browser) -> None:
+    broken = "import plotly.graph_objects as go\ngo.Figure(layout_title_text='\\x08')"
+    write_notebook(book, f"NASTY = {NASTY!r}\n{CHART}", broken)
+    folder = report(["light_load"])
+    assert "the browser drew 1 of 2" in (folder / "summary.md").read_text()
+    assert (folder / "light_load.ipynb").read_text().count('"image/png"') == 1
+
+
 def test_without_a_browser_the_report_is_made_all_the_same_and_says_so(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
