@@ -20,10 +20,11 @@ class RateLimit:
     """The target refused requests by `status`.
 
     `per_s` is how many it answered in a second meanwhile, `advised_per_s` a rate of all endpoints together that it
-    should bear: 80 % of that. None: it answered none.
+    should bear: 80 % of that. None: it answered none. `endpoints` are those that it refused; empty: all of them.
     """
 
     status: int
+    endpoints: tuple[str, ...]
     refused: int
     per_s: float | None
     advised_per_s: float | None
@@ -43,13 +44,15 @@ def rate_limit(run: Run) -> RateLimit | None:
     status = max(REFUSALS, key=lambda one: counts.get(one, 0))
     if counts.get(status, 0) < _LEAST_REFUSED:
         return None
-    limited = wire[wire["endpoint"].isin(wire.loc[wire["status"] == status, "endpoint"].unique())]
+    names = wire.loc[wire["status"] == status, "endpoint"].unique().tolist()
+    limited = wire[wire["endpoint"].isin(names)]
     per_s = _per_second(limited, status)
     if status == 503 and not (_asks_to_wait(run) or _is_steady(per_s)):
         return None
     usual = float(np.median(per_s)) or float(per_s.mean())
     advised = _rounded_down(0.8 * usual * len(wire) / len(limited)) if usual else 0.0
-    return RateLimit(status, counts[status], usual or None, advised or None)
+    some = () if len(limited) == len(wire) else tuple(sorted(names))
+    return RateLimit(status, some, counts[status], usual or None, advised or None)
 
 
 def _per_second(rows: pd.DataFrame, status: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

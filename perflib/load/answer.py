@@ -13,7 +13,7 @@ from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
-from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
+from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
 from perflib.spec.target import Scalar
 

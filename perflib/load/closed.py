@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 
+from perflib.load.exchange import Exchange
 from perflib.load.slot import Slot, Slots
-from perflib.load.wire import Exchange
 from perflib.spec import Scenario
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED
@@ -152,12 +152,15 @@ class _PageLoad:
         bad = min(
             (part for part in parts if part.error is not None), key=lambda part: part.error in EXCUSED, default=None
         )
+        last = max(parts, key=lambda part: part.end_ns)
         return Exchange(
             start_ns=self._started_ns,
             first_byte_ns=min((part.first_byte_ns for part in parts if part.first_byte_ns >= 0), default=-1),
             end_ns=-1 if any(part.end_ns < 0 for part in parts) else max(part.end_ns for part in parts),
             connect_ns=max(part.connect_ns for part in parts),
             tls_ns=max(part.tls_ns for part in parts),
+            read_late_ns=last.read_late_ns,
+            send_ns=max(part.send_ns for part in parts),
             status=(bad or parts[0]).status,
             error=bad.error if bad else None,
             cold=any(part.cold for part in parts),

@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from asyncio.staggered import staggered_race
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+
+from perflib.load.kernel_clock import stamp_arrivals
 
 _STAGGER_S = 0.25
 """Between the attempts at two addresses (RFC 8305, 5)."""
@@ -30,8 +32,6 @@ OWN_LIMITS = {
 _OF_ONE_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 _UNKNOWN_CA = (18, 19, 20, 21)
 """OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted."""
-NOT_TLS = errno.EPROTO
-"""The number of the error where a server speaks before a TLS handshake."""
 _WITHOUT_TLS = "the server answers without TLS; write http://"
 _PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
@@ -44,21 +44,12 @@ class Fault:
     reason: str
 
 
-class Closable(asyncio.BaseProtocol):
-    """One end of a connection."""
-
-    def close(self) -> None: ...
-
-
-Channel = TypeVar("Channel", bound=Closable)
-
-
 @dataclass(frozen=True)
-class Dialled(Generic[Channel]):
+class Dialled:
     """A connection, and the address that accepted it."""
 
     host: str
-    channel: Channel
+    socket: socket.socket
 
 
 def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
@@ -74,27 +65,47 @@ def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
     return *(host for pair in pairs for host in pair), *first[shorter:], *other[shorter:]
 
 
-async def dial(hosts: Sequence[str], port: int, make: Callable[[], Channel]) -> Dialled[Channel]:
+async def dial(hosts: Sequence[str], port: int) -> Dialled:
     """Connect to the first address that accepts, each tried a little after the one before (RFC 8305).
 
     Raises:
         OSError: the most telling one, where none accepts.
     """
-    loop = asyncio.get_running_loop()
-    opened: list[Channel] = []
+    opened: list[Dialled] = []
 
     async def attempt(host: str) -> None:
-        opened.append((await loop.create_connection(make, host, port))[1])
+        opened.append(Dialled(host, await _connected(host, port)))
 
     if len(hosts) == 1:
         await attempt(hosts[0])
-        return Dialled(hosts[0], opened[0])
-    _, winner, problems = await staggered_race([partial(attempt, host) for host in hosts], _STAGGER_S)
-    for other in opened[1:]:  # it came as the first did
-        other.close()
+        return opened[0]
+    try:
+        _, winner, problems = await staggered_race([partial(attempt, host) for host in hosts], _STAGGER_S)
+    except BaseException:
+        _hang_up(opened)
+        raise
+    _hang_up(opened[1:])  # they came as the first did
     if winner is None:
         raise max((problem for problem in problems if isinstance(problem, OSError)), key=_how_telling)
-    return Dialled(hosts[winner], opened[0])
+    return opened[0]
+
+
+def _hang_up(some: Sequence[Dialled]) -> None:
+    for one in some:
+        one.socket.close()
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    connecting = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        connecting.setblocking(False)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stamp_arrivals(connecting)
+        await asyncio.get_running_loop().sock_connect(connecting, (host, port))
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
 
 
 def _how_telling(problem: OSError) -> int:
@@ -108,8 +119,6 @@ def fault_of(error: OSError, kind: str) -> Fault:
         return Fault(kind, "closed during the TLS handshake")
     if isinstance(error, ssl.SSLError):
         return Fault(kind, _tls_reason(error))
-    if error.errno == NOT_TLS:
-        return Fault(kind, _WITHOUT_TLS)
     if error.errno in OWN_LIMITS:
         return Fault("generator", OWN_LIMITS[error.errno])
     return Fault(kind, os.strerror(error.errno).lower())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
-from perflib.load.wire import MAX_ANSWER_BYTES, Exchange
+from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Target
 from perflib.spec.run import MOST_SAMPLES, failure_in_words
 from perflib.spec.secret import Strike

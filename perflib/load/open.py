@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter_ns
 
 from perflib.load.arrivals import Share
+from perflib.load.exchange import Exchange
 from perflib.load.pacer import Pacer
 from perflib.load.slot import Slot, Slots
-from perflib.load.wire import Exchange
 
 
 class OpenLoad:

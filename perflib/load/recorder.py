@@ -5,7 +5,7 @@ from time import perf_counter_ns
 
 from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
-from perflib.load.wire import Exchange
+from perflib.load.exchange import Exchange
 from perflib.spec import ERROR_KINDS, Target
 from perflib.spec.run import EXCUSED
 from perflib.stats.histogram import LogHistogram

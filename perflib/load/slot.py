@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from perflib.load.exchange import Exchange
 from perflib.load.recorder import Recorder
 from perflib.load.request import WireRequest
-from perflib.load.wire import Address, Connection, Exchange
+from perflib.load.wire import Address, Connection
 
 
 class Owner(Protocol):

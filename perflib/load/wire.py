@@ -1,88 +1,46 @@
-"""The wire: one connection per virtual user, answers read by llhttp.
+"""The wire: one connection per virtual user.
 
-HTTP/1.1 per RFC 9112. One clock reading as a request is sent, one as each piece of the answer arrives: the end of a
-request is when its last byte was there, before any work of ours.
+The end of a request is when its last byte had reached this machine, by the kernel's clock, however late it was read.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import perf_counter_ns
-from typing import Any, cast
 
-import httptools
-
-from perflib.load.connecting import NOT_TLS, Closable, Fault, dial, fault_of, interleaved
+from perflib.load.channel import Channel
+from perflib.load.connecting import Fault, dial, fault_of, interleaved
+from perflib.load.exchange import Exchange
 from perflib.load.keep_alive import KeepAlive
-from perflib.load.lenient import LenientParser, RefusedError
+from perflib.load.kernel_clock import KernelClock
 from perflib.load.request import WireRequest, looked_up, parsed
+from perflib.load.stream import Stream
 from perflib.spec import InputError
 from perflib.store.authorities import tls_context
 
-MAX_ANSWER_BYTES = 16 * 2**20
-"""Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
-MAX_BESIDE_BODY_BYTES = 2**20
-"""Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
 _JUST_NS = 50_000_000
 """A kept connection that ends so soon after a request, and two round trips, was ended before that request came."""
 
 
 @dataclass
 class Address:
-    """Where the target listens, and what is learnt of it; `hosts` are tried in this order."""
+    """Where the target listens, and what all connections to it share; `hosts` are tried in this order."""
 
     hosts: tuple[str, ...]
     port: int
     server_name: str | None
     tls: ssl.SSLContext | None
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
+    clock: KernelClock = field(default_factory=KernelClock)
 
     def prefer(self, host: str) -> None:
         """Try this one first from now on: no later connection waits for one that does not answer."""
         self.hosts = (host, *(other for other in self.hosts if other != host))
 
 
-@dataclass(slots=True)
-class Exchange:
-    """A request and its answer. Times are `perf_counter_ns`; -1: never happened."""
-
-    start_ns: int
-    first_byte_ns: int = -1
-    end_ns: int = -1
-    connect_ns: int = 0
-    """Of opening a connection, TLS included; 0: one was used again."""
-    tls_ns: int = 0
-    """Of it, the TLS handshake."""
-    read_late_ns: int = -1
-    """How long the last byte had been on this machine before it was read; -1: the kernel did not say."""
-    send_ns: int = 0
-    """Of handing the request to the kernel."""
-    status: int = 0
-    error: str | None = None
-    reason: str = ""
-    """What was odd, in a few words, where the kind of error and the status do not say it."""
-    retried: bool = False
-    cold: bool = False
-    received: int = 0
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
-    body: list[bytes] = field(default_factory=list)
-
-    def header(self, name: bytes) -> bytes | None:
-        """The value of a header, its name given in lower case."""
-        key = _spelling(name, tuple(self.headers))
-        return None if key is None else self.headers[key]
-
-
-@lru_cache(256)
-def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
-    """How a server spells a header, or that it sends none: looked for once, as it always sends the same ones."""
-    return next((key for key in keys if key.lower() == name), None)
-
-
-async def resolve(base_url: str) -> Address:
+async def resolve(base_url: str, clock: KernelClock | None = None) -> Address:
     """Look the target's host up, once per run.
 
     Raises:
@@ -100,6 +58,7 @@ async def resolve(base_url: str) -> Address:
         port=port,
         server_name=url.raw_host.decode().partition("%")[0].rstrip(".") if secure else None,
         tls=tls_context() if secure else None,
+        clock=clock or KernelClock(),
     )
 
 
@@ -110,7 +69,7 @@ class Connection:
         self._address = address
         self._timeout_ns = int(timeout_s * 1e9)
         self._round_trip_ns = 0
-        self._channel: _Channel | None = None
+        self._channel: Channel | None = None
         self._opening: asyncio.Timeout | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._request: WireRequest
@@ -134,7 +93,7 @@ class Connection:
             self._address.keep_alive.ended(channel.ended_ns - channel.idle_since_ns, channel.answers)
         self._attempt = asyncio.create_task(self._send_on_new(exchange))
 
-    def _gives_up(self, channel: "_Channel") -> bool:
+    def _gives_up(self, channel: Channel) -> bool:
         """Hang up what the server is about to end: this request must not be sent twice."""
         may_end = self._address.keep_alive.may_end(perf_counter_ns() - channel.idle_since_ns, channel.answers)
         if may_end:
@@ -192,18 +151,19 @@ class Connection:
         if fault is not None and exchange.error is None:
             exchange.error, exchange.reason, exchange.end_ns = fault.kind, fault.reason, perf_counter_ns()
 
-    async def _opened(self, exchange: Exchange) -> "_Channel":
+    async def _opened(self, exchange: Exchange) -> Channel:
         at = self._address
         begun_ns = perf_counter_ns()
-        dialled = await dial(at.hosts, at.port, _Channel)
+        dialled = await dial(at.hosts, at.port)
         dialled_ns = perf_counter_ns()
         self._round_trip_ns = dialled_ns - begun_ns
         if dialled.host != at.hosts[0]:
             at.prefer(dialled.host)
+        stream = Stream(dialled.socket, at.clock)
         if at.tls is not None:
-            await dialled.channel.shake_hands(at.tls, at.server_name)
+            await stream.shake_hands(at.tls, at.server_name)
             exchange.tls_ns += perf_counter_ns() - dialled_ns
-        return dialled.channel
+        return Channel(stream)
 
     def expire(self, now_ns: int) -> None:
         """Give the request under way up if its time is over."""
@@ -227,204 +187,3 @@ class Connection:
             self._attempt.cancel()
         if self._channel is not None:
             self._channel.close()
-
-
-class _Channel(asyncio.Protocol, Closable):
-    """One TCP or TLS connection and its parser."""
-
-    def __init__(self) -> None:
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self.on_header = self._headers.__setitem__
-        self.on_body = self._body.append
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._lenient: LenientParser | None = None
-        """The same, for an answer that llhttp cannot read."""
-        self._transport: asyncio.Transport
-        self._exchange: Exchange | None = None
-        """The exchange under way."""
-        self._over: Callable[[Exchange], None]
-        self._head_complete = False
-        self._whole = 0
-        """Answers to the request under way."""
-        self._early: list[bytes] = []
-        """The reads of an unfinished answer before the first that brought some of its body."""
-        self._pieces = self._beside_body = 0
-        self._keep = self._spoke_unasked = False
-        self.answers = 0
-        """So many came over this connection, the last one at `idle_since_ns`."""
-        self.idle_since_ns = self.ended_ns = 0
-        """`ended_ns`: when the server ended it without a request under way; 0: it did not."""
-        self.closed = False
-
-    def send(self, data: bytes, exchange: Exchange, over: Callable[[Exchange], None], asks_head: bool = False) -> None:
-        """Send a request; `over` is called with the exchange once it is complete or has failed."""
-        self._headers.clear()
-        self._body.clear()
-        self._head_complete = False
-        self._whole = 0
-        exchange.headers, exchange.body = self._headers, self._body
-        self._exchange, self._over = exchange, over
-        if self.closed:
-            self.fail("reset", "closed before the request")
-            return
-        if asks_head or self._lenient is not None:
-            self._lenient = LenientParser(self, asks_head=True) if asks_head else None
-            self._parser = self._lenient or httptools.HttpResponseParser(self)
-        self._transport.write(data)
-
-    def fail(self, kind: str, reason: str = "") -> None:
-        """End the request under way as a failure, and the connection with it."""
-        exchange = self._exchange
-        self.close()
-        if exchange is not None:
-            exchange.error, exchange.reason = kind, reason
-            exchange.end_ns = -1 if kind == "in_flight" else perf_counter_ns()
-            self._body.clear()
-            self._over(exchange)
-
-    def give_up(self, kind: str) -> None:
-        """Wait no longer for the answer under way."""
-        if self._exchange is not None:
-            self.fail(kind, f"given up {self._progress(self._exchange)}")
-
-    def close(self) -> None:
-        """End the connection; what is under way is forgotten."""
-        self._exchange = None
-        self.closed = True
-        self._parser = self._lenient = None  # it refers back to this channel: both would wait for the garbage collector
-        self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    async def shake_hands(self, tls: ssl.SSLContext, server_name: str | None) -> None:
-        """Go on in TLS. Raises OSError."""
-        loop, plain = asyncio.get_running_loop(), self._transport
-        if self._spoke_unasked:  # a server of TLS waits for the client
-            raise OSError(NOT_TLS, "")
-        try:
-            if self.closed:
-                raise ConnectionResetError
-            secured = await loop.start_tls(plain, self, tls, server_hostname=server_name)
-        except BaseException as problem:
-            plain.abort()
-            raise (ConnectionResetError() if isinstance(problem, ConnectionError) else problem) from None
-        if secured is None:
-            raise ConnectionResetError
-        self._transport = secured
-
-    def data_received(self, data: bytes) -> None:
-        now_ns = perf_counter_ns()
-        exchange = self._exchange
-        if exchange is None:
-            self._spoke_unasked = True
-            self.close()
-            return
-        if exchange.first_byte_ns < 0:
-            exchange.first_byte_ns = now_ns
-        exchange.received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as refused:
-            if not self._read_leniently(data, exchange, str(refused)):
-                return
-        if exchange.received > MAX_ANSWER_BYTES:
-            self.fail("protocol", f"an answer of more than {MAX_ANSWER_BYTES / 2**20:g} MiB")
-        elif self._whole == 1:
-            self._complete(exchange, now_ns)
-        elif self._whole:
-            self.fail("protocol", "a second answer to one request")
-        elif self._beside_body_after(data, exchange) > MAX_BESIDE_BODY_BYTES:
-            self.fail("protocol", f"a head of more than {MAX_BESIDE_BODY_BYTES / 2**20:g} MiB")
-        elif self._is_without_content() and self._read_leniently(b"", exchange, ""):
-            self._complete(exchange, now_ns)
-
-    def _beside_body_after(self, data: bytes, exchange: Exchange) -> int:
-        """The bytes of an unfinished answer in reads without body: joining a header that never ends is quadratic."""
-        if exchange.received == len(data):
-            self._early.clear()
-            self._pieces = self._beside_body = 0
-        if not self._body:
-            self._early.append(data)
-        if len(self._body) == self._pieces:
-            self._beside_body += len(data)
-        self._pieces = len(self._body)
-        return self._beside_body
-
-    def _is_without_content(self) -> bool:
-        """Whether this is a Reset Content without a length, of which llhttp awaits more (RFC 9110, 15.3.6)."""
-        reset = self._lenient is None and self._head_complete and self._parser.get_status_code() == 205
-        return reset and _ends_with_connection(self._headers)
-
-    def _read_leniently(self, data: bytes, exchange: Exchange, why: str) -> bool:
-        """Read an answer again that llhttp cannot read; where that fails too, or its begin is gone, it has failed."""
-        early = [] if exchange.received == len(data) else self._early
-        begin = b"".join([*early, data])
-        try:
-            if self._lenient is not None or len(begin) < exchange.received:
-                raise RefusedError(why)
-            self._headers.clear()
-            self._body.clear()
-            self._head_complete, self._whole = False, 0
-            self._parser = self._lenient = LenientParser(self, asks_head=False)
-            self._lenient.feed_data(begin)
-        except RefusedError as refused:
-            self.fail("protocol", str(refused))
-            return False
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        exchange = self._exchange
-        if exchange is None:
-            self.ended_ns = perf_counter_ns() if self.answers else 0
-        elif exc is None and self._head_complete and self._ends_with_connection():
-            self._complete(exchange, perf_counter_ns())
-        else:
-            fault = fault_of(exc, "reset") if isinstance(exc, OSError) else Fault("reset", "closed")
-            self.fail(fault.kind, f"{fault.reason} {self._progress(exchange)}")
-
-    def _ends_with_connection(self) -> bool:
-        lenient = self._lenient
-        return _ends_with_connection(self._headers) if lenient is None else lenient.ends_with_connection
-
-    def _progress(self, exchange: Exchange) -> str:
-        """How far the answer has come."""
-        if exchange.first_byte_ns < 0:
-            return "before an answer"
-        if not self._head_complete:
-            return "within the head of the answer"
-        told = exchange.header(b"content-length")
-        of = f" of {int(told):,}" if told is not None and told.isdigit() else ""
-        return f"after {sum(map(len, self._body)):,}{of} bytes"
-
-    def on_headers_complete(self) -> None:
-        self._head_complete = True
-
-    def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
-            self._headers.clear()
-            self._head_complete = False
-        else:
-            self._whole += 1
-            self._keep = self._parser.should_keep_alive()
-
-    def _complete(self, exchange: Exchange, now_ns: int) -> None:
-        exchange.status = self._parser.get_status_code()
-        exchange.end_ns = self.idle_since_ns = now_ns
-        self.answers += 1
-        self._exchange = None
-        if not self._keep:
-            self.close()
-        self._over(exchange)
-
-
-def _ends_with_connection(headers: Mapping[bytes, bytes]) -> bool:
-    """True for an answer without a length of its own (RFC 9112, 6.3): the end of the connection is its end."""
-    own = {name.lower(): value.lower() for name, value in headers.items()}
-    return not own.get(b"transfer-encoding", b"").endswith(b"chunked") and (
-        b"transfer-encoding" in own or b"content-length" not in own
-    )

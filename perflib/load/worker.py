@@ -27,6 +27,7 @@ from perflib.load.arrivals import WHOLE, Share, intended_starts_s
 from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.evidence import Evidence
+from perflib.load.kernel_clock import KernelClock
 from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
@@ -38,7 +39,7 @@ from perflib.load.wire import resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
-from perflib.spec.run import Generator, Part, State
+from perflib.spec.run import ClockStep, Generator, Part, State
 from perflib.spec.target import PAGE_CONNECTIONS
 from perflib.spec.workload import Closed, Open, Ramp
 from perflib.store.owner import join
@@ -111,13 +112,14 @@ class Worker:
         self._seen = self._measured = 0
         """Requests on the wire so far, dropped ones too; those after warm-up."""
         self._standstills = Standstills()
+        self._clock = KernelClock()
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
 
     async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         target = self._facts.target
-        address = await resolve(target.base_url)
+        address = await resolve(target.base_url, self._clock)
         require_consent(target, self._scenario, address.hosts)
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
@@ -143,6 +145,10 @@ class Worker:
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
         wall_s = (perf_counter_ns() - recorder.origin_ns) / 1e9
+        rows = self._spool.rows()
+        late_ns = rows["read_late_ns"][rows["status"] > 0]
+        stamped_ns = late_ns[late_ns >= 0]
+        by_kernel = 2 * len(stamped_ns) > len(late_ns)
         return Generator(
             cpu_s=used_s,
             wall_s=wall_s,
@@ -150,12 +156,19 @@ class Worker:
             requests=recorder.recorded,
             loop_lag_p99_ms=recorder.loop_lag_ms.percentile(0.99),
             schedule_lag_p99_ms=recorder.schedule_lag_ms.percentile(0.99),
+            clock="kernel" if by_kernel else "read",
+            read_late_p99_ms=float(np.quantile(stamped_ns, 0.99)) / 1e6 if by_kernel else None,
+            clock_steps=self._clock_steps(),
             retries=recorder.retries,
-            standstills=self._standstills.among(self._spool.rows(), recorder.origin_ns, self._share.index),
+            standstills=self._standstills.among(rows, recorder.origin_ns, self._share.index),
             refusals=recorder.refusals,
             refusal=recorder.refusal,
             unchecked=recorder.unchecked,
         )
+
+    def _clock_steps(self) -> tuple[ClockStep, ...]:
+        origin_ns = self._recorder.origin_ns
+        return tuple(ClockStep(at_s=(one.at_ns - origin_ns) / 1e9, by_s=one.by_ns / 1e9) for one in self._clock.steps)
 
     def stop(self) -> None:
         """Send nothing more; requests under way get a moment to finish."""
@@ -226,6 +239,7 @@ class Worker:
             now_ns = perf_counter_ns()
             recorder.loop_lag_ms.add(max(0, now_ns - due_ns) / 1e6)
             self._standstills.tick(due_ns, now_ns)
+            self._clock.look()
             tick += 1
             if tick % _TICKS_AN_EXPIRY == 0:
                 self._slots.expire(now_ns)

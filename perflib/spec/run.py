@@ -108,6 +108,14 @@ class MemorySource(Spec):
     told: str = "it was not looked for"
 
 
+class ClockStep(Spec):
+    """The system clock was set while the load generator read its stamps."""
+
+    at_s: float
+    """When that was found, from the run's start."""
+    by_s: float
+
+
 class Standstill(Spec):
     """A stretch in which a worker of the load generator did not run: it was stopped, starved, or its machine slept."""
 
@@ -176,6 +184,8 @@ class Generator(Spec):
     floor_p99_ms: float | None = None
     retries: int = 0
     """Safe retries of requests that met a connection the server had just closed."""
+    clock_steps: tuple[ClockStep, ...] = ()
+    """The first ones; answers that may have arrived before one end by the read clock."""
     standstills: tuple[Standstill, ...] = ()
     """The longest ones."""
     refusals: int = 0
@@ -208,6 +218,7 @@ class Generator(Spec):
             read_late_p99_ms=worst([one.read_late_p99_ms for one in workers]),
             schedule_lag_p99_ms=worst([one.schedule_lag_p99_ms for one in workers]),
             retries=sum(one.retries for one in workers),
+            clock_steps=tuple(step for one in workers for step in one.clock_steps),
             standstills=tuple(still for one in workers for still in one.standstills),
             refusals=sum(one.refusals for one in workers),
             refusal=next((one.refusal for one in workers if one.refusal), ""),

@@ -26,7 +26,7 @@ def failed_sentence(run: Run, lost: int, scheduled: int) -> str:
     others = sum(one.count for one in found[_NAMED:])
     told = ", ".join([*named, *([f"{others:,} others"] if others else [])])
     limit = rate_limit_phrase(run)
-    return f"{lost:,} of {scheduled:,} requests failed: {told}{f'; the target {limit}' if limit else ''}."
+    return f"{lost:,} of {scheduled:,} requests failed: {told}{f'; {limit}' if limit else ''}."
 
 
 def failure_lines(found: Sequence[Failure]) -> list[str]:
@@ -62,14 +62,16 @@ def _phrase(one: Failure) -> str:
 
 
 def rate_limit_phrase(run: Run) -> str:
-    """At which rate the target began to refuse, and which one to use; empty where it did not."""
+    """At which rate the target, or some of its endpoints, began to refuse, and which one to use; empty: at none."""
     limit = rate_limit(run)
     if limit is None:
         return ""
+    named, more = ", ".join(limit.endpoints[:_NAMED]), len(limit.endpoints) - _NAMED
+    who = f"{named}{f' and {more} more' if more > 0 else ''}" if named else "the target"
     if limit.per_s is None or limit.advised_per_s is None:
-        return f"answered nothing but {limit.status}: its limit is used up; wait, then try a lower --rate"
+        return f"{who} answered nothing but {limit.status}: a limit is used up; wait, then try a lower --rate"
     scenario = "" if isinstance(run.facts.scenario.workload, Open) else " with steady_rate"
-    return f"answered at most {limit.per_s:.3g}/s: {limit.status}; try --rate {limit.advised_per_s:g}{scenario}"
+    return f"{who} answered at most {limit.per_s:.3g}/s: {limit.status}; try --rate {limit.advised_per_s:g}{scenario}"
 
 
 def rest(errors: int, requests: int) -> str:

@@ -17,13 +17,20 @@ _WHY_SLOW: dict[Why, str] = {
 
 
 def notices(run: Run) -> list[str]:
-    """The rate that the target bears, what failed and why, and where receiving takes most of the time."""
+    """The rate that the target bears, what failed and why, where receiving takes most of the time, doubts."""
     limit = rate_limit_phrase(run)
     explained = [one for one in failures(run) if one.reason]
-    told = [*([f"The target {limit}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
+    told = [*([f"{limit[0].upper()}{limit[1:]}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
-    return [*told, *slow_receiving_lines(run), *unchecked, *doubts]
+    return [*told, *slow_receiving_lines(run), *unchecked, *doubts, *_clock_steps(run)]
+
+
+def _clock_steps(run: Run) -> list[str]:
+    """When somebody set the system clock, whose times the kernel stamps answers with."""
+    steps = [f"by {one.by_s:+,.3f} s at {one.at_s:.1f} s" for one in run.facts.generator.clock_steps]
+    late = "; what may have arrived just before that ends when it was read"
+    return [f"The system clock was set {', '.join(steps)}{late}."] if steps else []
 
 
 def slow_receiving_lines(run: Run) -> list[str]:

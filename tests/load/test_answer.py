@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from perflib.load import answer as judging
 from perflib.load.answer import Judge
-from perflib.load.wire import Exchange
+from perflib.load.exchange import Exchange
 from perflib.spec import Cold, Endpoint, Expect
 
 WELL = b'{"data": [1, 2], "status": "ok"}'

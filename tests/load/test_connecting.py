@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from perflib.load.connecting import fault_of, interleaved
-from perflib.load.wire import Address, Connection, Exchange
+from perflib.load.exchange import Exchange
+from perflib.load.wire import Address, Connection
 from tests.load.test_wire import GET, OK, POST, ask, encode, exchange_over, seconds, target_of
 from tests.servers import Do, answer, answering, closed_port, full_backlog, scripted
 

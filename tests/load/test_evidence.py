@@ -19,7 +19,7 @@ import pytest
 import perflib
 from perflib.cli.app import main
 from perflib.load.evidence import Evidence
-from perflib.load.wire import Exchange
+from perflib.load.exchange import Exchange
 from perflib.spec import InputError, Options, Target
 from perflib.store.spool import failures_spool
 from tests.servers import Answers, answer, answering

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
+from perflib.load.exchange import Exchange
 from perflib.load.keep_alive import KeepAlive
 from perflib.load.request import WireRequest, encode
-from perflib.load.wire import Connection, Exchange, resolve
+from perflib.load.wire import Connection, resolve
 from tests.load.test_wire import GET, POST, exchange_over, target_of
 from tests.servers import Do, Turn, answer, scripted
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import httptools
 import pytest
 
-from perflib.load import wire
+from perflib.load import channel as reading
+from perflib.load.channel import Channel
+from perflib.load.exchange import Exchange
 from perflib.load.lenient import LenientParser, RefusedError
-from perflib.load.wire import Exchange
-from tests.load.test_wire import feed, outcome
+from tests.load.test_wire import Silent, feed, outcome
 
 J = b'{"data": 1}'
 LENGTH = b"Content-Length: 11"
@@ -158,17 +159,11 @@ def test_the_connection_is_kept_as_the_answer_says(fields: Sequence[bytes], kept
 
 def ended(*pieces: bytes, asks_head: bool = False) -> Exchange:
     """What becomes of an answer whose connection then ends."""
-    channel, exchange, over = wire._Channel(), Exchange(0), list[Exchange]()
-
-    class Silent(wire.asyncio.Transport):
-        def write(self, data: object) -> None: ...
-        def abort(self) -> None: ...
-
-    channel.connection_made(Silent())
+    channel, exchange, over = Channel(Silent()), Exchange(0), list[Exchange]()
     channel.send(b"", exchange, over.append, asks_head)
     for piece in pieces:
-        channel.data_received(piece)
-    channel.connection_lost(None)
+        channel.received(piece, 1, -1)
+    channel.ended(None)
     assert over == [exchange]
     return exchange
 
@@ -201,23 +196,17 @@ def test_a_status_without_content_ends_with_its_head(status: bytes) -> None:
 
 
 def test_after_a_peculiar_answer_the_next_one_is_read_as_ever() -> None:
-    channel, over = wire._Channel(), list[Exchange]()
-
-    class Silent(wire.asyncio.Transport):
-        def write(self, data: object) -> None: ...
-        def abort(self) -> None: ...
-
-    channel.connection_made(Silent())
+    channel, over = Channel(Silent()), list[Exchange]()
     for whole in (head(LENGTH, LENGTH), head(LENGTH), head(LENGTH, end=b"\n"), head(CHUNKED, body=CHUNKS)):
         channel.send(b"", Exchange(0), over.append)
-        channel.data_received(whole)
+        channel.received(whole, 1, -1)
         assert (over[-1].error, b"".join(over[-1].body)) == (None, J)
     assert len(over) == 4
     assert not channel.closed
 
 
 def test_a_head_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_BESIDE_BODY_BYTES", 50_000)
+    monkeypatch.setattr(reading, "MAX_BESIDE_BODY_BYTES", 50_000)
     exchange, closed = feed([b"HTTP/1.1 200 OK\nX: 1\n", *[b"x" * 10_000] * 5])
     assert (exchange.error, exchange.reason[:19], closed) == ("protocol", "a head of more than", True)
 

@@ -23,8 +23,8 @@ from perflib.load import closed, recorder, slot
 from perflib.load import open as open_load
 from perflib.load import worker as driving
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s
+from perflib.load.exchange import Exchange
 from perflib.load.request import WireRequest
-from perflib.load.wire import Exchange
 from perflib.spec import Closed, Endpoint, Open, Ramp, Stage, Workload
 from perflib.spec.presence import spans
 from perflib.store.runs import RunFolder

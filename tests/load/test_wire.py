@@ -16,9 +16,13 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perflib.load import channel as reading
 from perflib.load import wire
+from perflib.load.channel import Channel
+from perflib.load.exchange import Exchange
 from perflib.load.request import WireRequest, encode
-from perflib.load.wire import Address, Connection, Exchange, resolve
+from perflib.load.stream import Receiver, Stream
+from perflib.load.wire import Address, Connection, resolve
 from perflib.spec import Endpoint, InputError, Target
 from tests.servers import Do, Served, Turn, answer, answering, chunked, closed_port, full_backlog, scripted
 
@@ -168,20 +172,26 @@ WHOLE = {
 }
 
 
+class Silent(Stream):
+    """A stream that comes from nowhere."""
+
+    def __init__(self) -> None: ...
+    def read_into(self, receiver: Receiver) -> None: ...
+    def send(self, data: bytes) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
 def feed(pieces: Sequence[bytes]) -> tuple[Exchange, bool]:
     """What a channel makes of an answer in these pieces, and whether it keeps its connection."""
 
-    class Silent(asyncio.Transport):
-        def write(self, data: object) -> None: ...
-        def abort(self) -> None: ...
-
-    channel, exchange = wire._Channel(), Exchange(0)
+    channel, exchange = Channel(Silent()), Exchange(0)
     over: list[Exchange] = []
-    channel.connection_made(Silent())
     channel.send(b"", exchange, over.append)
     for piece in pieces:
         assert not over
-        channel.data_received(piece)
+        channel.received(piece, 1, -1)
     assert over == [exchange]
     return exchange, channel.closed
 
@@ -431,7 +441,7 @@ def test_the_time_out_covers_a_retry_too(loop: asyncio.Runner) -> None:
 def test_an_answer_above_the_cap_is_refused(
     loop: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, make: Callable[[bytes], bytes]
 ) -> None:
-    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(reading, "MAX_ANSWER_BYTES", 100_000)
     with scripted([(make(b"x" * 500_000),)], [(make(b"x" * 90_000),)]) as server:
         too_large, after = ask(loop, server.url, GET, GET)
     assert (too_large.error, after.error) == ("protocol", None)

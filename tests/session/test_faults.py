@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from perflib.load.wire import MAX_ANSWER_BYTES, MAX_BESIDE_BODY_BYTES
+from perflib.load.channel import MAX_BESIDE_BODY_BYTES
+from perflib.load.exchange import MAX_ANSWER_BYTES
 from perflib.spec import Closed, Endpoint
 from tests.faults import (
     CLOSING,

@@ -1,6 +1,5 @@
 """Any bytes from a server, any text in a file: read right, or refused in one line. `tests.long.fuzz` goes on."""
 
-import asyncio
 import json
 import math
 import tempfile
@@ -17,17 +16,17 @@ from hypothesis import strategies as st
 
 from perflib.figures.summary import summarize
 from perflib.judge.baseline import baseline_of
-from perflib.load import wire
 from perflib.load.answer import Judge
+from perflib.load.channel import Channel
+from perflib.load.exchange import Exchange
 from perflib.load.request import encode
-from perflib.load.wire import Exchange
 from perflib.spec import Endpoint, Expect, InputError
 from perflib.spec.baselines import Baselines
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import load_target
 from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import requests_spool
-from tests.load.test_wire import WHOLE, body_of
+from tests.load.test_wire import WHOLE, Silent, body_of
 from tests.store.test_runs import FACTS, recorded
 from tests.synthetic import make_run
 
@@ -55,20 +54,14 @@ def mutated(data: bytes, edits: Sequence[tuple[float, bytes, int]]) -> bytes:
 ANSWERS = st.binary(max_size=300) | st.builds(mutated, st.sampled_from(list(WHOLE.values())), EDITS)
 
 
-class Silent(asyncio.Transport):
-    def write(self, data: object) -> None: ...
-    def abort(self) -> None: ...
-
-
 def outcome(pieces: Sequence[bytes]) -> tuple[object, ...]:
     """What becomes of a request that gets these pieces, then the end of its connection."""
-    channel, exchange, over = wire._Channel(), Exchange(0), list[Exchange]()
-    channel.connection_made(Silent())
+    channel, exchange, over = Channel(Silent()), Exchange(0), list[Exchange]()
     channel.send(b"", exchange, over.append)
     for piece in pieces:
         if not over:
-            channel.data_received(piece)
-    channel.connection_lost(None)
+            channel.received(piece, 1, -1)
+    channel.ended(None)
     assert over == [exchange]
     judged = Judge(Endpoint(path="/", expect=EXPECT)).error_of(exchange)
     failed = exchange.error is not None

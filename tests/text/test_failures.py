@@ -9,6 +9,7 @@ from perflib.figures.failures import Failure
 from perflib.figures.summary import summarize
 from perflib.judge.check import check
 from perflib.spec.baselines import Baselines
+from perflib.spec.run import ClockStep
 from perflib.text import tables
 from perflib.text.failures import failure_lines
 from perflib.text.notices import notices
@@ -73,6 +74,23 @@ def test_the_sentence_on_a_target_with_a_rate_limit_names_the_limit_and_the_rate
     assert "answered at most 50/s: 429; try --rate 40 with steady_rate. " in told
     assert "The target answered at most 50/s: 429; try --rate 40 with steady_rate." in notices(run)
     assert "try --rate 40." in tables.verdict_sentence(limited(50, scenario="steady_rate"), summarize(run))
+
+
+@pytest.mark.parametrize("per_s", [0, 50])
+def test_a_limit_that_some_endpoints_met_is_theirs_and_not_the_targets(per_s: float) -> None:
+    run = limited(per_s, names=("GET /a", "GET /b"))
+    told = tables.verdict_sentence(run, summarize(run))
+    assert "; GET /a answered " in told
+    assert "the target answered" not in told
+    assert any(line.startswith("GET /a answered ") for line in notices(run))
+
+
+def test_a_step_of_the_system_clock_is_told() -> None:
+    run = make_run()
+    stepped = run.facts.generator.replaced(clock_steps=(ClockStep(at_s=3.2, by_s=-1.5),))
+    told = notices(replace(run, facts=run.facts.replaced(generator=stepped)))
+    assert any(line.startswith("The system clock was set by -1.500 s at 3.2 s; ") for line in told)
+    assert not any("system clock" in line for line in notices(run))
 
 
 def test_times_of_less_than_half_of_the_requests_are_marked_wherever_they_stand() -> None:
