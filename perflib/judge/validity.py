@@ -12,6 +12,11 @@ MAX_LOST_SHARE, MIN_LOST_USERS = 0.1, 1.0
 
 A single user at a server that answers at once always loses some, which falsifies nothing.
 """
+OWN_WORK_MS, LONG_WAIT_MS = 0.1, 1.0
+"""And only where they waited longer than this on average; the first where the generator used its whole core.
+
+Less than that is the generator's own work on a request, of which a server that answers at once makes a large share.
+"""
 MAX_LATE_SHARE = 0.01
 """An open load was not offered where more than this share of its arrivals went out more than `MAX_LAG_MS` late."""
 ERROR_SHARE, LIMIT_SHARE, LEAST_ERROR_MS = 0.05, 0.01, 0.1
@@ -67,6 +72,8 @@ def _not_offered(generator: Generator, workload: Workload) -> list[str]:
     if late is not None and late > MAX_LATE_SHARE:
         return [f"the load generator sent late: {late:.1%} of the requests went out over {MAX_LAG_MS:g} ms late"]
     if share is None or users is None or share <= MAX_LOST_SHARE or users < MIN_LOST_USERS:
+        return []
+    if (generator.lost_ms or 0.0) <= (OWN_WORK_MS if generator.busiest_share > MAX_CPU_SHARE else LONG_WAIT_MS):
         return []
     asked = workload.users if isinstance(workload, Closed) else users / share
     said = f"{asked:.3g} users{'' if isinstance(workload, Closed) else ' on average'}"

@@ -45,7 +45,15 @@ def test_users_that_the_generator_kept_waiting_are_told_by_what_they_offered() -
 
 def test_less_than_a_user_is_no_lost_load_however_large_its_share() -> None:
     assert told(Closed(users=1), lost_share=0.6, lost_users=0.6, lost_ms=0.1) == ()
-    assert told(Closed(users=2), lost_share=0.6, lost_users=1.2, lost_ms=0.1)
+    assert told(Closed(users=2), lost_share=0.6, lost_users=1.2, lost_ms=1.1)
+
+
+def test_the_generators_own_work_on_a_request_is_no_lost_load() -> None:
+    at_once = {"lost_share": 0.74, "lost_users": 1.5}
+    assert told(Closed(users=2), **at_once, lost_ms=0.05, busiest_share=0.99) == ()
+    assert told(Closed(users=2), **at_once, lost_ms=0.6) == ()
+    saturated = {"lost_share": 0.97, "lost_users": 48.5, "lost_ms": 0.7, "busiest_share": 0.99}
+    assert "50 users offered the load of 1.5" in told(**saturated)[0]
 
 
 def test_arrivals_that_went_out_late_are_told_by_their_share() -> None:

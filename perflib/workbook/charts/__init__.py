@@ -14,13 +14,13 @@ from perflib.workbook.charts.look import COLOURS, DARK_COLOURS, dark
 from perflib.workbook.charts.memory import allocations, memory, memory_and_load
 from perflib.workbook.charts.over_time import over_time, rates
 from perflib.workbook.charts.phases import phases
-from perflib.workbook.charts.quantiles import percentiles, response_and_service
+from perflib.workbook.charts.quantiles import lateness, percentiles, response_and_service
 from perflib.workbook.charts.spike import latency_by_active_users, recovery_timeline
 from perflib.workbook.charts.windows import POINTS
 
 __all__ = ["COLOURS", "DARK_COLOURS", "POINTS", "dark"]
 __all__ += ["heatmap", "histogram", "latency_by_active_users", "over_time", "percentiles", "phases", "rates"]
-__all__ += ["allocations", "memory", "memory_and_load", "recovery_timeline", "response_and_service"]
+__all__ += ["allocations", "lateness", "memory", "memory_and_load", "recovery_timeline", "response_and_service"]
 __all__ += ["history", "overlay", "ratios", "restarts", "shift"]
 
 # Before plotly 7 a figure in a kernel carried all of plotly.js as HTML too, some 4 MB.

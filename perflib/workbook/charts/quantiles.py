@@ -16,6 +16,9 @@ from perflib.workbook.charts.windows import POINTS, Floats
 
 _MARKS = {0.5: "50 %", 0.9: "90 %", 0.95: "95 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 
+_LEAST_MS = 0.001
+"""Less than a microsecond is drawn as one."""
+
 
 def percentiles(*runs: Run) -> go.Figure:
     """Percentile curves of warm successes on a log axis of 1/(1 - q), as HdrHistogram draws them.
@@ -72,6 +75,36 @@ def response_and_service(run: Run) -> go.Figure:
     curves = [
         _curve(response, "response time, from the intended start (judged)", solid),
         _curve(service, "service time, from the actual start", dashed),
+    ]
+    return _over_quantiles(parts.figure_of(words, run), curves).update_yaxes(title="Time, ms (log)")
+
+
+def lateness(run: Run) -> go.Figure:
+    """Percentile curves of response time and of what the load generator itself did late; successes, endpoints pooled.
+
+    None of it is in a response time but what was sent late: the kernel tells when an answer arrived.
+
+    >>> import perflib
+    >>> perflib.charts.lateness(perflib.load_run("sample-28-release-1.4")).layout.title.text
+    'The load generator itself'
+    """
+    words = Words(
+        "The load generator itself",
+        "Percentile curves of response time and of the load generator's own lateness in milliseconds, pooled",
+        "How late answers were read is in no response time. Where that curve comes near the response times, users sent "
+        "their next requests late; where sends took long, they were interrupted: the machine was busy.",
+    )
+    rows = run.requests
+    if "read_late_ns" not in rows or not (rows["read_late_ns"] >= 0).any():
+        return parts.empty_figure(
+            words.title, "The kernel did not tell when answers arrived: how late is unknown.", run
+        )
+    good = rows[rows["error"].isna() & ~rows["warmup"] & (rows["kind"] == "request") & (rows["read_late_ns"] >= 0)]
+    response_ns = good["end_ns"] - good["intended_ns"]
+    drawn = {"response time": response_ns, "answer read late": good["read_late_ns"], "sending": good["send_ns"]}
+    curves = [
+        _curve(np.sort(ns.to_numpy() / 1e6).clip(_LEAST_MS), name, {"color": colour, "width": 2.0})
+        for (name, ns), colour in zip(drawn.items(), (COLOURS[0], COLOURS[1], COLOURS[2]), strict=True)
     ]
     return _over_quantiles(parts.figure_of(words, run), curves).update_yaxes(title="Time, ms (log)")
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import signature
 from itertools import combinations
 
@@ -67,6 +68,15 @@ def test_an_endpoint_with_too_few_successes_has_a_legend_entry_and_no_curve() ->
     line = curve(figure, "GET /a")
     assert line.name == "GET /a (insufficient)"
     assert len(line.y) == 0
+
+
+def test_how_late_answers_were_read_stands_beside_the_response_times(run: Run) -> None:
+    rows = run.requests.assign(read_late_ns=2_000_000, send_ns=50_000)
+    figure = charts.lateness(replace(run, requests=rows))
+    late, sending = (next(one for one in figure.data if one.name == name) for name in ("answer read late", "sending"))
+    assert set(late.y) == {2.0}
+    assert set(sending.y) == {0.05}
+    assert "The kernel did not tell" in words(charts.lateness(replace(run, requests=rows.assign(read_late_ns=-1))))
 
 
 def test_several_runs_share_colours_and_differ_by_dash() -> None:
