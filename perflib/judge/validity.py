@@ -140,7 +140,8 @@ def _mend(generator: Generator, workload: Workload, workers: int) -> str:
             advice.append("stop the other work on this machine")
         if cores.target is not None and free < _IDLE_CORES:
             advice.append("run the target on another machine")
-    advice.append(f"send less ({_less(generator, workload)})")
+    if generator.busiest_share >= _MUCH or not advice:  # one that is idle is late for want of a core
+        advice.append(f"send less ({_less(generator, workload)})")
     told = f"{', '.join(advice[:-1])} or {advice[-1]}" if advice[1:] else advice[0]
     return told[0].upper() + told[1:]
 

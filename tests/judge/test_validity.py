@@ -127,6 +127,11 @@ def cores(target: float | None, generator: float, others: float | None, of: int 
             "Used meanwhile: load generator 1.0 of 2 cores. Send less (--users 38)",
         ),
         (cores(1.0, 0.9, 0.05), 0.9, "Run the target on another machine or send less (--users 38)"),
+        (
+            cores(0.2, 0.04, 1.7),
+            0.04,
+            "Stop the other work on this machine or run the target on another machine",
+        ),
         (None, 0.98, "send its next request. Send less (--users 38)"),
     ],
 )
