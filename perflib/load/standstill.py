@@ -64,7 +64,8 @@ class Standstills:
 
 def _touched(rows: NDArray[np.void], gap: _Gap, origin_ns: int) -> int:
     ends_ns = np.maximum(rows["end_ns"], rows["intended_ns"])  # one that was never answered has no time to be wrong
-    meanwhile = (rows["intended_ns"] < gap.to_ns - origin_ns) & (ends_ns > gap.from_ns - origin_ns)
+    read_ns = ends_ns + np.maximum(rows["read_late_ns"], 0)  # until then its user could send no other
+    meanwhile = (rows["intended_ns"] < gap.to_ns - origin_ns) & (read_ns > gap.from_ns - origin_ns)
     matters = gap.lasted_ns >= _MATTERS * (ends_ns - rows["intended_ns"])
     sent_late = rows["start_ns"] > np.maximum(rows["intended_ns"], gap.from_ns - origin_ns)
     falsified = sent_late | (rows["read_late_ns"] < 0)

@@ -45,6 +45,13 @@ def test_by_the_kernel_s_clock_a_short_one_touches_only_what_was_sent_late() -> 
     assert found.touched == 3, "by the read clock, what was under way too"
 
 
+def test_a_long_one_touches_the_users_whose_answers_it_let_wait() -> None:
+    asked = rows((9.99, 9.995), (9.9, 9.95))
+    asked["read_late_ns"] = [int(2.01 * S), 1000]
+    [found] = stood_still(10.0, 12.0).among(asked, 0, worker=0)
+    assert found.touched == 1
+
+
 def test_a_late_tick_is_no_standstill() -> None:
     assert not stood_still(10.0, 10.05).among(rows((0, 20)), 0, worker=0)
 
