@@ -6,6 +6,7 @@ python -m tests.benchmarks.accuracy --shape bimodal
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -99,10 +100,14 @@ class Setting:
     framing: str = "length"
     all_users: tuple[int, ...] = (1, 10, 50, 100)
     at_rate: bool = False
+    beside: int = 0
+    """So many busy loops share the last core with the generators; the server has the first one."""
+    only: tuple[str, ...] = ()
+    """These generators; empty: all."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        return OPEN if self.at_rate else CLOSED
+        return self.only or (OPEN if self.at_rate else CLOSED)
 
     @property
     def unit(self) -> str:
@@ -128,6 +133,23 @@ def known_latency(shape: str, framing: str = "length") -> Iterator[str]:
         server.communicate()
 
 
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """This process, all that it starts, and busy loops, on the last core."""
+    cores = sorted(os.sched_getaffinity(0)) if count else []
+    if count:
+        os.sched_setaffinity(0, cores[-1:])
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+        if count:
+            os.sched_setaffinity(0, cores)
+
+
 def attempt(drive: Drive, base_url: str, users: int, seconds: float) -> Trial:
     """Drive load, with the truth taken over the same requests."""
     httpx.get(f"{base_url}/truth?reset=1")
@@ -138,7 +160,7 @@ def attempt(drive: Drive, base_url: str, users: int, seconds: float) -> Trial:
 def measure(setting: Setting, rounds: int, seconds: float) -> list[Row]:
     """All trials; rounds interleave the generators in random order."""
     drives, trials, order = installed(*setting.names), defaultdict(list), random.Random(1)
-    with known_latency(setting.shape, setting.framing) as base_url:
+    with known_latency(setting.shape, setting.framing) as base_url, neighbours(setting.beside):
         for _ in range(rounds):
             for users in setting.all_users:
                 long_s = max(seconds, ENOUGH_S) if users <= setting.few else seconds
@@ -190,6 +212,7 @@ def table(setting: Setting, rounds: int, seconds: float) -> str:
     head = [setting.unit, "generator", *figures, "recorded of served", "server's CPU"]
     return (
         f"Accuracy, {setting.shape} delays, framing: {setting.framing}. Medians of {rounds} interleaved rounds, "
+        f"{f'{setting.beside} busy loops on the core of the generators, ' if setting.beside else ''}"
         f"{seconds:g} s a run ({ENOUGH_S:g} s or more up to {setting.few} {setting.unit}); "
         f"the nearest to the truth in bold.\n\n"
         f"{markdown(head, [cells_of(row, rows) for row in rows])}\n\n{shortfalls(rows, setting.unit)}"
@@ -205,8 +228,17 @@ def main() -> int:
     parser.add_argument("--rates", type=int, nargs="+", help="open workloads instead, at so many requests a second")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--beside", type=int, default=0, help="busy loops on the core of the generators")
+    parser.add_argument("--only", nargs="+", default=[], help="these generators")
     given = parser.parse_args()
-    setting = Setting(given.shape, given.framing, tuple(given.rates or given.users), at_rate=given.rates is not None)
+    setting = Setting(
+        given.shape,
+        given.framing,
+        tuple(given.rates or given.users),
+        at_rate=given.rates is not None,
+        beside=given.beside,
+        only=tuple(given.only),
+    )
     print(f"{table(setting, given.rounds, given.seconds)}\n\n{notes(*setting.names)}")
     return 0
 

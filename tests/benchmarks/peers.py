@@ -22,10 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 
 import perflib
+from perflib.session import drive
 
 WRK_DONE = """
 done = function(summary, latency, requests)
@@ -101,6 +103,12 @@ def perflib_closed(url: str, users: int, seconds: float) -> Result:
     return _perflib(url, "light_load", perflib.Options(users=users, duration=seconds, warmup=0))
 
 
+def perflib_read(url: str, users: int, seconds: float) -> Result:
+    """As perflib, an answer's end being when it was read, as the peers have it."""
+    with mock.patch.dict(os.environ, PERFLIB_CLOCK="read"):
+        return perflib_closed(url, users, seconds)
+
+
 def perflib_checked(url: str, users: int, seconds: float) -> Result:
     """As perflib, with an expected key and a forbidden value in every body."""
     checks = ', content_type = "application/json", keys = ["status"], forbid = { status = "error" }'
@@ -126,7 +134,7 @@ def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = ""
         os.environ["PERFLIB_DATA"] = folder
         file = Path(folder) / "target.toml"
         file.write_text(f"{target}expect = {{ status = 200{checks} }}\n")
-        run = perflib.run(scenario, options.model_copy(update={"target": str(file)}), report=lambda _: None)
+        run = drive.run(scenario, options.model_copy(update={"target": str(file)}))
     process_cpu_s = _children_cpu_s() - before_s
     row = perflib.summarize(run).endpoints[0]
     generator = run.facts.generator
@@ -264,11 +272,12 @@ def brief_script(url: str, users: int, seconds: float) -> Result:
     return Result(len(latencies), took_s, statistics.median(latencies), p95, p99, cpu_s, cpu_s)
 
 
-PERFLIB, PERFLIB_CHECKED = "perflib", "perflib, bodies checked"
+PERFLIB, PERFLIB_READ, PERFLIB_CHECKED = "perflib", "perflib, read clock", "perflib, bodies checked"
 PERFLIB_POISSON, PERFLIB_CONSTANT = "perflib, Poisson arrivals", "perflib, constant arrivals"
 BRIEF = "the brief's script (httpx)"
 PEERS = {
     PERFLIB: Peer(perflib_closed),
+    PERFLIB_READ: Peer(perflib_read),
     PERFLIB_CHECKED: Peer(perflib_checked),
     "wrk": Peer(wrk, "wrk"),
     "hey": Peer(hey, "hey"),
