@@ -75,11 +75,7 @@ class Stream:
             How long the kernel took to take it, ns.
         """
         if self._tls is not None:
-            self._tls.write(data)
-            data = self._outgoing.read()
-        if self._unsent:
-            self._unsent = memoryview(bytes(self._unsent) + data)
-            return 0
+            data = self._encrypted(self._tls, data)
         begun_ns = perf_counter_ns()
         self._write(data)
         return perf_counter_ns() - begun_ns
@@ -92,7 +88,17 @@ class Stream:
             self._stop_writing()
             self._socket.close()
 
+    def _encrypted(self, tls: ssl.SSLObject, data: bytes) -> bytes:
+        try:
+            tls.write(data)
+        except ssl.SSLError as problem:
+            self._loop.call_soon(self._refused, problem)
+        return self._outgoing.read()
+
     def _write(self, data: bytes | memoryview) -> None:
+        if self._unsent:
+            self._unsent = memoryview(bytes(self._unsent) + data)
+            return
         try:
             sent = self._socket.send(data)
         except _BUSY:
