@@ -72,7 +72,7 @@ def error(ms: float, of_ms: float, limit_ms: float | None = None, percentile: st
     ("found", "valid"),
     [
         (error(0.09, 0.5), True),
-        (error(0.11, 0.5), False),
+        (error(0.31, 0.5), False),
         (error(4.9, 100), True),
         (error(5.1, 100), False),
         (error(1.9, 10, limit_ms=200), True),
