@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from perflib.cli.options import Count, Share, in_color, takes_run_options
+from perflib.cli.options import Count, Share, in_color, say, takes_run_options
 from perflib.spec import Options
 from perflib.spec.exits import ExitStatus
 
@@ -32,10 +32,11 @@ def check(
         runs: Fresh runs per scenario, judged together.
         max_errors: Share of failed requests that is allowed.
     """
+    from perflib.session import check as checking
     from perflib.text import tables
-    from perflib.workbook.live import check
+    from perflib.workbook.live.views import view_of
 
-    found = check(names, options, runs, max_errors)
+    found = checking.check(names, options, runs, max_errors, watch=view_of, say=say)
     if format_ == "json":
         print(json.dumps(found.as_json(), allow_nan=False))
     else:

@@ -20,7 +20,7 @@ Less than that is the generator's own work on a request, of which a server that 
 MAX_LATE_SHARE = 0.01
 """An open load was not offered where more than this share of its arrivals went out more than `MAX_LAG_MS` late."""
 ERROR_SHARE, LIMIT_SHARE, LEAST_ERROR_MS = 0.05, 0.01, 0.3
-"""Own error is borne up to the largest of these: of the percentile, of its limit, and what is below any floor."""
+"""Own error is borne up to the largest of these: of the percentile, of its limit, and an interrupted send."""
 JUDGED = ("p50", "p95")
 """What limits, checks and baselines judge; what is wrong with p99 is told."""
 MAX_CPU_SHARE = 0.9

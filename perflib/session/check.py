@@ -1,6 +1,5 @@
 """Judging: scenarios measured anew and stored runs, against the stored baselines."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,10 +17,6 @@ from perflib.store.folders import Workbook
 from perflib.text import tables
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"perflib: {line}\n")
-
-
 def check(
     names: Sequence[str],
     options: Options | None = None,
@@ -29,7 +24,7 @@ def check(
     most_errors: float = 0.0,
     *,
     watch: Watch = unwatched,
-    say: Callable[[str], None] = _say,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Check:
     """Judge scenarios, each measured `count` times anew, and stored runs against the stored baselines.
 
@@ -39,6 +34,7 @@ def check(
     Args:
         names: scenarios, or ids of stored runs.
         most_errors: the share of failed requests above which an endpoint fails.
+        say: called with a line per run that is left out.
 
     Raises:
         InputError: for a name that is neither, before anything is measured.
@@ -48,11 +44,7 @@ def check(
         raise InputError(f"--runs: {count} is too few; 1 or more")
     stored = [name for name in names if is_stored(name)]
     fresh = [name for name in names if name not in stored]
-    known = scenario_names(target_of(options, Workbook.find()).scenarios) if fresh else []
-    for name in fresh:
-        if name not in known:
-            mend = f"{suggested(name, known)}; `perflib history` lists the stored runs"
-            raise InputError(f"{name!r}: neither a scenario nor a stored run; {mend}")
+    _require_scenarios(fresh, options)
     judged, left_out = [load_run(name) for name in stored], list[str]()
     for name in fresh:
         sound = SoundRuns(name, options, count, say, watch)
@@ -66,6 +58,14 @@ def check(
         left_out += sound.left_out
     found = judge_runs(judged, stored_baselines(), most_errors)
     return replace(found, notes=(*found.notes, *left_out))
+
+
+def _require_scenarios(names: Sequence[str], options: Options) -> None:
+    known = scenario_names(target_of(options, Workbook.find()).scenarios) if names else []
+    for name in names:
+        if name not in known:
+            mend = f"{suggested(name, known)}; `perflib history` lists the stored runs"
+            raise InputError(f"{name!r}: neither a scenario nor a stored run; {mend}")
 
 
 def verdict(run: Run, *, phases: bool = False) -> Table:
