@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import perflib.session.check
 import perflib.workbook.live
 from perflib.cli.app import main
 from perflib.spec import InputError, Options
@@ -18,12 +19,12 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options that `run` and `check` were called with; nothing is measured."""
     seen: list[Options] = []
 
-    def called(_: object, options: Options, *others: object) -> None:
+    def called(_: object, options: Options, *others: object, **watching: object) -> None:
         seen.append(options)
         raise InputError("nothing is measured")
 
     monkeypatch.setattr(perflib.workbook.live, "run", called)
-    monkeypatch.setattr(perflib.workbook.live, "check", called)
+    monkeypatch.setattr(perflib.session.check, "check", called)
     return seen
 
 
