@@ -9,8 +9,9 @@ from asyncio.staggered import staggered_race
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter_ns
 
-from perflib.load.kernel_clock import stamp_arrivals
+from perflib.load.kernel_clock import established_ns, stamp_arrivals
 
 _STAGGER_S = 0.25
 """Between the attempts at two addresses (RFC 8305, 5)."""
@@ -46,10 +47,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Dialled:
-    """A connection, and the address that accepted it."""
+    """A connection, the address that accepted it, and when, by `perf_counter_ns`."""
 
     host: str
     socket: socket.socket
+    established_ns: int
 
 
 def interleaved(hosts: Sequence[str]) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ async def dial(hosts: Sequence[str], port: int) -> Dialled:
     opened: list[Dialled] = []
 
     async def attempt(host: str) -> None:
-        opened.append(Dialled(host, await _connected(host, port)))
+        opened.append(await _dialled(host, port))
 
     if len(hosts) == 1:
         await attempt(hosts[0])
@@ -95,17 +97,18 @@ def _hang_up(some: Sequence[Dialled]) -> None:
         one.socket.close()
 
 
-async def _connected(host: str, port: int) -> socket.socket:
+async def _dialled(host: str, port: int) -> Dialled:
     connecting = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         connecting.setblocking(False)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamp_arrivals(connecting)
+        begun_ns = perf_counter_ns()
         await asyncio.get_running_loop().sock_connect(connecting, (host, port))
+        return Dialled(host, connecting, established_ns(connecting, begun_ns, perf_counter_ns()))
     except BaseException:
         connecting.close()
         raise
-    return connecting
 
 
 def _how_telling(problem: OSError) -> int:

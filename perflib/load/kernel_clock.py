@@ -22,6 +22,8 @@ _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("qq")
 ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 """What a stamp takes beside the data."""
+_TCP_INFO = struct.Struct("68x I 28x I")
+"""Of linux/tcp.h: tcpi_rtt in µs, tcpi_total_retrans."""
 _STEP_NS = 20_000
 """Two readings of the clocks, one right after the other, differ by less."""
 _TRIES = 5
@@ -39,9 +41,27 @@ class Step:
 
 def stamp_arrivals(sock: socket.socket) -> None:
     """Have the kernel stamp what this socket receives, where it can; `PERFLIB_CLOCK=read` leaves it out."""
-    if sys.platform == "linux" and os.environ.get("PERFLIB_CLOCK") != "read":
+    if _is_stamping():
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def established_ns(sock: socket.socket, begun_ns: int, now_ns: int) -> int:
+    """When a connection that was begun and seen to be open at these times was open: by the round trip of its SYN.
+
+    Where the kernel does not tell that, or had to send the SYN again: when it was seen.
+    """
+    if not _is_stamping():
+        return now_ns
+    with suppress(OSError, struct.error):
+        round_trip_us, sent_again = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+        if round_trip_us and not sent_again:
+            return min(begun_ns + 1_000 * round_trip_us, now_ns)
+    return now_ns
+
+
+def _is_stamping() -> bool:
+    return sys.platform == "linux" and os.environ.get("PERFLIB_CLOCK") != "read"
 
 
 class KernelClock:

@@ -46,22 +46,41 @@ class Stream:
         self._receiver: Receiver
         self._closed = False
 
-    async def shake_hands(self, tls: ssl.SSLContext, server_name: str | None) -> None:
-        """Go on in TLS; before `read_into`. Raises OSError."""
+    async def shake_hands(self, tls: ssl.SSLContext, server_name: str | None) -> int:
+        """Go on in TLS; before `read_into`. Raises OSError.
+
+        Returns:
+            How long what the server sent had been here before it was read, ns.
+        """
         secured = self._tls = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        late_ns = 0
         try:
             while not _is_secured(secured):
                 await self._loop.sock_sendall(self._socket, self._outgoing.read())
-                received = await self._loop.sock_recv(self._socket, _READ_BYTES)
-                if not received:
-                    raise ConnectionResetError
-                self._incoming.write(received)
+                late_ns += await self._read_handshake()
             await self._loop.sock_sendall(self._socket, self._outgoing.read())
+            return late_ns
         except BaseException as problem:
             with suppress(OSError):  # the server's log then says why
                 self._socket.send(self._outgoing.read())
             self.close()
             raise (ConnectionResetError() if isinstance(problem, ConnectionError) else problem) from None
+
+    async def _read_handshake(self) -> int:
+        """Of what the server sent: how long it had been here before."""
+        readable = asyncio.Event()
+        self._loop.add_reader(self._socket, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(self._socket)
+        data, ancillary, _, _ = self._receive(_READ_BYTES, ANCILLARY_BYTES)
+        now_ns = perf_counter_ns()
+        if not data:
+            raise ConnectionResetError
+        self._incoming.write(data)
+        arrived_ns = self._arrived_ns(ancillary, now_ns)
+        return now_ns - arrived_ns if arrived_ns >= 0 else 0
 
     def read_into(self, receiver: Receiver) -> None:
         """Hand all that comes to a receiver."""

@@ -1,6 +1,8 @@
 """The wire: one connection per virtual user.
 
 The end of a request is when its last byte had reached this machine, by the kernel's clock, however late it was read.
+By the same clock a connection is open when the server accepted it: what it waits here after that, and before it is begun,
+moves the start of its first request.
 """
 
 import asyncio
@@ -137,6 +139,9 @@ class Connection:
             return
         begun_ns = perf_counter_ns()
         left_s = (exchange.start_ns + self._timeout_ns - begun_ns) / 1e9
+        if not exchange.retried:
+            exchange.start_ns = begun_ns
+        late_from_ns = exchange.start_ns
         fault = None
         try:
             async with asyncio.timeout(left_s) as self._opening:
@@ -147,7 +152,7 @@ class Connection:
             fault = fault_of(error, "connect")
         finally:
             self._opening = None
-        exchange.connect_ns += perf_counter_ns() - begun_ns
+        exchange.connect_ns += perf_counter_ns() - begun_ns - (exchange.start_ns - late_from_ns)
         if fault is not None and exchange.error is None:
             exchange.error, exchange.reason, exchange.end_ns = fault.kind, fault.reason, perf_counter_ns()
 
@@ -156,13 +161,15 @@ class Connection:
         begun_ns = perf_counter_ns()
         dialled = await dial(at.hosts, at.port)
         dialled_ns = perf_counter_ns()
-        self._round_trip_ns = dialled_ns - begun_ns
+        self._round_trip_ns = dialled.established_ns - begun_ns
+        exchange.start_ns += dialled_ns - dialled.established_ns
         if dialled.host != at.hosts[0]:
             at.prefer(dialled.host)
         stream = Stream(dialled.socket, at.clock)
         if at.tls is not None:
-            await stream.shake_hands(at.tls, at.server_name)
-            exchange.tls_ns += perf_counter_ns() - dialled_ns
+            late_ns = await stream.shake_hands(at.tls, at.server_name)
+            exchange.tls_ns += perf_counter_ns() - dialled_ns - late_ns
+            exchange.start_ns += late_ns
         return Channel(stream)
 
     def expire(self, now_ns: int) -> None:

@@ -2,19 +2,24 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from time import perf_counter_ns, time_ns
 
 import pytest
 import uvloop
 
 from perflib.load import kernel_clock
+from perflib.load.connecting import dial
 from perflib.load.exchange import Exchange
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.wire import Connection, resolve
+from tests.load.test_connecting import certificate
 from tests.load.test_wire import GET, OK, encode, exchange_over, target_of
 from tests.servers import Do, answer, scripted
 
@@ -69,6 +74,63 @@ def test_the_first_byte_and_the_last_have_times_of_their_own(loop: asyncio.Runne
         answers = loop.run(ask_busily(server.url, busy_s=0.0, times=3))
     assert all((one.end_ns - one.first_byte_ns) / 1e9 > 0.09 for one in answers)
     assert all(one.start_ns <= one.first_byte_ns <= one.end_ns for one in answers)
+
+
+async def connect_busily(url: str) -> Exchange:
+    """Ask once, and do something else at each turn of the event loop, 0.3 s in all."""
+    connection = Connection(await resolve(url), 5)
+    try:
+        asking = asyncio.ensure_future(exchange_over(connection, encode(target_of(url), GET, None)))
+        for _ in range(12):
+            time.sleep(0.025)
+            await asyncio.sleep(0)
+        return await asking
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ssl.SSLContext]:
+    folder: Path = tmp_path_factory.mktemp("tls")
+    with pytest.MonkeyPatch.context() as patch:
+        server = certificate(folder)
+        patch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))
+        yield server
+
+
+@STAMPED
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
+def test_what_this_process_does_while_a_connection_opens_is_not_the_targets_time(
+    loop: asyncio.Runner, tls: ssl.SSLContext, secured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted([(OK,)], [(OK,)], [(OK,)], tls=tls if secured else None) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        exchange = min((loop.run(connect_busily(url)) for _ in range(2)), key=took_s)
+        monkeypatch.setenv("PERFLIB_CLOCK", "read")
+        by_read_clock = loop.run(connect_busily(url))
+    assert 0 < exchange.connect_ns < exchange.first_byte_ns - exchange.start_ns
+    assert took_s(exchange) < took_s(by_read_clock) / 2
+
+
+@STAMPED
+def test_a_server_too_busy_to_accept_is_not_excused(loop: asyncio.Runner) -> None:
+    """Its queue is full: the kernel sends the SYN again, a second later."""
+
+    async def accepted_later(listener: socket.socket) -> float:
+        begun_ns = perf_counter_ns()
+        dialling = asyncio.create_task(dial(["127.0.0.1"], listener.getsockname()[1]))
+        await asyncio.sleep(0.2)
+        with suppress(BlockingIOError):
+            while True:
+                listener.accept()[0].close()
+        dialled = await dialling
+        dialled.socket.close()
+        return (dialled.established_ns - begun_ns) / 1e9
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as filler:
+        listener.setblocking(False)
+        filler.connect(listener.getsockname())
+        assert loop.run(accepted_later(listener)) > 0.8
 
 
 def test_without_stamps_an_answer_ends_when_it_is_read(loop: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
