@@ -2,9 +2,8 @@
 
     python tests/benchmarks/known_latency.py --port 0 --shape lognormal
 
-Truth is by this server's own clock, from a request's last byte read to its answer handed to the kernel, so that
-timers of 1 ms resolution do no harm. It does not see the moments that a request waited in the kernel while this
-process answered another; keep its CPU share well below 1 (`cpu_s` and `wall_s` of `GET /truth`).
+Truth is by this machine's kernel, from the arrival of a request's last byte to its answer handed over, so that timers
+of 1 ms resolution do no harm, and what a request waited while this process answered another counts as served.
 `GET /truth` answers the figures of the window since the last `GET /truth?reset=1`, which also begins the draws anew.
 """
 
@@ -16,16 +15,21 @@ import gc
 import json
 import math
 import random
+import socket
+import struct
 import sys
 from array import array
-from time import perf_counter_ns, process_time
-from typing import TYPE_CHECKING, cast
+from time import process_time, time_ns
+from typing import TYPE_CHECKING
 
 import numpy as np
 import uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_SO_TIMESTAMPNS = 35
+"""Of Linux's asm-generic/socket.h; the socket module does not name it."""
 
 _BODY = b'{"status":"ok","data":[1,2,3]}'
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -57,14 +61,14 @@ class Truth:
     def reset(self) -> None:
         self._draw = random.Random(self._seed)
         self._served_ns = array("q")
-        self._from_ns, self._cpu_from_s = perf_counter_ns(), process_time()
+        self._from_ns, self._cpu_from_s = time_ns(), process_time()
 
     def next_delay_s(self) -> float:
         return self._delay_s(self._draw)
 
-    def served(self, read_ns: int, answered_ns: int) -> None:
-        if read_ns >= self._from_ns:
-            self._served_ns.append(answered_ns - read_ns)
+    def served(self, arrived_ns: int, answered_ns: int) -> None:
+        if arrived_ns >= self._from_ns:
+            self._served_ns.append(answered_ns - arrived_ns)
 
     def as_json(self) -> dict[str, float | None]:
         """Percentiles by perflib's own rule (inverted_cdf), in milliseconds."""
@@ -74,53 +78,71 @@ class Truth:
             **dict(zip(("p50_ms", "p95_ms", "p99_ms"), cuts, strict=True)),
             "count": len(served),
             "cpu_s": process_time() - self._cpu_from_s,
-            "wall_s": (perf_counter_ns() - self._from_ns) / 1e9,
+            "wall_s": (time_ns() - self._from_ns) / 1e9,
         }
 
 
-class Answering(asyncio.Protocol):
+class Answering:
     """One connection; requests have no body."""
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth, self._loop = truth, asyncio.get_running_loop()
+    def __init__(self, sock: socket.socket, truth: Truth) -> None:
+        self._socket, self._truth, self._loop = sock, truth, asyncio.get_running_loop()
         self._unread = b""
-        self._transport: asyncio.Transport
+        self._loop.add_reader(sock, self._read)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        read_ns = perf_counter_ns()
+    def _read(self) -> None:
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(65_536, 64)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close()
+            return
+        seconds, rest_ns = struct.unpack("qq", ancillary[0][2])
         *heads, self._unread = (self._unread + data).split(b"\r\n\r\n")
         for head in heads:
             path = head.split(b" ", 2)[1]
             if path.startswith(b"/truth"):
                 self._tell(reset=b"reset=1" in path)
             else:
-                self._loop.call_later(self._truth.next_delay_s(), self._answer, read_ns)
+                self._loop.call_later(self._truth.next_delay_s(), self._answer, seconds * 1_000_000_000 + rest_ns)
 
-    def _answer(self, read_ns: int) -> None:
-        if self._transport.is_closing():
+    def _answer(self, arrived_ns: int) -> None:
+        if self._socket.fileno() < 0:
             return
-        self._transport.write(self._truth.answer)
-        self._truth.served(read_ns, perf_counter_ns())
+        try:
+            self._socket.sendall(self._truth.answer)
+        except OSError:
+            self._close()
+            return
+        self._truth.served(arrived_ns, time_ns())
         if self._truth.closes:
-            self._transport.close()
+            self._close()
 
     def _tell(self, *, reset: bool) -> None:
         body = json.dumps(self._truth.as_json()).encode()
         if reset:
             self._truth.reset()
-        self._transport.write(_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._socket.sendall(_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    def _close(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
 
 
 async def serve(port: int, truth: Truth) -> None:
     """Answer on 127.0.0.1 until ended; the first line on stdout names the address."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answering(truth), "127.0.0.1", port, backlog=1024)
+    listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+    listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)  # connections inherit it
+    listener.setblocking(False)
     gc.freeze()
-    print(f"serving on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    print(f"serving on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        Answering(connection, truth)
 
 
 def main() -> int:
