@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from pydantic import ConfigDict
@@ -50,6 +50,8 @@ class Block(Spec):
     p95_ms: dict[str, float | None]
     requests: int
     errors: int
+    invalid: str = ""
+    """Why it says nothing of its side, though it was measured again: its load generator was disturbed."""
 
 
 class Restart(Spec):
@@ -119,16 +121,22 @@ class FigureVerdict:
 
 
 def log_ratios(comparison: Comparison, endpoint: str, figure: str) -> Floats:
-    """log(B / A) by restart, shape (restarts,); NaN where a block had too few requests for the figure."""
+    """log(B / A) by restart, shape (restarts,); NaN where less than half of its pairs of blocks told the figure."""
     return np.array([_log_ratio(restart, endpoint, figure) for restart in comparison.restarts])
 
 
 def _log_ratio(restart: Restart, endpoint: str, figure: str) -> float:
-    found: dict[Side, list[float | None]] = {"a": [], "b": []}
-    for block in restart.blocks:
-        found[block.side].append(getattr(block, f"{figure}_ms").get(endpoint))
-    a, b = (np.array(values, dtype=np.float64) for values in found.values())
-    return math.nan if np.isnan(a).any() or np.isnan(b).any() else restart_log_ratio(a, b)
+    a, b = (
+        [_told_ms(block, endpoint, figure) for block in restart.blocks if block.side == side] for side in get_args(Side)
+    )
+    pairs = np.array([a, b])
+    told = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    return math.nan if 2 * told.shape[1] < len(a) else restart_log_ratio(*told)
+
+
+def _told_ms(block: Block, endpoint: str, figure: str) -> float:
+    ms = None if block.invalid else getattr(block, f"{figure}_ms").get(endpoint)
+    return math.nan if ms is None else float(ms)
 
 
 def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
@@ -144,7 +152,8 @@ def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
 def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdict:
     ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
     if np.isnan(ratios).any():
-        return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, f"too few requests for {figure}")
+        why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"
+        return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why)
     looks = [decide(ratios[: look.restarts], planned) for look in planned.looks if len(ratios) >= look.restarts]
     if not looks:
         reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
@@ -175,8 +184,15 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
     if comparison.state in ("interrupted", "broken"):
         told.append(f"{comparison.broken or 'interrupted'}: what is not clear yet was not measured to its end")
+    if invalid := _invalid(comparison):
+        told.append(f"blocks left out: {len(invalid)}, the last one as {invalid[-1]}")
     failed = ((side.upper(), count) for side, count in errors.items() if count)
     return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
+
+
+def _invalid(comparison: Comparison) -> list[str]:
+    """Why, of each block that is left out."""
+    return [block.invalid for restart in comparison.restarts for block in restart.blocks if block.invalid]
 
 
 def is_clear(comparison: Comparison) -> bool:

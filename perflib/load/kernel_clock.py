@@ -54,9 +54,11 @@ def established_ns(sock: socket.socket, begun_ns: int, now_ns: int) -> int:
     if not _is_stamping():
         return now_ns
     with suppress(OSError, struct.error):
-        round_trip_us, sent_again = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        round_trip_us, sent_again = _TCP_INFO.unpack(told)
+        arrived_ns: int = begun_ns + 1_000 * round_trip_us
         if round_trip_us and not sent_again:
-            return min(begun_ns + 1_000 * round_trip_us, now_ns)
+            return min(arrived_ns, now_ns)
     return now_ns
 
 

@@ -1,8 +1,8 @@
 """The wire: one connection per virtual user.
 
 The end of a request is when its last byte had reached this machine, by the kernel's clock, however late it was read.
-By the same clock a connection is open when the server accepted it: what it waits here after that, and before it is begun,
-moves the start of its first request.
+By the same clock a connection is open when the server accepted it: what it waits here, before it is begun and once it
+is open, moves the start of its first request.
 """
 
 import asyncio

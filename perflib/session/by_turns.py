@@ -27,11 +27,13 @@ from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
+from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
+from perflib.watch.sampler import Sampler
 
 Say = Callable[[str], None]
 
@@ -40,6 +42,7 @@ _BLOCK_WARMUP_S, _FIRST_WARMUP_S = 0.5, 3.0
 _BLOCK_S = (5.0, 30.0)
 _NEEDED = 80
 """Requests of the rarest endpoint in a block: a p95 needs 59, and their number varies."""
+_MORE_TRIES = 2
 _START_S, _STOP_S = 60.0, 10.0
 
 
@@ -175,19 +178,31 @@ class _Turns:
         return self._draw.sample(SIDES, 2)
 
     def _block(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
+        """Measured again where its load generator was disturbed; the last try, where it always was."""
+        block = self._measured(side, urls, duration_s)
+        for _ in range(_MORE_TRIES):
+            if block.invalid:
+                self._say(f"a block of {side.upper()} is measured again: {block.invalid}")
+                block = self._measured(side, urls, duration_s)
+        return block
+
+    def _measured(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
         scenario = self._facts.scenario.lasting(duration_s, min(_BLOCK_WARMUP_S, duration_s / 4))
         target = _at(self._facts.target, urls[side])
         seed = self._draw.randrange(2**31)
         facts = self._facts.replaced(scenario=scenario, target=target, seed=seed, setup=None)
         with TemporaryDirectory() as scratch, RunFolder.create(Path(scratch), facts) as folder:
-            outcome = drive(facts, folder.path)
+            sampling = Sampler(None, folder.path)
+            outcome = drive(facts, folder.path, begun=sampling.begin)
             if outcome.stopped:
                 raise KeyboardInterrupt
             if outcome.broken:
                 raise _BlockError(outcome.broken)
             if outcome.cut:
                 raise InputError(f"{urls[side]}: {outcome.cut}; mend that side, or use --keep-going")
-            folder.seal(facts.replaced(state="finished", parts=outcome.parts))
+            ended = facts.replaced(state="finished", parts=outcome.parts, generator=outcome.generator)
+            ended = with_validity(ended, folder, sampling)
+            folder.seal(ended)
             rows = summarize(folder.load()).endpoints
         return Block(
             side=side,
@@ -195,6 +210,7 @@ class _Turns:
             p95_ms={row.endpoint: row.judged_p95_ms for row in rows},
             requests=sum(row.requests for row in rows),
             errors=sum(row.judged_errors for row in rows),
+            invalid="; ".join(ended.invalid_reasons),
         )
 
 

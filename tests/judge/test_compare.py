@@ -114,6 +114,21 @@ def test_noise_beyond_the_plan_stays_inconclusive_and_says_what_it_sees() -> Non
     assert all(one.mde is not None and one.mde > 0.1 for one in figures)
 
 
+@pytest.mark.parametrize(("spoilt", "ratio"), [((0,), 2.0), ((0, 2), None)])
+def test_a_pair_with_an_invalid_block_is_left_out_where_half_of_the_pairs_are_sound(
+    spoilt: tuple[int, ...], ratio: float | None
+) -> None:
+    blocks = [
+        block(side, dict.fromkeys(NAMES, ms)) for side, ms in (("a", 10.0), ("b", 20.0), ("b", 20.0), ("a", 10.0))
+    ]
+    for number in spoilt:
+        blocks[number] = block(blocks[number].side, dict.fromkeys(NAMES, 9e9)).replaced(invalid="2.0 of 4 users")
+    comparison = measured(0).replaced(restarts=(Restart(blocks=tuple(blocks)),))
+    [found] = log_ratios(comparison, "GET /a", "p95")
+    assert math.isnan(found) if ratio is None else math.exp(found) == pytest.approx(ratio)
+    assert f"blocks left out: {len(spoilt)}, the last one as 2.0 of 4 users" in notes(comparison)
+
+
 def test_a_block_with_too_few_requests_gives_no_figure() -> None:
     comparison = whole()
     poor = Restart(blocks=(block("a", {"GET /a": None, "GET /b": 1.0}), block("b", {"GET /a": 1.0, "GET /b": 1.0})))

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from time import perf_counter_ns, time_ns
 
 import pytest
@@ -91,7 +90,7 @@ async def connect_busily(url: str) -> Exchange:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ssl.SSLContext]:
-    folder: Path = tmp_path_factory.mktemp("tls")
+    folder = tmp_path_factory.mktemp("tls")
     with pytest.MonkeyPatch.context() as patch:
         server = certificate(folder)
         patch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))

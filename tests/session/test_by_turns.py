@@ -119,17 +119,32 @@ def test_an_interrupt_keeps_what_was_measured(target: str, server: str, tmp_path
     assert len(kept["restarts"]) >= 1
 
 
-def test_a_worker_that_dies_ends_a_comparison_with_the_reason(target: str, tmp_path: Path) -> None:
+def worker_of(command: subprocess.Popen[str]) -> psutil.Process:
+    [worker] = [one for one in psutil.Process(command.pid).children() if "perflib.load.worker" in one.cmdline()]
+    return worker
+
+
+def test_a_disturbed_block_is_measured_again_and_a_worker_that_dies_ends_the_comparison_with_the_reason(
+    target: str,
+) -> None:
     with answering(lambda _: (0.003, answer())) as server:
         words = ["compare", server.url, server.url, "--target", target, "--users", "2", "--block", "20s"]
         command = [sys.executable, "-m", "perflib", *words, "--format", "json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
-            while not server.requests:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+            while len(server.requests) < 500:
                 time.sleep(0.1)
-            [worker] = [one for one in psutil.Process(started.pid).children() if "perflib.load.worker" in one.cmdline()]
-            worker.kill()
+            worker_of(started).suspend()
+            time.sleep(1)
+            worker_of(started).resume()
             assert started.stdout is not None
+            assert started.stderr is not None
+            again = next(line for line in started.stderr if "measured again" in line)
+            asked = len(server.requests)
+            while len(server.requests) == asked:
+                time.sleep(0.1)
+            worker_of(started).kill()
             said = json.loads(started.stdout.read())
+    assert "stood still for" in again
     assert started.returncode == said["exit"] == 3
     assert any("load generator: worker 1 of 1 ended with signal 9 at" in note for note in said["notes"])
 

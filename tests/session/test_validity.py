@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import perflib
+import perflib.session.validity
 from tests.servers import answer, answering
 from tests.session.test_death import Driven, driven
 from tests.session.test_workloads import target_file
@@ -62,3 +63,17 @@ def test_a_busy_machine_is_no_reason_where_the_kernel_dates_the_answers(
         assert run.facts.valid, run.facts.invalid_reasons
         assert generator.lost_share is not None
         assert 0 <= generator.lost_share < 0.1
+
+
+def test_where_its_validity_cannot_be_told_a_run_is_invalid_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
+    monkeypatch.setattr(perflib.session.validity, "gaps_of", lambda *_: 1 / 0)
+    with answering(lambda _: (0.01, answer())) as server:
+        run = perflib.run("light_load", target=target_file(tmp_path, server.url), users=2, duration="1s", warmup="0s")
+        asked = len(server.requests)
+    [reason] = run.facts.invalid_reasons
+    assert reason.startswith("its validity could not be told: ZeroDivisionError: division by zero")
+    assert len(run.requests) == asked > 0
+    assert run.facts.state == "finished"
