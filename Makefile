@@ -46,7 +46,7 @@ baseline: setup ## measure light_load and baseline at full length, write perform
 demo: setup ## serve the sample dashboard (ARGS="--port 9000": elsewhere)
 	$(BIN)/perflib demo $(ARGS)
 
-bench: setup ## measure the generator against wrk, oha, k6 and others (ARGS=--quick: 3 minutes, not 30)
+bench: setup ## measure the generator against wrk, oha, k6 and others (ARGS=--quick: 3 minutes, not 50)
 	$(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 fuzz: setup ## the fuzz tests for 10 minutes (ARGS="--seconds 60": for one)

@@ -120,6 +120,12 @@ def perflib_poisson(url: str, rate: int, seconds: float) -> Result:
     return _perflib(url, "steady_rate", perflib.Options(rate=rate, duration=seconds, warmup=0))
 
 
+def perflib_poisson_read(url: str, rate: int, seconds: float) -> Result:
+    """As with Poisson arrivals, an answer's end being when it was read, as the peers have it."""
+    with mock.patch.dict(os.environ, PERFLIB_CLOCK="read"):
+        return perflib_poisson(url, rate, seconds)
+
+
 def perflib_constant(url: str, rate: int, seconds: float) -> Result:
     """As with Poisson arrivals, at even distances as the peers have them."""
     return _perflib(url, "steady_rate", perflib.Options(rate=rate, arrivals="constant", duration=seconds, warmup=0))
@@ -274,6 +280,7 @@ def brief_script(url: str, users: int, seconds: float) -> Result:
 
 PERFLIB, PERFLIB_READ, PERFLIB_CHECKED = "perflib", "perflib, read clock", "perflib, bodies checked"
 PERFLIB_POISSON, PERFLIB_CONSTANT = "perflib, Poisson arrivals", "perflib, constant arrivals"
+PERFLIB_POISSON_READ = "perflib, Poisson arrivals, read clock"
 BRIEF = "the brief's script (httpx)"
 PEERS = {
     PERFLIB: Peer(perflib_closed),
@@ -287,12 +294,13 @@ PEERS = {
     "Locust": Peer(locust, "locust"),
     BRIEF: Peer(brief_script),
     PERFLIB_POISSON: Peer(perflib_poisson),
+    PERFLIB_POISSON_READ: Peer(perflib_poisson_read),
     PERFLIB_CONSTANT: Peer(perflib_constant),
     "vegeta at a rate": Peer(vegeta_open, "vegeta"),
     "k6 at a rate": Peer(k6_open, "k6"),
     "oha at a rate": Peer(oha_open, "oha"),
 }
-OPEN = (PERFLIB_POISSON, PERFLIB_CONSTANT, "vegeta at a rate", "k6 at a rate", "oha at a rate")
+OPEN = (PERFLIB_POISSON, PERFLIB_POISSON_READ, PERFLIB_CONSTANT, "vegeta at a rate", "k6 at a rate", "oha at a rate")
 """Open workloads: their number of users is a rate a second. wrk, hey, Locust and the brief's script have none."""
 CLOSED = tuple(name for name in PEERS if name not in (*OPEN, PERFLIB_CHECKED))
 

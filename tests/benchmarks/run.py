@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.run
 
-About half an hour (two rounds of every generator in `peers`), or 3 minutes with --quick.
+About 50 minutes (two rounds of every generator in `peers`), or 3 minutes with --quick.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks import accuracy, cost, scale
-from tests.benchmarks.accuracy import Setting
+from tests.benchmarks.accuracy import BESIDE, Setting
 from tests.benchmarks.peers import PEERS, notes
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ class Plan:
 FULL = Plan(
     (1, 50, 100),
     (
-        *(Setting(shape) for shape in ("lognormal", "bimodal", "heavy")),
+        *(Setting(beside=beside) for beside in BESIDE),
+        *(Setting(all_users=(50, 1000), at_rate=True, beside=beside) for beside in BESIDE),
+        *(Setting(shape, all_users=(50,)) for shape in ("bimodal", "heavy")),
         *(Setting(framing=framing, all_users=(10, 50)) for framing in ("chunked", "close")),
-        Setting(all_users=(50, 1000), at_rate=True),
     ),
     requests=10_000_000,
     rounds=2,
