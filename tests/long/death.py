@@ -1,4 +1,8 @@
-"""Kills runs at seeded random moments and counts what is lost. `python -m tests.long.death --trials 200`."""
+"""Disturbs runs at seeded random moments and counts what is lost. `python -m tests.long.death --trials 200`.
+
+Some are killed, and some go on: their load generator stops for a second, their disk fills up (root alone can have a
+small one), somebody sets the clock (where faketime is installed), another PID namespace looks at the run.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,38 @@ import argparse
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 import psutil
 
 from tests.servers import answer, answering
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KINDS = ("generator", "orchestrator", "both")
-LONG_KINDS = (*KINDS, "kernel")
-ENDS = {"generator": "broken", "orchestrator": "interrupted", "both": "interrupted", "kernel": "interrupted"}
+ENDS = {
+    "generator": "broken",
+    "orchestrator": "interrupted",
+    "both": "interrupted",
+    "kernel": "interrupted",
+    "stopped": "finished",
+    "clock": "finished",
+    "looked at": "finished",
+    "disk": "broken",
+}
 """The state of the run that is left: a load generator's death is told, of an owner's nobody is left to tell."""
+_KILLED = ("generator", "orchestrator", "both", "kernel")
+_FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 _TARGET = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n[[endpoint]]\npath = "/a"\n'
 _RUN = ("run", "light_load", "--target", "t.toml", "--duration", "3s", "--warmup", "0", "--users", "3", "--json")
 _CELL = """\
@@ -45,55 +62,82 @@ _ANSWER_AFTER_S = 0.005
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of a killed run."""
+    """What became of a run."""
 
     kind: str
-    killed_after_s: float
     state: str
     served: int
-    """Requests answered until the kill."""
+    """Requests answered until it was killed, or ended."""
     recorded: int
     seconds_lost: float
-    """From the first answer that is not recorded to the kill."""
+    """From the first answer that is not recorded until then."""
     alive: int
     """Processes of the run that are left 10 s later."""
     files: frozenset[str]
 
 
+def possible() -> list[str]:
+    """The kinds that this machine can have."""
+    root = sys.platform == "linux" and os.geteuid() == 0
+    lacking = ([] if _FAKETIME else ["clock"]) + ([] if root else ["disk", "looked at"])
+    return [kind for kind in ENDS if kind not in lacking]
+
+
 def trial(kind: str, seed: int) -> Trial:
-    """Start a run, kill it at a moment drawn from `seed`, read it in a fresh process."""
+    """Start a run, disturb it at a moment drawn from `seed`, read it in a fresh process."""
     answered_s: list[float] = []
 
     def answered(_: str) -> tuple[float, bytes]:
         answered_s.append(time.monotonic())
         return _ANSWER_AFTER_S, answer()
 
-    with tempfile.TemporaryDirectory() as folder, answering(answered) as server:
-        Path(folder, "pyproject.toml").touch()
-        Path(folder, "t.toml").write_text(_TARGET)
-        environment = {name: value for name, value in os.environ.items() if name != "PERFLIB_DATA"}
-        run = subprocess.Popen(
-            _command(kind, Path(folder), server.url),
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    with tempfile.TemporaryDirectory() as name, answering(answered) as server, _small_disk(kind, Path(name)):
+        folder = Path(name)
+        (folder / "pyproject.toml").touch()
+        (folder / "t.toml").write_text(_TARGET)
+        command = _command(kind, folder, server.url)
+        quiet = subprocess.DEVNULL
+        run = subprocess.Popen(command, cwd=folder, env=_environment(kind, folder), stdout=quiet, stderr=quiet)
         while not answered_s:
             assert run.poll() is None, "the run did not begin"
             time.sleep(0.01)
         time.sleep(random.Random(seed).uniform(0.0, 2.6))
-        family = _kill(kind, psutil.Process(run.pid))
-        killed_s = time.monotonic()
-        run.wait(30)
+        family = _disturb(kind, psutil.Process(run.pid), folder)
+        over_s = time.monotonic()
+        run.wait(60)
         alive = psutil.wait_procs(family, timeout=10)[1]
-        read = [sys.executable, "-c", _READ, str(Path(folder, "data/runs"))]
-        said = subprocess.run(read, capture_output=True, text=True, check=True).stdout
-        state, recorded, _ = json.loads(said)
-        files = frozenset(path.name for path in Path(folder).glob("data/runs/*/*"))
-    before_s = [at_s for at_s in answered_s if at_s + _ANSWER_AFTER_S <= killed_s]
-    lost_s = killed_s - before_s[recorded] if recorded < len(before_s) else 0.0
-    return Trial(kind, killed_s - answered_s[0], state, len(before_s), recorded, lost_s, len(alive), files)
+        read = [sys.executable, "-c", _READ, str(folder / "data/runs")]
+        state, recorded, _ = json.loads(subprocess.run(read, capture_output=True, text=True, check=True).stdout)
+        files = frozenset(path.name for path in folder.glob("data/runs/*/*"))
+    if ENDS[kind] == "finished":
+        over_s = answered_s[-1] + _ANSWER_AFTER_S
+    before_s = [at_s for at_s in answered_s if at_s + _ANSWER_AFTER_S <= over_s]
+    lost_s = over_s - before_s[recorded] if recorded < len(before_s) else 0.0
+    return Trial(kind, state, len(before_s), recorded, lost_s, len(alive), files)
+
+
+@contextmanager
+def _small_disk(kind: str, folder: Path) -> Iterator[None]:
+    """Where the disk is to fill up, data/ has one of its own."""
+    data = folder / "data"
+    if kind != "disk":
+        yield
+        return
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(data)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(data)], check=True)
+
+
+def _environment(kind: str, folder: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name != "PERFLIB_DATA"}
+    if kind != "clock":
+        return own
+    (folder / "clock").write_text("+0")
+    faked = {"LD_PRELOAD": str(_FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(folder / "clock")}
+    return own | faked | {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def _command(kind: str, folder: Path, url: str) -> list[str]:
@@ -105,16 +149,34 @@ def _command(kind: str, folder: Path, url: str) -> list[str]:
     return [sys.executable, "-m", "papermill", "n.ipynb", "done.ipynb", "--kernel", "python3"]
 
 
-def _kill(kind: str, run: psutil.Process) -> list[psutil.Process]:
-    """Kill -9 what `kind` says; the run's whole family, as it was."""
+def _disturb(kind: str, run: psutil.Process, folder: Path) -> list[psutil.Process]:
+    """Do to a run what `kind` says; the run's whole family, as it was."""
     children = run.children(recursive=True)
     workers = [child for child in children if "perflib.load.worker" in child.cmdline()]
     kernels = [child for child in children if "ipykernel_launcher" in child.cmdline()]
-    doomed = {"generator": workers, "orchestrator": [run], "both": [run, *workers], "kernel": kernels}[kind]
-    assert doomed, f"no {kind} to kill"
-    for one in doomed:
-        with suppress(psutil.NoSuchProcess):
-            one.send_signal(signal.SIGKILL)
+    if kind in _KILLED:
+        doomed = {"generator": workers, "orchestrator": [run], "both": [run, *workers], "kernel": kernels}[kind]
+        assert doomed, f"no {kind} to kill"
+        for one in doomed:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    elif kind == "stopped":
+        for how, for_s in (("suspend", 1.0), ("resume", 0.0)):
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    getattr(worker, how)()
+            time.sleep(for_s)
+    elif kind == "clock":
+        (folder / "clock").write_text("-1h")
+    elif kind == "looked at":
+        look = [sys.executable, "-m", "perflib", "history"]
+        subprocess.run(
+            ["unshare", "--pid", "--fork", "--mount-proc", *look], cwd=folder, check=True, capture_output=True
+        )
+    elif kind == "disk":
+        with suppress(OSError), (folder / "data/filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
     return children
 
 
@@ -125,19 +187,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1800, help="begin no further trial after so long")
     arguments = parser.parse_args()
     done: dict[str, list[Trial]] = defaultdict(list)
+    kinds = possible()
     until_s = time.monotonic() + arguments.seconds
     try:
         for number in range(arguments.trials):
             if time.monotonic() > until_s:
                 break
-            kind = LONG_KINDS[number % len(LONG_KINDS)]
+            kind = kinds[number % len(kinds)]
             done[kind].append(trial(kind, arguments.seed + number))
     finally:
         sys.stdout.write(_table(done))
 
 
 def _table(done: dict[str, list[Trial]]) -> str:
-    lines = [f"{'killed':14}{'trials':>7}{'so marked':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n"]
+    lines = [f"{'disturbed':14}{'trials':>7}{'so marked':>12}{'served':>8}{'lost':>7}{'most s lost':>12}{'alive':>6}\n"]
     for kind, some in done.items():
         marked = sum(one.state == ENDS[kind] for one in some)
         lost = sum(max(0, one.served - one.recorded) for one in some)
