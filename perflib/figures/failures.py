@@ -64,15 +64,15 @@ def failures(run: Run) -> tuple[Failure, ...]:
             share=float(one["count"] / sent[one["endpoint"]]),
             first_s=float(one["min"] / 1e9),
             last_s=float(one["max"] / 1e9),
-            **_evidence(samples.get((one["endpoint"], one["error"], one["status"]))),
+            **evidence_of(samples.get((one["endpoint"], one["error"], one["status"]))),
         )
         for one in found.sort_values("count", ascending=False, kind="stable").to_dict("records")
     )
 
 
-def _evidence(samples: pd.DataFrame | None) -> dict[str, Any]:
-    """What the samples of failures that are alike tell of them."""
-    if samples is None:
+def evidence_of(samples: pd.DataFrame | None) -> dict[str, Any]:
+    """What the samples of failures that are alike tell of them: values of `Failure`."""
+    if samples is None or samples.empty:
         return {}
     first = samples.iloc[0]
     answered = first["status"] or first["headers"] or first["body"]

@@ -16,7 +16,7 @@ from perflib.figures.failures import Failure, failures
 from perflib.figures.summary import EndpointSummary, Summary, meets, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.leak import memory_of
-from perflib.show.numbers import NOTHING, limit, ms, seconds
+from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
 from perflib.spec.baselines import Baseline, Baselines
@@ -334,8 +334,12 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
 def _run_findings(run: Run, summary: Summary) -> list[Finding]:
     """What fails a check of a run as a whole."""
     scenario = run.facts.scenario
-    leaking = [name for name, growth in memory_of(run).series.items() if growth.verdict == Verdict.LEAK]
-    said = [f"the target leaks {name}" for name in leaking]
+    growths = memory_of(run).series.items()
+    said = [
+        f"the target leaks {name}, at least {rate_of(name)(growth.at_least_per_h)}"
+        for name, growth in growths
+        if growth.verdict == Verdict.LEAK
+    ]
     if scenario.forbid_5xx and summary.server_errors:
         said.append(f"{summary.server_errors:,} answers with a 5xx, none is allowed")
     return [Finding(scenario.name, run.facts.run_id, reason) for reason in said]

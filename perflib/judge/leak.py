@@ -110,7 +110,7 @@ def _worst_of(each: list[Memory]) -> Memory:
 
 
 def _judged(run: Run, stretch: pd.DataFrame) -> Memory:
-    rss = _judge(run, stretch, _memory_column(stretch), MEMORY)
+    rss = _judge(run, stretch, memory_column(stretch), MEMORY)
     open_files, threads = _judge(run, stretch, "open_files", OPEN_FILES), _judge(run, stretch, "threads", THREADS)
     most = int(stretch["processes"].max()) if "processes" in stretch else -1
     return Memory(
@@ -127,7 +127,8 @@ def _judged(run: Run, stretch: pd.DataFrame) -> Memory:
     )
 
 
-def _memory_column(stretch: pd.DataFrame) -> str:
+def memory_column(stretch: pd.DataFrame) -> str:
+    """The column that tells how much memory the target holds, what several processes share once where that is known."""
     several = "processes" in stretch and stretch["processes"].max() > 1
     return "pss_bytes" if several and (stretch["pss_bytes"] >= 0).sum() >= LEAST_SAMPLES else "rss_bytes"
 

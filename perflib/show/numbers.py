@@ -1,5 +1,7 @@
 """How a number is written, and the words for one that is missing."""
 
+from collections.abc import Callable
+
 INSUFFICIENT, NOTHING = "insufficient", "–"
 
 
@@ -54,6 +56,19 @@ def three_digits(value: float) -> str:
     if abs(value) < 1e-6:
         return "0"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def amount_of(name: str) -> Callable[[float | None], str]:
+    """How an amount of something that may leak is written: memory in MB, open files and threads by number."""
+    if name == "memory":
+        return lambda value: NOTHING if value is None else f"{three_digits(value / 1e6)} MB"
+    return lambda value: NOTHING if value is None else three_digits(value)
+
+
+def rate_of(name: str) -> Callable[[float | None], str]:
+    """The same per hour."""
+    amount = amount_of(name)
+    return lambda value: amount(value) if value is None else f"{amount(value)}/h"
 
 
 def limit(value_ms: float | None) -> str:

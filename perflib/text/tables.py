@@ -15,7 +15,7 @@ from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
 from perflib.judge.leak import memory_of
 from perflib.judge.validity import cores_in_words
-from perflib.show.numbers import NOTHING, limit, scaled, seconds, share
+from perflib.show.numbers import NOTHING, limit, rate_of, scaled, seconds, share
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import ERROR_KINDS, Environment, Facts, Open, Run
 from perflib.spec.allocations import Allocations, Site
@@ -30,7 +30,7 @@ from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
 from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines
-from perflib.text.words import baseline_sentence, duration_of, rate_of, workload_of
+from perflib.text.words import baseline_sentence, duration_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence

@@ -1,14 +1,14 @@
 """Verdicts in sentences, and figures in words. Pure."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from perflib.figures import spike
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.leak import Memory
-from perflib.show.numbers import NOTHING, ms, seconds, three_digits
+from perflib.show.numbers import amount_of, ms, rate_of, seconds
 from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
@@ -20,6 +20,8 @@ from perflib.text.failures import failed_sentence, rest_of
 def verdict_sentence(run: Run, summary: Summary) -> str:
     """The verdict in plain words: what failed, and which limits were met."""
     facts, counts = run.facts, summary.requests
+    if facts.state == "running":
+        return f"Under way since {facts.started_at}, not judged yet; perflib.attach({facts.run_id!r}) follows it."
     if not facts.valid:
         return f"Invalid run, not judged: {'; '.join(facts.invalid_reasons)}."
     begin = f"Interrupted after {seconds(facts.duration_s)}: " if facts.interrupted else ""
@@ -212,17 +214,6 @@ def _longer(settle_s: float | None) -> str:
         return ""
     whole, unit = (math.ceil(settle_s / 60), "min") if settle_s >= 90 else (math.ceil(settle_s), "s")
     return f" Run at least {whole} {unit}: --duration {whole}{unit}."
-
-
-def amount_of(name: str) -> Callable[[float | None], str]:
-    if name == "memory":
-        return lambda value: NOTHING if value is None else f"{three_digits(value / 1e6)} MB"
-    return lambda value: NOTHING if value is None else three_digits(value)
-
-
-def rate_of(name: str) -> Callable[[float | None], str]:
-    amount = amount_of(name)
-    return lambda value: amount(value) if value is None else f"{amount(value)}/h"
 
 
 def workload_of(run: Run) -> str:

@@ -308,7 +308,7 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_keeps_its_rows(tmp_path
         _, said = running.communicate(timeout=60)
     assert running.returncode == 3, said
     [folder] = [path.parent for path in tmp_path.glob("data/runs/*/run.json")]
-    [line] = [line for line in said.splitlines() if line.startswith("broken after ")]
+    [line] = [line for line in said.splitlines() if line.startswith("broken: ")]
     assert str(folder) in line
     assert "make room; what was recorded is kept" in line
     assert "Traceback" not in said

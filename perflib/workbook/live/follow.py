@@ -1,16 +1,19 @@
 """Follow: the progress of a run that any process drives, read off what its workers have spooled."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perflib.spec import Closed, Facts, Ramp
+from perflib.figures.failures import Failure, evidence_of
+from perflib.spec import ERROR_KINDS, Closed, Facts, Ramp
 from perflib.stats.histogram import LogHistogram
 from perflib.stats.percentile import required_count
+from perflib.store.failures import FAILURE_SPOOLS, spooled
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, MEMORY_ROW, generator_spool, memory_spool, read_spool, requests_spool
+from perflib.text.failures import failure_lines
 
 Rows = NDArray[np.void]
 
@@ -31,6 +34,8 @@ class Progress:
     p95_ms: float | None
     so_far_p50_ms: float | None
     so_far_p95_ms: float | None
+    why: str = ""
+    """Of the endpoint with the most failures: which, how often, since when, and why; empty where none failed."""
 
 
 class Follower:
@@ -39,6 +44,7 @@ class Follower:
     def __init__(self, folder: RunFolder) -> None:
         self._path, self._facts = folder.path, folder.read_facts()
         self._so_far, self._errors, self._taken = LogHistogram(), 0, 0
+        self._failed: dict[tuple[int, int, int], _Failed] = {}
 
     def news(self) -> list[Progress]:
         """The seconds since the last call, oldest first."""
@@ -50,7 +56,8 @@ class Follower:
             return []
         seconds = range(self._taken, min(map(len, health)))
         self._taken = max(self._taken, seconds.stop)
-        return [self._second(second, health, requests) for second in seconds]
+        news = [self._second(second, health, requests) for second in seconds]
+        return [*news[:-1], *(replace(last, why=self._why()) for last in news[-1:])]
 
     def _second(self, second: int, health: list[Rows], requests: list[Rows]) -> Progress:
         ends = [(int(rows["requests"][second]), int(rows["t_ns"][second])) for rows in health]
@@ -59,6 +66,7 @@ class Follower:
         spans = list(zip(begins, ends, strict=True))
         rows = np.concatenate([own[before[0] : now[0]] for own, (before, now) in zip(requests, spans, strict=True)])
         good = rows[rows["error"] < 0]
+        self._count_failures(rows[(rows["error"] >= 0) & (rows["item"] < len(self._facts.target.endpoints))])
         times_ms = LogHistogram()
         times_ms.add_all((good["end_ns"] - good["start_ns"]) / 1e6)
         self._so_far.add_bins(times_ms.bins())
@@ -78,11 +86,43 @@ class Follower:
             so_far_p95_ms=_supported(self._so_far, 0.95),
         )
 
+    def _count_failures(self, bad: Rows) -> None:
+        alike = np.stack([bad[name].astype(np.int64) for name in ("item", "error", "status")], axis=1)
+        for kind in np.unique(alike, axis=0).tolist():
+            same = bad["intended_ns"][(alike == kind).all(axis=1)]
+            before = self._failed.setdefault(tuple(kind), _Failed(0, int(same.min())))
+            self._failed[tuple(kind)] = replace(before, count=before.count + len(same))
+
+    def _why(self) -> str:
+        if not self._failed:
+            return ""
+        (item, error, status), failed = max(self._failed.items(), key=lambda one: one[1].count)
+        name, kind = self._facts.target.endpoints[item].name, ERROR_KINDS[error]
+        samples = spooled(self._path.glob(FAILURE_SPOOLS), self._facts.run_id).to_pandas()
+        alike = samples.query("endpoint == @name and kind == @kind and status == @status")
+        at_s = failed.first_ns / 1e9
+        told = Failure(name, kind, status, failed.count, math.nan, at_s, at_s, **evidence_of(alike))
+        return failure_lines([told])[0]
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Requests that failed alike."""
+
+    count: int
+    first_ns: int
+
 
 def memory_so_far(folder: RunFolder) -> Rows:
-    """The samples of the target's memory until now, `MEMORY_ROW`; none where it is not sampled. Shape (samples,)."""
+    """The samples of the target's memory until now, `MEMORY_ROW`; none where it is not sampled. Shape (samples,).
+
+    Its `rss_bytes` have what several processes share once, as soon as the kernel has told that (PSS).
+    """
     try:
-        return read_spool(memory_spool(folder.path), MEMORY_ROW)
+        rows = read_spool(memory_spool(folder.path), MEMORY_ROW)
+        told = rows[(rows["processes"] > 1) & (rows["pss_bytes"] >= 0)].copy()
+        told["rss_bytes"] = told["pss_bytes"]
+        return told if len(told) else rows
     except FileNotFoundError:  # sealed just now
         return np.empty(0, MEMORY_ROW)
 

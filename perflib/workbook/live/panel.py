@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perflib.figures.summary import measured, summarize
-from perflib.show.numbers import NOTHING, ms, seconds
+from perflib.judge.leak import memory_column
+from perflib.show.numbers import NOTHING, amount_of, ms, seconds
 from perflib.spec import Facts, Run
 from perflib.stats.percentile import percentile
 from perflib.text.cells import failed
 from perflib.text.failures import rest
-from perflib.text.words import amount_of, verdict_sentence
+from perflib.text.words import verdict_sentence
 from perflib.workbook.live.follow import Progress, Rows
 
 LAST_S = 60
@@ -60,6 +61,7 @@ def panel(facts: Facts, last: Sequence[Progress], memory: Rows, broken_off: bool
         "time": f"{clock(now.elapsed_s)} of {bound}{clock(now.planned_s)} · {ahead}",
         "percent": f"{100 * min(1.0, now.elapsed_s / now.planned_s):.1f}",
         "doing": f"{facts.target.name}: {now.doing}",
+        "why": now.why,
     }
     return _drawn(facts, _live_tiles(facts, last, memory), shown)
 
@@ -71,7 +73,8 @@ def card(run: Run) -> str:
     counts, rows = summary.requests, measured(run)
     lost = counts.scheduled - counts.completed
     times_ms = rows.loc[(rows["kind"] == "request") & rows["error"].isna(), "response_ms"].to_numpy()
-    most = None if run.memory is None or run.memory.empty else float(run.memory["rss_bytes"].max())
+    held = run.memory
+    most = None if held is None or held.empty else float(held[memory_column(held)].max())
     of = f"the {few}" if (few := rest(lost, counts.scheduled)) else "all"
     tiles = [
         Tile("requests", f"{counts.scheduled:,}"),

@@ -12,11 +12,10 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from perflib.show.numbers import ms
+from perflib.show.numbers import amount_of, ms
 from perflib.spec import Run
 from perflib.store.runs import RunFolder
 from perflib.text.failures import rest
-from perflib.text.words import amount_of
 from perflib.workbook.live.follow import Follower, Progress, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 
@@ -44,9 +43,12 @@ class View(AbstractContextManager["View"]):
 
     def ended(self, run: Run) -> Run:
         """The run is over, or watched no longer. Returns it."""
-        if run.facts.state != "finished":
-            why = f" ({'; '.join(run.facts.invalid_reasons)})" if run.facts.state == "broken" else ""
-            _say(f"{run.facts.state} after {run.facts.duration_s:.1f} s{why}; kept as {run.facts.run_id}")
+        facts = run.facts
+        if facts.state == "broken":
+            why = "; ".join(facts.invalid_reasons)
+            _say(f"broken: {why}; {facts.duration_s:.1f} s measured, kept as {facts.run_id}")
+        elif facts.state != "finished":
+            _say(f"{facts.state} after {facts.duration_s:.1f} s; kept as {facts.run_id}")
         return run
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -100,7 +102,7 @@ class Line(View):
 
     def show(self, news: Sequence[Progress]) -> None:
         now = news[-1]
-        words = "  ".join([*_figures(now, self._memory_bytes()), now.doing])
+        words = "  ".join([*_figures(now, self._memory_bytes()), *_words(now)])
         self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=words, refresh=True)
 
     def ended(self, run: Run) -> Run:
@@ -164,7 +166,7 @@ def is_in_a_notebook() -> bool:
 
 def describe(progress: Progress, memory_bytes: float | None) -> str:
     """A second of a run in one line."""
-    return " · ".join([*_figures(progress, memory_bytes), f"{progress.requests:,} requests", progress.doing])
+    return " · ".join([*_figures(progress, memory_bytes), f"{progress.requests:,} requests", *_words(progress)])
 
 
 def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
@@ -179,6 +181,10 @@ def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
         f"{progress.errors:,} failed",
         *([] if memory_bytes is None else [amount_of("memory")(memory_bytes)]),
     ]
+
+
+def _words(progress: Progress) -> list[str]:
+    return [progress.doing, *([progress.why] if progress.why else [])]
 
 
 def _say(line: str) -> None:

@@ -107,7 +107,7 @@ def served_at(runtime: Path, server: subprocess.Popen[bytes], log: Path) -> str:
             if opens.exists() and opens.stat().st_size:
                 return str(json.loads(path.read_text())["url"])
         time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
 @pytest.fixture(scope="module")
