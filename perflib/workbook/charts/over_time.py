@@ -26,7 +26,8 @@ def over_time(run: Run) -> go.Figure:
     Percentiles are of warm successes by window of intended start. A window is a second (longer in a long run), and is
     widened until it holds enough successes for its percentile; warm-up, which is shaded, has windows of its own. Where
     an endpoint has too few successes for any p95, each of them is drawn. Requests and failures are those on the wire,
-    parts of pages included. Single cold answers have a panel if there are some, failures if there are some.
+    parts of pages included. Shaded too is when requests waited that were never answered. Single cold answers have a
+    panel if there are some, failures if there are some.
 
     >>> import perflib
     >>> perflib.charts.over_time(perflib.load_run("sample-28-release-1.4")).layout.annotations[2].text
@@ -53,6 +54,7 @@ def over_time(run: Run) -> go.Figure:
     ]
     figure = parts.stacked(words, [panel for panel in panels if panel.traces], run, x_title=_SINCE)
     parts.shade_warmups(figure, run)
+    parts.shade_unanswered(figure, run, edges[-1])
     figure.update_xaxes(range=[0, edges[-1]])
     return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)], margin_t=106)
 

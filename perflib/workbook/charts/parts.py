@@ -17,6 +17,8 @@ from perflib.spec import Endpoint, Page, Run
 from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TEMPLATE
 from perflib.workbook.charts.windows import warmups_s
 
+_SEEN_SHARE = 0.005
+"""A shorter part of the time axis is not seen."""
 _HEADING_PX, _LINE_PX, _HELP_CHARACTERS = 28, 17, 70
 
 
@@ -178,8 +180,25 @@ def panel_limit(limit_ms: float, x: Any, y: Any, shape: str = "linear") -> go.Sc
 def shade_warmups(figure: go.Figure, run: Run) -> None:
     """Shade warm-ups in every panel; the first is labelled."""
     spans = [(begin, end) for begin, end in dict.fromkeys(warmups_s(run).values()) if end > begin]
+    _shade(figure, spans, LIGHT.shade, "warm-up", 0.16)
+
+
+def shade_unanswered(figure: go.Figure, run: Run, end_s: float) -> None:
+    """Shade in every panel when requests waited that were never answered: no line of answers tells of them."""
+    rows = run.requests[run.requests["error"].isin(("timeout", "in_flight"))]
+    begin_s, ended_s = (rows[name].to_numpy() / 1e9 for name in ("intended_ns", "end_ns"))
+    ended_s = np.where(rows["end_ns"] >= 0, ended_s, end_s)
+    spans: list[tuple[float, float]] = []
+    for begin, end in sorted(zip(begin_s.tolist(), ended_s.tolist(), strict=True)):
+        last = spans.pop() if spans and begin <= spans[-1][1] else (begin, end)
+        spans.append((last[0], max(last[1], end)))
+    seen = [(begin, end) for begin, end in spans if end - begin > _SEEN_SHARE * end_s]
+    _shade(figure, seen, COLOURS[1], "unanswered requests waiting", 0.10)
+
+
+def _shade(figure: go.Figure, spans: Sequence[tuple[float, float]], colour: str, label: str, opacity: float) -> None:
     for begin, end in spans:
-        figure.add_vrect(x0=begin, x1=end, fillcolor=LIGHT.shade, opacity=0.16, line_width=0, layer="below")
+        figure.add_vrect(x0=begin, x1=end, fillcolor=colour, opacity=opacity, line_width=0, layer="below")
     for begin, _ in spans[:1]:
         corner = {"x": begin, "xref": "x", "xanchor": "left", "y": 1, "yref": "y domain", "yanchor": "top"}
-        figure.add_annotation(text="warm-up", **corner)
+        figure.add_annotation(text=label, **corner)

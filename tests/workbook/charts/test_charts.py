@@ -188,6 +188,21 @@ def test_warm_up_is_shaded_in_every_panel_and_named_once(run: Run) -> None:
         assert not [x for x in trace.customdata if x[1] < 1 < x[2]], "no window mixes warm-up with what is judged"
 
 
+def test_when_requests_waited_that_were_never_answered_is_shaded_as_one_stretch() -> None:
+    run = make_run()
+    rows = run.requests.copy()
+    for number, (error, begin_s, end_ns) in enumerate(
+        [("timeout", 3.0, 5_000_000_000), ("timeout", 4.5, 7_000_000_000), ("in_flight", 8.0, -1)]
+    ):
+        rows.loc[rows.index[number], ["intended_ns", "end_ns"]] = [int(begin_s * 1e9), end_ns]
+        rows.loc[rows.index[number], "error"] = error
+    figure = charts.over_time(replace(run, requests=rows))
+    ends = {(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.x0 >= 3}
+    assert (3.0, 7.0) in ends
+    assert {begin for begin, _ in ends} == {3.0, 8.0}
+    assert words(figure).count("unanswered requests waiting") == 1
+
+
 def test_cold_answers_stand_out_where_the_target_can_tell_them(run: Run) -> None:
     cold = {trace.legendgroup: len(trace.x) for trace in panel(charts.over_time(run), "Single cold answers")}
     own = run.requests[run.requests["page"].isna() & run.requests["cold"] & run.requests["error"].isna()]
