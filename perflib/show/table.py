@@ -28,6 +28,12 @@ _CONTROL = re.compile(
 )
 """What acts on a terminal or cannot be seen; the two joiners stay, as Persian and Hindi are spelled with them."""
 
+_LINKED = re.compile(r"(?<!\w)@(?=\w)|\b(?:https?|ftp):(?=//)|\bwww(?=\.)", re.IGNORECASE)
+"""The begin of what GitHub makes a link of, or tells somebody."""
+_FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
+_SPLIT = re.compile(rf"([;|]\s*)(?=[{_FORMULA}])")
+"""Where a spreadsheet of another country begins a cell, and it would be a formula."""
+
 
 def one_line(text: str) -> str:
     r"""Text that tears no table: on one line, without control characters and changes of direction.
@@ -43,10 +49,16 @@ def escape_markdown(text: str) -> str:
 
     >>> print(escape_markdown("# a|b <c> *d* e_f _g_"))
     \# a\|b &lt;c&gt; \*d\* e_f \_g\_
+
+    Nobody is told, and nothing is linked: an empty comment, which is not shown, parts what GitHub looks for.
+
+    >>> print(escape_markdown("@admin, see www.example.com"))
+    @<!-- -->admin, see www<!-- -->.example.com
     """
     text = re.sub(r"([\\|`*~\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", one_line(text))
     text = re.sub(r"^([-+=#]+(?= |$))", r"\\\1", text)
-    return html.escape(re.sub(r"^(\d+)([.)](?= |$))", r"\1\\\2", text), quote=False)
+    escaped = html.escape(re.sub(r"^(\d+)([.)](?= |$))", r"\1\\\2", text), quote=False)
+    return _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped)
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,9 @@ class Column:
 
     name: str
     align: Literal["left", "right"] = "left"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name))
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,7 @@ class Table:
 
     def markdown(self) -> str:
         """For GitHub: a comment on a pull request, a summary of a job."""
-        lines = [[column.name for column in self.columns]] if self.rows else []
+        lines = [[escape_markdown(column.name) for column in self.columns]] if self.rows else []
         lines += [["---:" if column.align == "right" else ":---" for column in self.columns]] if self.rows else []
         for group, rows in self.groups():
             lines += [[f"**{escape_markdown(group)}**", *[""] * (len(self.columns) - 1)]] if group else []
@@ -212,11 +227,12 @@ class Table:
 def _plain(text: str) -> str:
     """A cell that no spreadsheet computes; numbers stay numbers.
 
-    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a")]
-    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a']
+    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a", "a;=1+1")]
+    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a', "a;'=1+1"]
     """
     is_number = not text or re.fullmatch(r"[-+]?[\d.,]+( ?[a-zµ%]+)?", text)
-    return f"'{text}" if text[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20") and not is_number else text
+    text = f"'{text}" if text[:1] in tuple(_FORMULA) and not is_number else text
+    return _SPLIT.sub(r"\1'", text)
 
 
 def _widths(rows: list[Row]) -> list[int]:
