@@ -1,5 +1,25 @@
-"""`python -m perflib`."""
+"""`python -m perflib`, and the console script: an installation that cannot even be imported is told in one line."""
 
-from perflib.cli.app import entry
+import sys
+from typing import NoReturn
 
-entry()
+_FAULT, _INTERRUPTED = 70, 130
+
+
+def entry() -> NoReturn:
+    """Carry a command out, and exit with its status."""
+    try:
+        from perflib.cli.app import entry as carried_out
+
+        carried_out()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as fault:
+        what = " ".join(f"{type(fault).__name__}: {fault}".split())
+        mend = "install it again (in its clone: make clean setup)"
+        sys.stderr.write(f"perflib: its installation is broken: {what}; {mend}\n")
+        sys.exit(_FAULT)
+
+
+if __name__ == "__main__":
+    entry()

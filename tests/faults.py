@@ -253,12 +253,14 @@ def _descriptors() -> int:
 
 def _fresh_peak_bytes() -> int:
     """Forget the largest resident size so far: it starts again from the present one."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _peak_bytes()
 
 
 def _peak_bytes() -> int:
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    [line] = [
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    ]
     return int(line.split()[1]) * 1024
 
 

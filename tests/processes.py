@@ -36,7 +36,7 @@ def work(listener: socket.socket, asked: argparse.Namespace) -> None:
     begun_s, count = time.time(), 0
 
     def metrics() -> bytes:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         return b"process_resident_memory_bytes %d\nprocess_start_time_seconds %.2f\n" % (pages * 4096, begun_s)
 
     async def head_of(reader: asyncio.StreamReader) -> bytes:

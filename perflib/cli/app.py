@@ -6,14 +6,11 @@ import os
 import shutil
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -92,6 +89,7 @@ def _failed(error: BaseException) -> int:
     from perflib.show.table import one_line
     from perflib.spec.exits import ExitStatus
     from perflib.spec.values import InputError
+    from perflib.store.faults import is_short, kept
 
     match error:
         case KeyboardInterrupt():
@@ -105,18 +103,10 @@ def _failed(error: BaseException) -> int:
         case OSError() if error.errno in _REFUSALS:
             mend = "mend that, or point PERFLIB_DATA and TMPDIR at folders that can be written"
             line, status = f"{error.filename or 'this machine'}: {error.strerror}; {mend}", ExitStatus.WRONG_USE
-        case MemoryError():
-            line, status = "this machine: not enough memory; end other programs", ExitStatus.WRONG_USE
+        case _ if is_short(error):
+            lacks = "memory" if isinstance(error, MemoryError) else f"memory or processes ({error})"
+            line, status = f"this machine: not enough {lacks}; end other programs", ExitStatus.WRONG_USE
         case _:
-            line, status = f"a fault of perflib's own: {_kept(error)}", ExitStatus.FAULT
+            line, status = f"a fault of perflib's own: {kept(error)}", ExitStatus.FAULT
     print("perflib:", one_line(line), file=sys.stderr)
     return status
-
-
-def _kept(fault: BaseException) -> str:
-    """The fault in words, and the file that its traceback was written to."""
-    words = f"{type(fault).__name__}: {fault}"
-    with suppress(OSError), NamedTemporaryFile(prefix="perflib-fault-", suffix=".txt", delete=False) as file:
-        file.write("".join(traceback.format_exception(fault)).encode(errors="replace"))
-        words += f"; the traceback is in {file.name}"
-    return words

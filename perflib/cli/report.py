@@ -1,7 +1,8 @@
 """Execute the notebooks; write HTML pages and an index.
 
 Example: perflib report light_load spike --profile brief --target data/targets/mine.toml
-Exit status: 0 every page is written, whatever the verdicts, 1 a notebook failed, 2 wrong use, 130 interrupted.
+Exit status: 0 every page is written, whatever the verdicts, 2 wrong use, 3 a kernel died, 70 a cell failed,
+130 interrupted.
 """
 
 import sys
@@ -31,7 +32,7 @@ def report(
         written = write_report(scenarios, options, out, say)
     except ReportFailed as error:
         print(f"perflib: {error}", file=sys.stderr)
-        return ExitStatus.FOUND
+        return error.status
     print((written / "summary.md").read_text(encoding="utf-8"))
     print(f"report: {written / 'index.html'}")
     return ExitStatus.OK

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter_ns
 from typing import IO, Protocol
 
@@ -27,6 +28,7 @@ from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator
 from perflib.spec.setup import LOCAL
 from perflib.store.atomic import undisturbed
+from perflib.store.faults import ChildFault, did_not_start
 from perflib.store.spool import generator_spool
 
 PYTHON = (sys.executable, "-P", "-W", "ignore")
@@ -105,6 +107,8 @@ class _Worker:
 
     process: subprocess.Popen[str]
     words: IO[str]
+    said: IO[str]
+    """What else it says, as it ends by a fault."""
     health: Path
     seen_bytes: int = 0
     silent_s: float = 0.0
@@ -153,21 +157,30 @@ def _started(index: int, folder: Path) -> Iterator[_Worker]:
     words = os.fdopen(ours, encoding="utf-8")
     command = [*PYTHON, "-m", "perflib.load.worker", str(theirs)]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    try:
-        process = subprocess.Popen(
-            command, stdin=pipe, stdout=nowhere, encoding="utf-8", start_new_session=True, pass_fds=[theirs]
-        )
-    except OSError:
-        words.close()
-        raise
-    finally:
-        os.close(theirs)
-    worker = _Worker(process, words, generator_spool(folder, index))
-    try:
-        yield worker
-    finally:
-        with undisturbed():
-            worker.end()
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=pipe,
+                stdout=nowhere,
+                stderr=said,
+                encoding="utf-8",
+                errors="replace",
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it hangs where it may start no thread
+                start_new_session=True,
+                pass_fds=[theirs],
+            )
+        except OSError:
+            words.close()
+            raise
+        finally:
+            os.close(theirs)
+        worker = _Worker(process, words, said, generator_spool(folder, index))
+        try:
+            yield worker
+        finally:
+            with undisturbed():
+                worker.end()
 
 
 class _Crew:
@@ -235,7 +248,13 @@ class _Crew:
                 self._ready += 1
                 if self._ready == len(self._workers):
                     self._begin()
-            case {"fault": text}:
+            case {"disk": text}:
+                self._break(index, f"ended {self._when()}: {text}")
+            case {"fault": text, "traceback": trace}:
+                if self._origin_ns is None:
+                    fault = ChildFault(f"load generator: {text}")
+                    fault.add_note(trace)
+                    raise fault
                 self._break(index, f"ended {self._when()}: {text}")
             case {"outcome": outcome}:
                 self._outcomes[index] = OUTCOME.validate_python(outcome)
@@ -245,7 +264,11 @@ class _Crew:
     def _end(self, index: int) -> None:
         self._gone.add(index)
         if index not in self._outcomes:
-            self._break(index, self._workers[index].how_it_ended(self._when()))
+            worker = self._workers[index]
+            how = worker.how_it_ended(self._when())
+            if self._origin_ns is None and (worker.process.poll() or 0) > 0 and not self._broken:
+                raise did_not_start(f"load generator: {how}", worker.said)
+            self._break(index, how)
 
     def _end_the_frozen(self, passed_s: float) -> None:
         for index, worker in enumerate(self._workers):

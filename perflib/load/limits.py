@@ -34,7 +34,7 @@ def most_connections() -> float:
 def _local_ports() -> float:
     """Connections to one address that have a port of their own at once; infinite where that is not known."""
     try:
-        first, last = map(int, _PORT_RANGE.read_text().split())
+        first, last = map(int, _PORT_RANGE.read_text(encoding="utf-8").split())
     except (OSError, ValueError):
         return math.inf
     return last - first + 1

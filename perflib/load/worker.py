@@ -302,9 +302,9 @@ class _Words:
         os.set_inheritable(descriptor, False)
         self._pipe = os.fdopen(descriptor, "w", encoding="utf-8")
 
-    def say(self, kind: str, content: object) -> None:
+    def say(self, kind: str, content: object, **more: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the end of stdin stops the run
-            print(json.dumps({kind: content}), file=self._pipe, flush=True)
+            print(json.dumps({kind: content, **more}), file=self._pipe, flush=True)
 
 
 def _longest_s(facts: Facts) -> float:
@@ -336,7 +336,7 @@ async def _serve(order: Order, words: _Words) -> Outcome:
         longest_s = _longest_s(order.facts)
 
         def give_up() -> None:
-            words.say("fault", f"the run did not end within {longest_s:.0f} s")
+            words.say("fault", f"the run did not end within {longest_s:.0f} s", traceback="")
             os._exit(3)
 
         # Whatever the event loop is stuck in, this process ends; what is spooled makes the run.
@@ -360,7 +360,7 @@ def main(descriptor: int) -> int:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             outcome = runner.run(_serve(order, words))
     except DiskError as error:
-        words.say("fault", str(error))
+        words.say("disk", str(error))
         return 1
     except InputError as error:
         words.say("input_error", str(error))
@@ -368,7 +368,7 @@ def main(descriptor: int) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        words.say("fault", in_a_line(error))
+        words.say("fault", in_a_line(error), traceback="".join(traceback.format_exception(error)))
         return 1
     words.say("outcome", OUTCOME.dump_python(outcome, mode="json"))
     return 0

@@ -31,6 +31,7 @@ from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
+from perflib.store.faults import last_line
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
 from perflib.watch.sampler import Sampler
@@ -262,8 +263,7 @@ class _Started:
     secrets: tuple[str, ...]
 
     def last_line(self) -> str:
-        self.said.seek(0)
-        last = (self.said.read().strip().splitlines() or ["it said nothing"])[-1]
+        last = last_line(self.said)
         for value in filter(None, map(os.environ.get, self.secrets)):
             last = last.replace(value, "***")
         return last

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from perflib.load.engine import PYTHON, drive
 from perflib.session.machine import this_machine
 from perflib.spec import Closed, Facts, InputError, Scenario, Target
 from perflib.stats.percentile import percentile
+from perflib.store.faults import ChildFault, did_not_start
 from perflib.store.runs import RunFolder
 
 
@@ -28,7 +29,7 @@ def floor() -> Floor:
     """The floor that is kept with a run, measured once per process; empty where it cannot be measured."""
     try:
         return calibrate()
-    except InputError:
+    except (InputError, ChildFault):
         return Floor()
 
 
@@ -38,10 +39,13 @@ def calibrate(duration_s: float = 0.5) -> Floor:
     pipe, command = subprocess.PIPE, [*PYTHON, "-m", "perflib.load.null_server"]
     with (
         TemporaryDirectory() as scratch,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", errors="replace") as server,
+        TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, encoding="utf-8", errors="replace") as server,
     ):
         assert server.stdout is not None
         url = next((line.strip() for line in server.stdout if line.startswith("http://")), "")
+        if not url:
+            raise did_not_start("null server", said)
         facts = Facts(
             run_id="calibration",
             scenario=Scenario(

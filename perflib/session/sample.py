@@ -6,10 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO
 
 from perflib.load.engine import PYTHON
 from perflib.spec import InputError
+from perflib.spec.exits import ExitStatus
 from perflib.spec.extras import require_extra
+from perflib.store.faults import did_not_start, last_line
 from perflib.store.folders import Workbook
 
 _SAMPLE_URL = "PERFLIB_SAMPLE_URL"
@@ -44,28 +48,37 @@ def sample_dashboard(workbook: Workbook, switches: tuple[str, ...] = ()) -> Iter
     database = workbook.data / "dashboard.sqlite"
     command = [*PYTHON, "-m", "perflib.sample", "--port", "0", "--database", str(database), *switches]
     pipe = subprocess.PIPE  # the end of its stdin ends it, however this process dies
-    server = subprocess.Popen(
-        [*command, "--end-with-stdin"],
-        stdin=pipe,
-        stdout=pipe,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        assert server.stdout is not None
-        said = next((line for line in server.stdout if line.startswith("perflib demo: serving on ")), "")
-        if not said:
-            raise InputError("sample dashboard: did not start; see its line above, or run `perflib demo`")
-        url = os.environ[_SAMPLE_URL] = said.split("serving on ")[1].strip()
-        yield SampleDashboard(url, server.pid)
-    finally:
-        server.terminate()
-        server.communicate()
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        server = subprocess.Popen(
+            [*command, "--end-with-stdin"],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=said,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            url = os.environ[_SAMPLE_URL] = _served_at(server, said)
+            yield SampleDashboard(url, server.pid)
+        finally:
+            server.terminate()
+            server.communicate()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _served_at(server: subprocess.Popen[str], said: IO[str]) -> str:
+    assert server.stdout is not None
+    begin = "perflib demo: serving on "
+    url = next((line.removeprefix(begin).strip() for line in server.stdout if line.startswith(begin)), "")
+    if not url and server.wait() == ExitStatus.WRONG_USE:
+        raise InputError(f"sample dashboard: {last_line(said).removeprefix('perflib demo: ')}")
+    if not url:
+        raise did_not_start("sample dashboard", said)
+    return url
 
 
 def is_sample(url: str) -> bool:

@@ -196,7 +196,7 @@ def _started(pid: int) -> str:
     """When a living process began, in ticks since its machine did; empty where there is none."""
     try:
         if _link("/proc/self/ns/pid"):
-            words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             return "" if words[0] in "ZX" else words[19]
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())

@@ -118,7 +118,7 @@ def test_users_that_cannot_fit_are_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_number_of_the_target_file_is_named_by_its_key(tmp_path: Path) -> None:
     file = target_file(tmp_path, "http://127.0.0.1:1")
-    with Path(file).open("a") as more:
+    with Path(file).open("a", encoding="utf-8") as more:
         more.write("[scenario.rush]\nusers = 200\n")
     done = perflib_limited("ulimit -n 100", tmp_path, "run", "rush", "--target", file, *SHORT)
     assert done.returncode == 2

@@ -416,7 +416,7 @@ def test_a_bad_order_is_one_line_of_bad_input_and_leaves_no_run(workbook: Path) 
 
 def as_script(text: str, url: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a file until it and all that it has started have ended."""
-    Path("script.py").write_text(textwrap.dedent(text).replace("URL", repr(url)))
+    Path("script.py").write_text(textwrap.dedent(text).replace("URL", repr(url)), encoding="utf-8")
     return subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=30, check=False)
 
 

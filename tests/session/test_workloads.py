@@ -155,7 +155,10 @@ def test_a_rate_that_goes_in_stages_is_offered_as_they_say(data: Path) -> None:
 def test_stages_of_users_may_stand_in_the_target_file(data: Path) -> None:
     with answering(lambda _: (0.02, OK)) as server:
         path = Path(target_file(data, server.url))
-        path.write_text(path.read_text() + '[scenario.light_load]\nstages = ["1-1:1s", "4-4:1s"]\n')
+        path.write_text(
+            path.read_text(encoding="utf-8") + '[scenario.light_load]\nstages = ["1-1:1s", "4-4:1s"]\n',
+            encoding="utf-8",
+        )
         run = perflib.run("light_load", Options(target=str(path)))
     at_s = (run.requests["start_ns"] - run.facts.parts[0].measured_from_ns) / 1e9
     assert run.requests.loc[at_s.between(-1, 0.9), "user"].nunique() == 1

@@ -21,6 +21,7 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.log import logger
 
 from perflib.load.engine import PYTHON
+from perflib.spec.exits import ExitStatus
 
 _GRACE_S = 20.0
 """An interrupted kernel gets so long to finish its partial run before it is killed."""
@@ -30,7 +31,17 @@ _MODULES_OF_THE_WORKBOOK = "import sys; sys.path.append('')"
 
 
 class NotebookFailed(Exception):  # noqa: N818 - it is a result of the notebook, no error of this program
-    """A notebook that did not run to its end. The text says in one line which cell, and why."""
+    """A notebook that did not run to its end. The text says in one line which cell, and why.
+
+    `status` is what a report of it ends with: what a cell refused is wrong use, what else it raised is a fault, and
+    where the kernel did not go on nothing is judged.
+    """
+
+    def __init__(self, told: str, error: BaseException) -> None:
+        super().__init__(told)
+        raised = error.ename if isinstance(error, CellExecutionError) else ""
+        statuses = {"": ExitStatus.NOT_JUDGED, "InputError": ExitStatus.WRONG_USE}
+        self.status = statuses.get(raised, ExitStatus.FAULT)
 
 
 class _Kernel(AsyncKernelManager):
@@ -83,7 +94,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             cell.outputs.append(from_dict(told))  # type: ignore[no-untyped-call]
         if not isinstance(error, Exception):
             raise error
-        raise NotebookFailed(f"cell {number}: {reason}") from error
+        raise NotebookFailed(f"cell {number}: {reason}", error) from error
 
     async def _stop_cell(self, cell: NotebookNode) -> None:
         """What the stop button does, then wait: a measuring cell keeps its partial run and says so."""
@@ -146,7 +157,7 @@ class TruthfulEngine(NBClientEngine):  # type: ignore[misc]
                 client.execute(env={**(os.environ if env is None else env), "IPYTHONDIR": scratch})
             except RuntimeError as error:
                 nb_man.nb.metadata.papermill["exception"] = True
-                raise NotebookFailed(_reason(error)) from error
+                raise NotebookFailed(_reason(error), error) from error
 
 
 papermill_engines.register("perflib", TruthfulEngine)

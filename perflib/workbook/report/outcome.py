@@ -6,6 +6,7 @@ from functools import cached_property
 from perflib.figures.summary import Summary, summarize
 from perflib.judge.leak import Memory, memory_of
 from perflib.spec import Run, Target
+from perflib.spec.exits import ExitStatus
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Outcome:
     failure: str = ""
     """In one line, why the notebook did not run to its end; empty where it did."""
     interrupted: bool = False
+    status: ExitStatus = ExitStatus.OK
+    """What a failed notebook makes of its report."""
 
     @property
     def title(self) -> str:

@@ -1,0 +1,50 @@
+"""Faults of perflib's own: what is kept of them, and those of the processes that it starts."""
+
+import re
+import traceback
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from perflib.spec import InputError
+
+_SHORT = re.compile(
+    r"\bMemoryError\b|annot allocate memory|Memory allocation still failed|failed to map segment"
+    r"|can't start new thread|Resource temporarily unavailable"
+)
+"""What a machine that is short of memory, or of processes, has a Python say at its end."""
+
+
+class ChildFault(Exception):  # noqa: N818 - the fault is a process's, and this tells of it
+    """A process that perflib starts ended before its time, by a fault of perflib's own or of its installation."""
+
+
+def kept(fault: BaseException) -> str:
+    """The fault in words, and the file that its traceback was written to."""
+    words = str(fault) if isinstance(fault, ChildFault) else f"{type(fault).__name__}: {fault}"
+    with suppress(OSError), NamedTemporaryFile(prefix="perflib-fault-", suffix=".txt", delete=False) as file:
+        file.write("".join(traceback.format_exception(fault)).encode(errors="replace"))
+        words += f"; the traceback is in {file.name}"
+    return words
+
+
+def last_line(said: IO[str]) -> str:
+    """Of what a process has said into this file."""
+    said.seek(0)
+    return (said.read().strip().splitlines() or ["it said nothing"])[-1].strip()
+
+
+def is_short(error: BaseException | str) -> bool:
+    """Whether this tells of a machine without memory, or without another process or thread."""
+    return isinstance(error, MemoryError) or _SHORT.search(str(error)) is not None
+
+
+def did_not_start(what: str, said: IO[str]) -> Exception:
+    """What to raise where a process of perflib's own ended before its time: InputError or ChildFault."""
+    why = last_line(said)
+    if is_short(why):
+        return InputError(f"{what}: this machine lacks memory or processes ({why}); end other programs")
+    fault = ChildFault(f"{what}: {why}")
+    said.seek(0)
+    fault.add_note(said.read())
+    return fault
