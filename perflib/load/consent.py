@@ -2,10 +2,10 @@
 
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from perflib.spec import InputError, Open, Scenario, Target
+from perflib.spec.values import is_loopback
 from perflib.spec.workload import load_in_words
 
 MAX_REQUESTS = 1_000_000
@@ -53,13 +53,7 @@ def are_loopback(addresses: Sequence[str]) -> bool:
     >>> are_loopback(["127.0.0.1", "::1"]), are_loopback(["127.0.0.1", "192.0.2.1"])
     (True, False)
     """
-    return all(_is_loopback(address) for address in addresses)
-
-
-def _is_loopback(address: str) -> bool:
-    parsed = ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return (mapped or parsed).is_loopback
+    return all(map(is_loopback, addresses))
 
 
 def _addresses(base_url: str) -> tuple[str, ...]:

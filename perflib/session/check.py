@@ -45,6 +45,7 @@ def check(
     stored = [name for name in names if is_stored(name)]
     fresh = [name for name in names if name not in stored]
     _require_scenarios(fresh, options)
+    baselines = stored_baselines()
     judged, left_out = [load_run(name) for name in stored], list[str]()
     for name in fresh:
         sound = SoundRuns(name, options, count, say, watch)
@@ -52,11 +53,11 @@ def check(
         for _ in range(count):
             measured.append(sound.measure())
             if measured[-1].facts.interrupted:
-                found = judge_runs([*judged, *measured], stored_baselines(), most_errors)
+                found = judge_runs([*judged, *measured], baselines, most_errors)
                 return replace(found, exit_status=ExitStatus.INTERRUPTED)
         judged += sound.without_unfit(measured)
         left_out += sound.left_out
-    found = judge_runs(judged, stored_baselines(), most_errors)
+    found = judge_runs(judged, baselines, most_errors)
     return replace(found, notes=(*found.notes, *left_out))
 
 

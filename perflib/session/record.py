@@ -8,7 +8,7 @@ from perflib.session.drive import Watch, unwatched
 from perflib.session.sound import SoundRuns
 from perflib.session.stored import load_run
 from perflib.spec import InputError, Options, Run
-from perflib.store.baselines import store_baseline
+from perflib.store.baselines import load_baselines, store_baseline
 from perflib.store.folders import Workbook
 
 
@@ -33,6 +33,7 @@ def record_baselines(
         raise InputError("baseline record: name scenarios to measure, or stored runs with --from")
     if count < 1:
         raise InputError(f"--runs: {count} is too few; 8 or more make a baseline that verdicts can lean on")
+    load_baselines(Workbook.find().baselines)  # a damaged file is told before anything is measured
     by_scenario: dict[str, list[Run]] = {}
     for loaded in map(load_run, stored):
         by_scenario.setdefault(loaded.facts.scenario.name, []).append(loaded)

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from perflib.spec.target import as_text
+from perflib.spec.values import is_loopback
 
 Node = dict[Any, Any]
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
-_LOOPBACK = re.compile(r"localhost\.?|127\.[\d.]+|::1|0\.0\.0\.0|::")
 _INDEX = re.compile(r"\d{1,6}")
 _AS_WRITTEN = "".join(set(string.punctuation) - {"#", "?"})
 _MOST_HOPS = 50
@@ -145,7 +145,7 @@ def _default(variable: Node, otherwise: str) -> str:
 
 
 def _same_host(one: str | None, other: str | None) -> bool:
-    return one == other or all(_LOOPBACK.fullmatch(host or "") for host in (one, other))
+    return one == other or all(is_loopback(host or "") or host in ("0.0.0.0", "::") for host in (one, other))
 
 
 def is_scalar(value: object) -> bool:

@@ -19,6 +19,10 @@ _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, as i
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
 
 
+class IdleError(InputError):
+    """A scenario that drives nothing of what the options choose."""
+
+
 class Options(Load):
     """Run options. All have a default; durations are seconds or text such as "60s".
 
@@ -87,7 +91,7 @@ class Options(Load):
         chosen = scenario_of(name, self.profile, target.scenarios, asked, where, endpoints=self.endpoints)
         if not chosen.takes(target):
             mend = "give one a weight above 0, which is asked for by itself"
-            raise InputError(f"scenario {name}: drives none of the endpoints and pages of {target.name!r}; {mend}")
+            raise IdleError(f"scenario {name}: drives none of the endpoints and pages of {target.name!r}; {mend}")
         self._check_workers(chosen)
         return chosen
 

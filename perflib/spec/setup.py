@@ -15,7 +15,7 @@ from pydantic import computed_field, model_validator
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
 from perflib.spec.target import Endpoint, Page, Target
-from perflib.spec.values import Spec
+from perflib.spec.values import Spec, is_loopback
 from perflib.spec.workload import Open, Workload, shape_in_words
 
 HERE = "this machine"
@@ -207,8 +207,7 @@ def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
 
 def is_here(base_url: str) -> bool:
     """Whether it is a loopback address."""
-    host = (urlsplit(base_url).hostname or "").rstrip(".")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def _host_of(base_url: str) -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,6 +11,8 @@ from pydantic_core import ErrorDetails
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*")
+_SHORT_LOOPBACK = re.compile(r"127(\.\d+){0,2}")
+"""As inet_aton takes it."""
 
 _MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env", "base_url", "metrics_url", "url"})
 _LONGEST_ECHO = 80
@@ -60,6 +63,23 @@ Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 """Seconds; validation also takes "60s", "1m30s"."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 NonNegativeDuration = Annotated[Duration, Field(ge=0)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as a URL tells it, is this machine: a name of localhost (RFC 6761, 6.3) or an address of its own.
+
+    >>> [is_loopback(host) for host in ("api.localhost.", "127.1", "::ffff:127.0.0.1", "0.0.0.0", "local.host")]
+    [True, True, True, False, False]
+    """
+    name = host.rstrip(".").lower()
+    if f".{name}".endswith(".localhost") or _SHORT_LOOPBACK.fullmatch(name):
+        return True
+    try:
+        address = ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def must(fit: Callable[[str], object], otherwise: str) -> AfterValidator:

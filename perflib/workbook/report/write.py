@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
 from perflib.spec import InputError, Options
+from perflib.spec.exits import ExitStatus
+from perflib.spec.options import IdleError
 from perflib.spec.scenario import scenario_names
 from perflib.spec.target import base_url_of
 from perflib.store.atomic import replacing
@@ -27,7 +29,11 @@ _FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
 
 class ReportFailed(Exception):  # noqa: N818 - said of the report, once it is written
-    """At least one notebook did not run to its end; the report says which, and where."""
+    """At least one notebook did not run to its end; the report says which, and where. `status`: the gravest one's."""
+
+    def __init__(self, told: str, status: ExitStatus) -> None:
+        super().__init__(told)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,14 @@ class _Job:
     notebook: Path
     options: Options
     left_out: tuple[str, ...]
+    idle: bool = False
+    """Nobody named it, and it drives nothing of what the options choose."""
 
     @property
     def told(self) -> str:
-        """Which options it does not take; empty: it takes all."""
+        """Which options it does not take, or that it is left out itself; empty: it takes all."""
+        if self.idle:
+            return f"{self.scenario}: left out, for it drives nothing of what --endpoint names"
         named = ", ".join(f"--{name.replace('_', '-')}" for name in self.left_out)
         return f"{self.scenario}: {named} left out, for this load has none" if named else ""
 
@@ -71,9 +81,10 @@ def _written(
     jobs: Sequence[_Job], options: Options, workbook: Workbook, out: Path | None, progress: Callable[[str], None]
 ) -> Path:
     made_at, baselines = datetime.now(UTC), load_baselines(workbook.baselines)
+    notes = [job.told for job in jobs if job.told]
+    jobs = [job for job in jobs if not job.idle]
     folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
     outcomes: list[Outcome] = []
-    notes = [job.told for job in jobs if job.told]
     for note in notes:
         progress(note)
     try:
@@ -94,25 +105,26 @@ def _written(
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]
     if failed:
         raise ReportFailed(
-            f"{len(failed)} of {len(jobs)} notebooks failed: {'; '.join(failed)}; see {folder}/index.html"
+            f"{len(failed)} of {len(jobs)} notebooks failed: {'; '.join(failed)}; see {folder}/index.html",
+            max(outcome.status for outcome in outcomes),
         )
     return folder
 
 
 def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, progress: Callable[[str], None]) -> Outcome:
     executed, page = folder / f"{job.scenario}.ipynb", folder / f"{job.scenario}.html"
-    run_id, failure, interrupted = new_run_id(job.scenario), "", False
+    run_id, failure, interrupted, status = new_run_id(job.scenario), "", False, ExitStatus.OK
     try:
         execute(job.notebook, executed, parameters_of(job.notebook, options, run_id), progress, workbook)
     except NotebookFailed as error:
-        failure = str(error)
+        failure, status = str(error), error.status
     except KeyboardInterrupt:
         failure, interrupted = "interrupted", True
     if failure:
         progress(f"{job.notebook.stem}: {failure}")
     write_page(executed, page, job.title, failure)
     run = load_run(workbook.runs, run_id) if (workbook.runs / run_id).exists() else None
-    return Outcome(job.scenario, page.name, run, failure, interrupted)
+    return Outcome(job.scenario, page.name, run, failure, interrupted, status)
 
 
 def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratch: Path) -> list[_Job]:
@@ -133,12 +145,22 @@ def _jobs(scenarios: Sequence[str], options: Options, workbook: Workbook, scratc
         )
         for name in chosen
     ]
-    for job in jobs:
-        scenario_of(job.scenario, job.options, workbook)
-        require_consent([job.scenario], job.options)
     if not jobs:
         raise InputError(f"{workbook.notebooks}: no notebook of a scenario here; name a scenario to report on")
+    if not scenarios:
+        jobs = [replace(job, idle=_is_idle(job, workbook)) for job in jobs]
+    for job in [job for job in jobs if not job.idle] or jobs:
+        scenario_of(job.scenario, job.options, workbook)
+        require_consent([job.scenario], job.options)
     return jobs
+
+
+def _is_idle(job: _Job, workbook: Workbook) -> bool:
+    try:
+        scenario_of(job.scenario, job.options, workbook)
+    except IdleError:
+        return True
+    return False
 
 
 def _portable(options: Options, workbook: Workbook) -> Options:
