@@ -52,7 +52,7 @@ bench: setup ## measure the generator against wrk, oha, k6 and others (ARGS=--qu
 fuzz: setup ## the fuzz tests for 10 minutes (ARGS="--seconds 60": for one)
 	$(BIN)/python -m tests.long.fuzz $(ARGS)
 
-death: setup ## kill 200 runs at random moments, count what is lost (ARGS="--trials 20": fewer)
+death: setup ## disturb 200 runs at random moments, count what is lost (ARGS="--trials 20": fewer)
 	$(BIN)/python -m tests.long.death $(ARGS)
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)

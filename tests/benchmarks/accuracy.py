@@ -211,7 +211,7 @@ def shortfalls(rows: list[Row], unit: str) -> str:
             if peer.errors[q].size_ms < error.size_ms < inf:
                 behind.append(f"{where} {error.size_ms:.2f} ms ({peer.name} {peer.errors[q].size_ms:.2f})")
     return (
-        f"Outside both {AIM:.0%} and {AIM_MS} ms: {'; '.join(outside) or 'perflib nowhere'}. "
+        f"Outside both {AIM:.1%} and {AIM_MS} ms: {'; '.join(outside) or 'perflib nowhere'}. "
         f"Further from the truth than a peer: {'; '.join(behind) or 'perflib nowhere'}."
     )
 

@@ -152,7 +152,7 @@ def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = ""
 
 def wrk(url: str, users: int, seconds: float) -> Result:
     """Adds phantom samples for the requests that a long answer kept it from sending."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".lua") as script:
         script.write(WRK_DONE)
         script.flush()
         said, cpu_s = _run("wrk", "-t1", f"-c{users}", f"-d{seconds:.0f}s", "--latency", "-s", script.name, url)
@@ -206,7 +206,7 @@ def k6_open(url: str, rate: int, seconds: float) -> Result:
 
 
 def _k6(url: str, scenario: dict[str, Any]) -> Result:
-    with tempfile.NamedTemporaryFile("w", suffix=".js") as script:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".js") as script:
         script.write(K6_SCRIPT % (json.dumps(scenario), url))
         script.flush()
         said, cpu_s = _run("env", "GOMAXPROCS=1", "k6", "run", "--quiet", "--no-usage-report", script.name)
