@@ -207,7 +207,7 @@ def shortfalls(rows: list[Row], unit: str) -> str:
             where = f"{row.name} {PERCENTILES[q]} at {row.users:,} {unit}"
             if not error.is_within_aim:
                 outside.append(f"{where} {error}")
-            peer = nearest(peers, row.users, q)
+            peer = nearest(peers, row.users, q) if peers else row
             if peer.errors[q].size_ms < error.size_ms < inf:
                 behind.append(f"{where} {error.size_ms:.2f} ms ({peer.name} {peer.errors[q].size_ms:.2f})")
     return (
