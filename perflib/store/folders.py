@@ -12,6 +12,8 @@ from perflib.spec import InputError, Target
 from perflib.spec.values import Written
 
 _MARKS = ("performance_baselines.json", "pyproject.toml")
+_CLONE = Path(__file__).parents[2]
+"""Where the package lies; a clone has notebooks beside it."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,17 @@ class Workbook:
 
     @classmethod
     def find(cls, start: Path | None = None) -> Self:
-        """The nearest folder upward with performance_baselines.json or pyproject.toml; else `start` itself."""
+        """The nearest folder upward with performance_baselines.json or pyproject.toml.
+
+        Where there is none, as for papermill in /: a folder with data/ itself, else the clone that perflib runs from.
+        """
         try:
             here = storable((start or Path.cwd()).resolve())
         except FileNotFoundError:
             raise InputError("the current folder is gone; change to one that exists") from None
         marked = (folder for folder in (here, *here.parents) for mark in _MARKS if os.access(folder / mark, os.F_OK))
-        return cls(next(marked, here))
+        alone = start is not None or (here / "data").is_dir() or not (_CLONE / "notebooks").is_dir()
+        return cls(next(marked, here if alone else _CLONE))
 
     @property
     def data(self) -> Path:

@@ -178,6 +178,14 @@ def test_the_workbook_is_found_upward_from_its_notebooks(tmp_path: Path, monkeyp
     assert Workbook.find(tmp_path).default_target == tmp_path / "data/targets/dashboard.toml"
 
 
+def test_outside_of_any_workbook_the_clones_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for papermill, started in / by a timer, with a notebook of the clone."""
+    monkeypatch.chdir(tmp_path)
+    assert Workbook.find().root == Path(__file__).parents[2]
+    (tmp_path / "data").mkdir()
+    assert Workbook.find().root == tmp_path
+
+
 RUNS = [make_run(seed=seed, run_id=f"run-{seed}") for seed in (1, 2, 3)]
 
 
