@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -373,7 +374,10 @@ def test_a_run_whose_owner_died_is_finished_by_the_next_reader(workbook: Path) -
     with answering(OK) as server:
         done = as_script(script, server.url)
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
-        found = load_run(workbook / "data/runs", "lost")
+        deadline_s = time.monotonic() + 30
+        while (found := load_run(workbook / "data/runs", "lost")).facts.state == "running":  # its worker still ends
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
         sent = len(server.requests)
     assert found.facts.interrupted
     assert 0 < len(found.requests) <= sent
