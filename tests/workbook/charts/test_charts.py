@@ -499,6 +499,12 @@ def test_the_package_itself_imports_no_plotly() -> None:
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("room", ["charts", "report"])
+def test_no_notebook_and_no_report_waits_for_the_grammar_of_iris(room: str) -> None:
+    asked = f"import sys, perflib.workbook.{room}, nbformat; sys.exit('rfc3987_syntax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)
 def test_how_to_read_a_chart_comes_with_it_and_says_nothing_of_what_was_found(
     chart: Callable[[Run], go.Figure], run: Run
