@@ -3,8 +3,6 @@
 import importlib
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
@@ -492,17 +490,6 @@ def test_a_figure_in_a_notebook_carries_no_copy_of_plotly_unless_the_user_chose_
         monkeypatch.delenv("PLOTLY_RENDERER")
     importlib.reload(charts)
     assert plotly.io.renderers.default == kept
-
-
-def test_the_package_itself_imports_no_plotly() -> None:
-    asked = "import sys, perflib; perflib.load_run; sys.exit('plotly' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("room", ["charts", "report"])
-def test_no_notebook_and_no_report_waits_for_the_grammar_of_iris(room: str) -> None:
-    asked = f"import sys, perflib.workbook.{room}, nbformat; sys.exit('rfc3987_syntax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)
