@@ -320,5 +320,6 @@ def test_a_rule_that_is_none_is_refused_in_one_line(rule: str, capsys: pytest.Ca
 
 def test_a_target_file_brings_the_rule_of_a_scenario_and_the_command_line_another(workbook: Path) -> None:
     (workbook / "t.toml").write_text(f'{TARGET}[scenario.light_load]\nabort_on = "errors>2%"\n')
-    assert run_of(failing(5), duration=60).facts.invalid_reasons[0].startswith("cut: more than 2 % failed")
+    reasons = run_of(failing(5), duration=60).facts.invalid_reasons
+    assert any(reason.startswith("cut: more than 2 % failed") for reason in reasons)
     assert run_of(failing(5), duration=1, abort_on="errors>90%").facts.state == "finished"
