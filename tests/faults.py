@@ -28,7 +28,7 @@ from tests.load.test_worker import Driven, facts_of
 from tests.servers import Action, Do, Turn, answer, chunked
 
 USERS = 20
-DURATION_S = 1.2
+DURATION_S = 0.8
 PATIENT_S = 5.0
 """A time-out that leaves any machine the time to reach a cap."""
 SOUND_S = 0.05

@@ -1,6 +1,8 @@
 """The layers, as far as import-linter cannot see them. Its contracts stand in pyproject.toml."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -91,3 +93,17 @@ def test_inside_the_package_nothing_comes_from_its_front() -> None:
     for path in sorted((ROOT / "perflib").rglob("*.py")):
         taken = taken_from_the_front(path.read_text(encoding="utf-8")) - modules
         assert not taken, f"{path.relative_to(ROOT)} takes {taken} from perflib; import from its own module"
+
+
+@pytest.mark.parametrize(
+    ("imported", "left_out"),
+    [
+        ("import perflib; perflib.load_run", "plotly"),
+        ("import perflib.session.check, perflib.workbook.live", "scipy.special"),
+        ("import perflib.workbook.charts, nbformat", "rfc3987_syntax"),
+        ("import perflib.workbook.report, nbformat", "rfc3987_syntax"),
+    ],
+)
+def test_what_takes_long_to_import_is_left_out_until_it_is_needed(imported: str, left_out: str) -> None:
+    asked = f"import sys; {imported}; sys.exit({left_out!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

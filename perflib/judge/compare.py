@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy
 from pydantic import ConfigDict
-from scipy import special
 
 from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
@@ -300,7 +300,7 @@ def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> d
 def _tested(ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence[Pair]) -> tuple[FigureVerdict, ...]:
     t = np.array([ratios[pair] / noise[pair].se for pair in able])
     df = np.array([noise[pair].df for pair in able])
-    slower, faster = (dict(zip(able, holm(special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
+    slower, faster = (dict(zip(able, holm(scipy.special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
     return tuple(
         _told(pair, ratio, noise[pair], ALPHA / len(able), slower[pair], faster[pair])
         if pair in slower
@@ -310,9 +310,9 @@ def _tested(ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence
 
 
 def _told(pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_slower: float, p_faster: float) -> FigureVerdict:
-    ratio, wide = math.exp(log_ratio), float(special.stdtrit(noise.df, 0.975)) * noise.se
+    ratio, wide = math.exp(log_ratio), float(scipy.special.stdtrit(noise.df, 0.975)) * noise.se
     interval = Interval(math.exp(log_ratio - wide), math.exp(log_ratio + wide))
-    mde = math.expm1(float(special.stdtrit(noise.df, 1 - alpha) + special.ndtri(0.9)) * noise.se)
+    mde = math.expm1(float(scipy.special.stdtrit(noise.df, 1 - alpha) + scipy.special.ndtri(0.9)) * noise.se)
     verdict = Verdict.SAME if interval.low > 1 / 1.25 and interval.high < 1.25 else Verdict.INCONCLUSIVE
     if p_slower <= ALPHA and ratio > 1 + THRESHOLD:
         verdict = Verdict.REGRESSION

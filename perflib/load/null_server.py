@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import cast
 
-from perflib.load.worker import new_event_loop
+from perflib.load.event_loop import new_event_loop
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 

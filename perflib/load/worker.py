@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s
 from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
+from perflib.load.event_loop import new_event_loop
 from perflib.load.evidence import Evidence
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.limits import most_connections, raise_open_files
@@ -284,15 +285,6 @@ class Worker:
     def _flush(self) -> None:
         self._spool.flush()
         self._health.flush()
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where there is one, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 class _Words:

@@ -4,7 +4,8 @@ import asyncio
 from time import perf_counter_ns
 from typing import Unpack
 
-from perflib.load.worker import Outcome, Worker, new_event_loop
+from perflib.load.event_loop import new_event_loop
+from perflib.load.worker import Outcome, Worker
 from perflib.session.drive import aimed, prepare, require_secrets, sealed
 from perflib.session.floor import Floor, floor
 from perflib.spec import Facts, Run

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from scipy import special
+import scipy
 
 from perflib.stats import Floats, Interval
 from perflib.stats.moderated import moderated_variance
@@ -137,11 +137,11 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
     per_run = 1 / np.isfinite(base).sum(axis=1) + 1 / np.array([len(each) for each in new])
     se = np.sqrt(known.variance * per_run)
-    critical = special.stdtrit(known.df, 1 - ALPHA / family)
-    shift = special.nctdtrinc(known.df, 1 - POWER, critical)
-    mde = np.maximum(shift * se, math.log1p(THRESHOLD) + special.ndtri(POWER) * se)
-    wide = special.stdtrit(known.df, 0.975) * se
-    slower, faster = special.stdtr(known.df, -gain / se), special.stdtr(known.df, gain / se)
+    critical = scipy.special.stdtrit(known.df, 1 - ALPHA / family)
+    shift = scipy.special.nctdtrinc(known.df, 1 - POWER, critical)
+    mde = np.maximum(shift * se, math.log1p(THRESHOLD) + scipy.special.ndtri(POWER) * se)
+    wide = scipy.special.stdtrit(known.df, 0.975) * se
+    slower, faster = scipy.special.stdtr(known.df, -gain / se), scipy.special.stdtr(known.df, gain / se)
     return [
         Change(
             endpoint=sample.endpoint,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from perflib.stats import Floats, Interval
 from perflib.stats.percentile import percentile
@@ -119,8 +119,8 @@ def _ratio(a: Series, b: Series, q: float) -> float | None:
 
 
 def _interval(drawn: Floats) -> Interval:
-    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * special.stdtrit(MIN_BLOCKS - 1, 0.975)
-    low, high = np.quantile(drawn, special.ndtr([-wide, wide]), method="inverted_cdf")
+    wide = math.sqrt(MIN_BLOCKS / (MIN_BLOCKS - 1)) * scipy.special.stdtrit(MIN_BLOCKS - 1, 0.975)
+    low, high = np.quantile(drawn, scipy.special.ndtr([-wide, wide]), method="inverted_cdf")
     return Interval(float(low), float(high))
 
 

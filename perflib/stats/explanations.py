@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import chdtri, stdtrit
+import scipy
 
 from perflib.stats import Floats
 from perflib.stats.minima import Minima
@@ -84,7 +84,7 @@ class Noise:
     @property
     def most(self) -> float:
         """The upper bound of the variance, at `CONFIDENCE`."""
-        return float(self.variance * self.free / chdtri(self.free, CONFIDENCE))
+        return float(self.variance * self.free / scipy.special.chdtri(self.free, CONFIDENCE))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
     fits = Fits.of(minima, jumps_at)
     best = int(np.argmin(fits.rss))
     noise = Noise.of(minima.level - fits.fitted(minima, best), len(jumps_at) + 3, minima.least_sd)
-    t, t_slow, z = (float(stdtrit(noise.free, at)) for at in (CONFIDENCE, minima.slow_confidence, POWER))
+    t, t_slow, z = (float(scipy.special.stdtrit(noise.free, at)) for at in (CONFIDENCE, minima.slow_confidence, POWER))
     refuted_rss = float(fits.rss[best] + t**2 * noise.variance)
     ends, ends_slow = fits.ends(refuted_rss), fits.ends(float(fits.rss[best] + t_slow**2 * noise.variance))
     se = np.sqrt(noise.most / fits.left)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from perflib.stats import Floats
 
@@ -43,8 +43,8 @@ def moderated_variance(logs: Floats) -> Variance:
     if len(logs) < MIN_POOLED:
         return Variance(variance, df)
     shared = _shared(logs)
-    residual = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
-    d0 = 2 * trigamma_inverse(_spread(residual, float(special.polygamma(1, df / 2).mean()) * (1 - shared)))
+    residual = np.log(variance) - scipy.special.digamma(df / 2) + np.log(df / 2)
+    d0 = 2 * trigamma_inverse(_spread(residual, float(scipy.special.polygamma(1, df / 2).mean()) * (1 - shared)))
     limit = df.sum() / (1 + (len(logs) - 1) * shared)
     pooled = (d0 * math.exp(residual.mean()) + df * variance) / (d0 + df)
     return Variance(pooled, np.maximum(np.minimum(d0 + df, limit), df))
@@ -60,8 +60,8 @@ def trigamma_inverse(value: float) -> float:
     """The x with trigamma(x) = value > 0, by Newton's steps on 1 / trigamma (Smyth 2004, appendix)."""
     x = 0.5 + 1 / value
     for _ in range(50):
-        at = float(special.polygamma(1, x))
-        step = at * (1 - at / value) / float(special.polygamma(2, x))
+        at = float(scipy.special.polygamma(1, x))
+        step = at * (1 - at / value) / float(scipy.special.polygamma(2, x))
         x += step
         if abs(step) < 1e-10 * x:
             break

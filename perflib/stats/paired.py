@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from perflib.stats import Floats, Interval
 from perflib.stats.verdict import Verdict
@@ -87,12 +87,12 @@ def paired(log_ratios: Floats, confidence: float = 0.95) -> PairedChange:
     n = len(log_ratios)
     mean, sd = float(np.mean(log_ratios)), float(np.std(log_ratios, ddof=1))
     se = max(sd / math.sqrt(n), 1e-12)
-    wide = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * se
+    wide = float(scipy.special.stdtrit(n - 1, 0.5 + confidence / 2)) * se
     return PairedChange(
         ratio=math.exp(mean),
         interval=Interval(math.exp(mean - wide), math.exp(mean + wide)),
-        p_slower=float(special.stdtr(n - 1, -mean / se)),
-        p_faster=float(special.stdtr(n - 1, mean / se)),
+        p_slower=float(scipy.special.stdtr(n - 1, -mean / se)),
+        p_faster=float(scipy.special.stdtr(n - 1, mean / se)),
         noise_sd=sd,
         restarts=n,
     )
@@ -152,4 +152,4 @@ def _verdict(change: PairedChange, plan: Plan, *, final: bool) -> Verdict | None
 
 def _least_shift(n: int, alpha: float) -> float:
     """The shift of a t statistic, in standard errors, that a one-sided test of n restarts finds with `POWER`."""
-    return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - alpha)))
+    return float(scipy.special.nctdtrinc(n - 1, 1 - POWER, scipy.special.stdtrit(n - 1, 1 - alpha)))

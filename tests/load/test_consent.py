@@ -234,7 +234,7 @@ def test_nothing_but_errors_ends_a_run_which_is_kept_and_says_why() -> None:
     assert run.facts.state == "broken"
     assert 4 <= run.facts.duration_s <= 9
     assert len(run.requests) > 50
-    told = r"Invalid run, not judged: cut: 5 s of nothing but errors, most of them no connection from GET /a.*\."
+    told = r"Invalid run, not judged: cut: 5 s of nothing but errors, most of them no connection from GET /[ab] .*\."
     assert re.fullmatch(told, verdict_sentence(run, summarize(run)))
 
 

@@ -20,7 +20,8 @@ import pytest
 import perflib
 from perflib import Options
 from perflib.load import worker as driving
-from perflib.load.worker import Outcome, Worker, new_event_loop
+from perflib.load.event_loop import new_event_loop
+from perflib.load.worker import Outcome, Worker
 from perflib.session.machine import this_machine
 from perflib.session.stored import runs as stored_runs
 from perflib.spec import Closed, Endpoint, Expect, Facts, InputError, Open, Page, Scenario, Target, Workload

@@ -62,7 +62,7 @@ def test_a_slower_command_is_found_and_nothing_is_left_running(target: str, serv
         perflib.Options(target=target, users=2),
         detect=0.5,
         pairs=1,
-        block_s=0.4,
+        block_s=0.3,
         say=said.append,
     )
     assert comparison.state == "finished"
@@ -96,7 +96,7 @@ def test_a_url_and_a_command_are_no_pair(target: str, capsys: pytest.CaptureFixt
 def test_two_urls_are_compared_on_the_command_line(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     with answering(lambda _: (0.003, answer())) as fast, answering(lambda _: (0.03, answer())) as slow:
         words = ["compare", fast.url, slow.url, "--target", target, "--users", "2", "--detect", "50%"]
-        status = main([*words, "--pairs", "1", "--block", "500ms", "--format", "json"])
+        status = main([*words, "--pairs", "1", "--block", "300ms", "--format", "json"])
     said = json.loads(capsys.readouterr().out)
     assert status == said["exit"] == 1
     assert said["endpoints"] == {"GET /": "REGRESSION"}

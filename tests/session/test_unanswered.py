@@ -16,7 +16,8 @@ import pytest
 import perflib
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import baseline_of
-from perflib.load.worker import Worker, new_event_loop
+from perflib.load.event_loop import new_event_loop
+from perflib.load.worker import Worker
 from perflib.spec import Closed, Endpoint, Facts, InputError, Options, Run
 from perflib.spec.baselines import Baselines
 from perflib.store.runs import RunFolder

@@ -5,6 +5,9 @@
 
 import os
 
+from perflib.workbook import schemas  # noqa: F401 - first: plotly imports nbformat
+
+# isort: split
 import plotly.io
 
 from perflib.workbook.charts.comparison import ratios, restarts, shift

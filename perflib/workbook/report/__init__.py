@@ -11,6 +11,9 @@ if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises: a user whom th
     _HOME = TemporaryDirectory(prefix="perflib-home-")
     os.environ["HOME"] = _HOME.name  # Jupyter looks for one as it is imported
 
+from perflib.workbook import schemas  # noqa: F401 - first: papermill imports nbformat
+
+# isort: split
 import papermill  # noqa: F401 - first: papermill itself imports our engine when it is imported
 
 from perflib.workbook.report.engine import NotebookFailed

@@ -18,7 +18,6 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from perflib.workbook.report.notebook import execute
 from tests.browser import chromium
 
 ROOT = Path(__file__).parents[3]
@@ -189,14 +188,3 @@ def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: L
     expect(panel_of(second)).to_contain_text(folder.name)
     expect(first.locator("text=Dashboard home (all data)").first).to_be_visible()
     shot(first, "after")
-
-
-def test_the_start_notebook_runs_headlessly_with_plain_lines_and_no_panel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
-    execute(ROOT / "notebooks" / START, tmp_path / START, {}, said.append)
-    text = (tmp_path / START).read_text()
-    assert "perflib-live" not in text
-    assert any("/0:11 · 10 active · " in line for line in said)

@@ -57,6 +57,7 @@ url: str = ''
 run_id: str = ''
 """
 CHART = """\
+from perflib.workbook import schemas
 import plotly.graph_objects as go
 import plotly.io as pio
 pio.renderers.default = "plotly_mimetype"

@@ -10,13 +10,14 @@ from perflib.workbook.report import execute
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_first_notebook_runs_and_its_quick_look_is_driven_by_the_kernel_itself(
+def test_the_first_notebook_runs_headlessly_and_its_quick_look_is_driven_by_the_kernel_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     executed = tmp_path / "start.ipynb"
-    execute(ROOT / "notebooks/00_start_here.ipynb", executed, {}, lambda _: None)
+    said: list[str] = []
+    execute(ROOT / "notebooks/00_start_here.ipynb", executed, {}, said.append)
     cells = {cell["id"]: cell for cell in json.loads(executed.read_text())["cells"] if cell["cell_type"] == "code"}
     assert all(cell["execution_count"] for cell in cells.values())
     [shown] = cells["quick-look"]["outputs"]
@@ -24,3 +25,5 @@ def test_the_first_notebook_runs_and_its_quick_look_is_driven_by_the_kernel_itse
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/run.json")]
     assert sorted(run["scenario"]["duration_s"] for run in runs) == [2, 10]
     assert {run["sample_target"] for run in runs} == {True}
+    assert "perflib-live" not in executed.read_text(), "plain lines, and no panel"
+    assert any("/0:11 · 10 active · " in line for line in said)
