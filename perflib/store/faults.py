@@ -3,6 +3,7 @@
 import re
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
@@ -10,7 +11,7 @@ from perflib.spec import InputError
 
 _SHORT = re.compile(
     r"\bMemoryError\b|annot allocate memory|Memory allocation still failed|failed to map segment"
-    r"|can't start new thread|Resource temporarily unavailable"
+    r"|malloc of size \d+ failed|can't start new thread|Resource temporarily unavailable"
 )
 """What a machine that is short of memory, or of processes, has a Python say at its end."""
 
@@ -48,3 +49,10 @@ def did_not_start(what: str, said: IO[str]) -> Exception:
     said.seek(0)
     fault.add_note(said.read())
     return fault
+
+
+def unreadable(path: Path, why: object, removed: str = "its folder") -> Exception:
+    """What to raise where a stored file cannot be read: a sound one, on a machine short of memory, is not to remove."""
+    if isinstance(why, MemoryError):
+        return why
+    return InputError(f"{path}: cannot be read ({why}); restore the file or remove {removed}")
