@@ -50,15 +50,16 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("# a|b <c> *d* e_f _g_"))
     \# a\|b &lt;c&gt; \*d\* e_f \_g\_
 
-    Nobody is told, and nothing is linked: an empty comment, which is not shown, parts what GitHub looks for.
+    Nobody is told, and nothing is linked: an empty comment, which is not shown, parts what GitHub looks for. A dollar
+    stands by itself: two would have a formula between them.
 
-    >>> print(escape_markdown("@admin, see www.example.com"))
-    @<!-- -->admin, see www<!-- -->.example.com
+    >>> print(escape_markdown("@admin, $5, see www.example.com"))
+    @<!-- -->admin, <span>\$</span>5, see www<!-- -->.example.com
     """
     text = re.sub(r"([\\|`*~\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", one_line(text))
     text = re.sub(r"^([-+=#]+(?= |$))", r"\\\1", text)
     escaped = html.escape(re.sub(r"^(\d+)([.)](?= |$))", r"\1\\\2", text), quote=False)
-    return _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped)
+    return _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped).replace("$", r"<span>\$</span>")
 
 
 @dataclass(frozen=True)

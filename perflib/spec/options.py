@@ -14,9 +14,14 @@ from perflib.spec.target import Host, Target
 from perflib.spec.values import InputError, Text, must
 from perflib.spec.workload import Open, Ramp
 
-_RUN_ID = re.compile(r"(\w[\w.-]{0,199})?")
-_NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, as in before-the-change"
+_RUN_ID = re.compile(r"(\w[\w.-]*)?")
+_LONGEST_RUN_ID_BYTES = 200
+_NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at most 200 bytes, as in before-the-change"
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
+
+
+def _is_run_id(text: str) -> bool:
+    return bool(_RUN_ID.fullmatch(text)) and len(text.encode()) <= _LONGEST_RUN_ID_BYTES
 
 
 class IdleError(InputError):
@@ -60,7 +65,7 @@ class Options(Load):
     """A note kept with the run."""
     seed: NonNegativeInt = 1
     """Seed of the random order of requests."""
-    run_id: Annotated[str, must(_RUN_ID.fullmatch, _NO_RUN_ID)] = ""
+    run_id: Annotated[str, must(_is_run_id, _NO_RUN_ID)] = ""
     """Name of the run; a stored run of this name is shown again in place of a new measurement."""
 
     def aimed(self, target: Target) -> Target:

@@ -278,13 +278,20 @@ class RunFolder:
         return Run(facts, requests, self._memory(), as_frame(self._samples(facts)))
 
 
+def stored_folder(runs: Path, run_id: str) -> RunFolder:
+    """The folder of a run, in `runs` and nowhere else. Raises InputError for what is no name."""
+    if Path(run_id).name != run_id or run_id in ("", "..") or "\0" in run_id:
+        raise InputError(f"{run_id!r}: not the name of a run; `perflib history` lists the stored ones")
+    return RunFolder(runs / run_id)
+
+
 def load_run(runs: Path, run_id: str) -> Run:
     """A stored run, finished first where a dead process left it open.
 
     Raises:
         InputError: where there is no such run, or it cannot be read.
     """
-    folder = RunFolder(runs / run_id)
+    folder = stored_folder(runs, run_id)
     folder.recover()
     return folder.load()
 

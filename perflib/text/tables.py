@@ -164,23 +164,6 @@ def _cold_row(one: EndpointSummary) -> Row:
     return row(one.endpoint, first, f"{answers.requests:,}", p50, largest)
 
 
-def response_and_service(summary: Summary) -> Table:
-    """Response time, which is judged, beside service time."""
-    note = (
-        "Response time runs from the moment when a request was due, service time from the moment when it was sent. "
-        "The difference is the wait for the load generator. Response time is judged, so that a late request cannot "
-        "hide a slow answer."
-    )
-    names = ("Response p50, ms", "Response p95, ms", "Service p50, ms", "Service p95, ms")
-    rows = tuple(map(_response_row, summary.endpoints))
-    return Table(words("Endpoint") + numbers(*names), rows, notes=(note,), id="response-and-service")
-
-
-def _response_row(one: EndpointSummary) -> Row:
-    times_ms = (one.p50_ms, one.p95_ms, one.service_p50_ms, one.service_p95_ms)
-    return row(one.endpoint, *(cells.figure(value_ms, of=rest_of(one)) for value_ms in times_ms))
-
-
 def degradation(run: Run) -> Table:
     """p50 and p95 by number of active users, and how many times the p95 of the fewest users that is."""
     bands = spike.degradation(run)

@@ -11,6 +11,7 @@ import pytest
 
 from perflib.cli.app import main
 from tests.servers import answer, answering, closed_port
+from tests.workbooks import entered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +25,7 @@ HTML = answer(b"<h1>\x1b[31mshard 3 is gone</h1>", "Content-Type: text/html", st
 
 @pytest.fixture(autouse=True)
 def workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "t.toml").write_text(TARGET)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PERFLIB_DATA", raising=False)
-    return tmp_path
+    return entered(tmp_path, monkeypatch, TARGET)
 
 
 def stored() -> str:

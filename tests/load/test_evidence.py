@@ -23,6 +23,7 @@ from perflib.load.exchange import Exchange
 from perflib.spec import InputError, Options, Target
 from perflib.store.spool import failures_spool
 from tests.servers import Answers, answer, answering
+from tests.workbooks import entered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,12 +45,7 @@ expect = { keys = ["data"] }
 
 @pytest.fixture(autouse=True)
 def workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "t.toml").write_text(TARGET)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PERFLIB_DATA", raising=False)
-    monkeypatch.setenv("PLANTED", SECRET)
-    return tmp_path
+    return entered(tmp_path, monkeypatch, TARGET, PLANTED=SECRET)
 
 
 def run_of(answers: Answers, **options: Any) -> Run:

@@ -29,6 +29,7 @@ from perflib.spec.run import Run
 from perflib.store.runs import RunFolder, load_run
 from perflib.store.spool import GENERATOR_ROW, Spool, generator_spool, requests_spool
 from tests.servers import Do, answer, answering, closed_port, scripted
+from tests.workbooks import entered
 
 OK = answer()
 ABC = tuple(Endpoint(path=f"/{letter}") for letter in "abc")
@@ -334,15 +335,11 @@ class _Forgetful(list[str]):
 @pytest.fixture
 def workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workbook of its own: a target file with a token, runs in data/runs."""
-    (tmp_path / "pyproject.toml").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PERFLIB_DATA", raising=False)
-    monkeypatch.setenv("TOKEN_OF_THE_TESTS", "a-very-secret-token")
-    (tmp_path / "t.toml").write_text(
+    target = (
         '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\ntoken_env = "TOKEN_OF_THE_TESTS"\n'
         '[[endpoint]]\npath = "/a"\n[[endpoint]]\npath = "/b"\nparams = { q = "x" }\n'
     )
-    return tmp_path
+    return entered(tmp_path, monkeypatch, target, TOKEN_OF_THE_TESTS="a-very-secret-token")
 
 
 def run(url: str, report: Callable[[object], None] = lambda _: None, **options: object) -> Run:

@@ -147,7 +147,7 @@ def test_an_empty_keyword_leaves_its_option_as_it_is() -> None:
         options_of({"user": 3})
 
 
-@pytest.mark.parametrize("name", ["a/b", "../x", "", ".hidden", "x" * 201, "a b"])
+@pytest.mark.parametrize("name", ["a/b", "../x", "", ".hidden", "x" * 201, "é" * 101, "a b"])
 def test_a_run_is_named_so_that_its_folder_is_one_of_the_workbook(name: str) -> None:
     if not name:
         assert Options(run_id=name).run_id == ""

@@ -160,6 +160,13 @@ def test_a_run_id_is_never_used_twice(tmp_path: Path) -> None:
         RunFolder.create(tmp_path, FACTS)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../elsewhere", "/elsewhere", "one/", "a\x00b"])
+def test_a_run_is_looked_for_in_the_workbook_and_nowhere_else(tmp_path: Path, name: str) -> None:
+    for place in (tmp_path / "runs", tmp_path, Path("/")):
+        with pytest.raises(InputError, match="not the name of a run"):
+            load_run(place, name)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 3}', "\x00"])
 def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     recorded(tmp_path, 1).seal(FACTS)

@@ -101,7 +101,6 @@ def test_times_of_less_than_half_of_the_requests_are_marked_wherever_they_stand(
     assert all(few[name].endswith(share) for name in ("p50, ms", "p95, ms", "p99, ms", "Max, ms"))
     assert not any("(of" in usual[name] for name in ("p50, ms", "p95, ms"))
     assert "these are times of the others" in str(tables.brief(summary))
-    assert all(value.endswith(share) for value in list(tables.response_and_service(summary).records()[0].values())[1:])
 
 
 def test_the_slowest_of_few_answers_is_marked_in_the_sentence() -> None:

@@ -250,13 +250,6 @@ def test_the_sentence_for_a_steady_rate_says_whether_a_5xx_came() -> None:
     assert "5xx" not in sentence(make_run(failures=0.02, **FAST))
 
 
-def test_response_time_stands_beside_service_time_and_is_the_judged_one() -> None:
-    summary = summarize(make_run(make_target("GET /a"), scenario="steady_rate", lag_ms=500.0, **FAST))
-    shown = text(tables.response_and_service(summary))
-    assert "Response p50, ms Response p95, ms Service p50, ms Service p95, ms" in shown
-    assert re.search(r"GET /a 50\d 50\d 2\.\d+ 3\.\d+ ", shown)
-
-
 def test_degradation_is_told_against_the_fewest_users() -> None:
     shown = text(tables.degradation(make_spike(5.0)))
     assert "5 1," not in shown

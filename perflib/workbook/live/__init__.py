@@ -13,7 +13,7 @@ from perflib.spec import InputError, Options, Run
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
 from perflib.store.owner import Fate
-from perflib.store.runs import FACTS, RunFolder, load_run
+from perflib.store.runs import FACTS, RunFolder, load_run, stored_folder
 from perflib.workbook.live.follow import Progress
 from perflib.workbook.live.views import View, view_of
 
@@ -72,7 +72,7 @@ def attach(run_id: str = "") -> Run:
     <Run sample-28-release-1.4: 512 rows in 6 s>
     """
     runs = Workbook.find().runs
-    folder = RunFolder(runs / (run_id or _latest(runs)))
+    folder = stored_folder(runs, run_id or _latest(runs))
     with view_of(folder) as view:
         try:
             _watch(folder, view)

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from perflib.show.numbers import amount_of, ms
+from perflib.show.table import one_line
 from perflib.spec import Run
 from perflib.store.runs import RunFolder
 from perflib.text.failures import rest
@@ -184,7 +185,7 @@ def _figures(progress: Progress, memory_bytes: float | None) -> list[str]:
 
 
 def _words(progress: Progress) -> list[str]:
-    return [progress.doing, *([progress.why] if progress.why else [])]
+    return [one_line(told) for told in (progress.doing, progress.why) if told]
 
 
 def _say(line: str) -> None:

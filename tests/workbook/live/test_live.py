@@ -103,6 +103,19 @@ def test_a_name_with_brackets_is_no_markup_on_a_terminal(tmp_path: Path) -> None
     assert "GET /[red]/{id}" in shown.getvalue()
 
 
+def test_a_name_with_escapes_or_line_breaks_tears_no_line_and_acts_on_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = replace(SECOND, elapsed_s=11.0, doing="GET /a\x1b]0;owned\x07\r\n\u202eb")
+    views.Lines(RunFolder(tmp_path)).show([hostile])
+    shown = io.StringIO()
+    with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=200)) as line:
+        line.show([hostile])
+    [plain] = capsys.readouterr().err.splitlines()
+    assert plain.endswith("GET /a ]0;owned b")
+    assert "GET /a ]0;owned b" in shown.getvalue()
+
+
 def test_what_was_cut_short_is_said_to_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = make_run()
     cut = replace(whole, facts=whole.facts.model_copy(update={"state": "interrupted"}))

@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from perflib.figures.failures import failures
 from perflib.figures.summary import summarize
 from perflib.spec import SCENARIOS
 from perflib.store.folders import load_target
 from perflib.store.runs import load_run
+from perflib.store.spool import MEMORY_ROW
+from perflib.text import tables
+from perflib.text.failures import failure_lines
+from perflib.workbook.live.follow import Progress
+from perflib.workbook.live.panel import card, panel
 from tests.browser import chromium, opened
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +56,13 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+EVIL = (
+    '</script><script>window.hacked=1;alert(1)</script>]]><img src=x onerror="window.hacked=1;alert(1)"> @all $$x$$ '
+    r"$\href{javascript:window.hacked=1}{y}$ [l](javascript:window.hacked=1) ![p](http://192.0.2.1/p.png) "
+    "https://192.0.2.1/q =1+1;=2 {{ 7*7 }}"
+)
+
+ACTIVE = "script:not([type='application/json']), [src=x], a[href*='script:'], a[href*='192.0.2.1'], [onerror]"
 
 
 class Hostile(BaseHTTPRequestHandler):
@@ -62,7 +75,7 @@ class Hostile(BaseHTTPRequestHandler):
         self.send_response(500 if failing else 200, EVIL)
         for name, value in (("Content-Type", EVIL if failing else "application/json"), ("X-Cache", EVIL)):
             self.send_header(name, value)
-        body = EVIL.encode()
+        body = json.dumps({EVIL: f"{EVIL}\0\x1b[31m\u202e"}, ensure_ascii=False).encode()
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -89,9 +102,10 @@ def hostile(tmp_path: Path) -> Iterator[Path]:
     server.server_close()
 
 
-def test_markup_in_names_and_answers_is_shown_as_text_and_no_script_runs(
+def test_what_a_target_sends_or_a_file_names_is_shown_as_text_and_acts_nowhere(
     hostile: Path, tmp_path: Path, browser: Browser
 ) -> None:
+    """Of a report's pages, of all that a notebook may show of its run, and of its live panel."""
     options = ["--target", str(hostile), "--duration", "1s", "--warmup", "0.1s", "--keep-going", "--note", EVIL]
     done = subprocess.run(
         [sys.executable, "-m", "perflib", "report", "light_load", *options, "--out", str(tmp_path / "out")],
@@ -102,13 +116,20 @@ def test_markup_in_names_and_answers_is_shown_as_text_and_no_script_runs(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for page in ("index.html", "light_load.html"):
+    run = load_run(tmp_path / "runs", next((tmp_path / "runs").glob("*/")).name)
+    second = Progress(0.5, 1.0, EVIL, 10, 9, 9, 9.0, None, None, None, None, failure_lines(failures(run))[0])
+    live = panel(run.facts, [second], np.empty(0, MEMORY_ROW))
+    tables_of = (run, tables.verdict(run), tables.samples(run), tables.method(run), tables.cold(run))
+    shown = "".join([live, card(run), *(table._repr_html_() for table in tables_of)])
+    (tmp_path / "out" / "notebook.html").write_text(f"<title>n</title><main>{shown}</main>", encoding="utf-8")
+    for page in ("index.html", "light_load.html", "notebook.html"):
         with opened(browser, tmp_path / "out" / page) as seen:
             seen.page.wait_for_timeout(200)
-            assert EVIL in seen.page.inner_text("main")
-            assert seen.page.title() != "owned"
-            assert seen.page.locator("img[src=x], main script:not([type='application/json'])").count() == 0
-            assert not seen.errors + seen.requests
+            assert EVIL in seen.page.inner_text("main"), page
+            assert seen.page.evaluate("window.hacked") is None, page
+            assert seen.page.locator(f"main :is({ACTIVE})").count() == 0, page
+            assert not seen.errors + seen.requests, page
+    assert "\x1b" not in done.stdout + done.stderr
     assert "<script" not in (tmp_path / "out" / "summary.md").read_text()
 
 
