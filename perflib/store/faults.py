@@ -1,10 +1,7 @@
-"""Faults of perflib's own: what is kept of them, and those of the processes that it starts."""
+"""Faults of the processes that perflib starts, and what a machine that is short of memory says."""
 
 import re
-import traceback
-from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 from perflib.spec import InputError
@@ -18,15 +15,6 @@ _SHORT = re.compile(
 
 class ChildFault(Exception):  # noqa: N818 - the fault is a process's, and this tells of it
     """A process that perflib starts ended before its time, by a fault of perflib's own or of its installation."""
-
-
-def kept(fault: BaseException) -> str:
-    """The fault in words, and the file that its traceback was written to."""
-    words = str(fault) if isinstance(fault, ChildFault) else f"{type(fault).__name__}: {fault}"
-    with suppress(OSError), NamedTemporaryFile(prefix="perflib-fault-", suffix=".txt", delete=False) as file:
-        file.write("".join(traceback.format_exception(fault)).encode(errors="replace"))
-        words += f"; the traceback is in {file.name}"
-    return words
 
 
 def last_line(said: IO[str]) -> str:
