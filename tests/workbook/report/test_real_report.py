@@ -133,6 +133,15 @@ def test_what_a_target_sends_or_a_file_names_is_shown_as_text_and_acts_nowhere(
     assert "<script" not in (tmp_path / "out" / "summary.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["baseline", "light_load"])
+def test_the_phases_of_response_times_are_folded_below_their_chart(report: Path, browser: Browser, name: str) -> None:
+    with opened(browser, report / f"{name}.html") as seen:
+        waiting = seen.page.locator("#phases th", has_text="Waiting p50, ms")
+        assert not waiting.is_visible()
+        seen.page.get_by_text("Show the table").click()
+        assert waiting.is_visible()
+
+
 def test_the_report_has_a_page_and_an_executed_notebook_for_each_scenario(report: Path) -> None:
     for name in SCENARIOS:
         assert (report / f"{name}.html").stat().st_size < MAX_PAGE_BYTES
@@ -150,7 +159,7 @@ def test_a_page_opens_with_the_verdict_and_the_briefs_table_and_ends_with_the_me
         assert len(places) == len(opening)
         assert places == sorted(places)
         assert places[1] < 500
-        assert seen.page.locator("th", has_text="Against baseline").count() == 1
+        assert seen.page.locator("#brief th", has_text="Against baseline").count() == 1
 
 
 def test_the_report_of_a_brief_opens_with_its_validation_each_line_linked_to_a_page(report: Path) -> None:
