@@ -31,7 +31,7 @@ _CONTROL = re.compile(
 _LINKED = re.compile(r"(?<!\w)@(?=\w)|\b(?:https?|ftp):(?=//)|\bwww(?=\.)", re.IGNORECASE)
 """The begin of what GitHub makes a link of, or tells somebody."""
 _FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
-_SPLIT = re.compile(rf"([;|]\s*)(?=[{_FORMULA}])")
+_SPLIT = re.compile(rf"([;|][\s\"]*)(?=[{_FORMULA}])")
 """Where a spreadsheet of another country begins a cell, and it would be a formula."""
 
 
@@ -228,8 +228,8 @@ class Table:
 def _plain(text: str) -> str:
     """A cell that no spreadsheet computes; numbers stay numbers.
 
-    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a", "a;=1+1")]
-    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a', "a;'=1+1"]
+    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a", 'a;"=1+1')]
+    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a', 'a;"\\'=1+1']
     """
     is_number = not text or re.fullmatch(r"[-+]?[\d.,]+( ?[a-zµ%]+)?", text)
     text = f"'{text}" if text[:1] in tuple(_FORMULA) and not is_number else text
