@@ -15,8 +15,10 @@ def entry() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as fault:
+        from perflib.cli.fault import where_kept
+
         what = " ".join(f"{type(fault).__name__}: {fault}".split())
-        mend = "install it again (in its clone: make clean setup)"
+        mend = f"install it again (in its clone: make clean setup){where_kept(fault)}"
         sys.stderr.write(f"perflib: its installation is broken: {what}; {mend}\n")
         sys.exit(_FAULT)
 

@@ -86,10 +86,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _failed(error: BaseException) -> int:
+    from perflib.cli.fault import where_kept
     from perflib.show.table import one_line
     from perflib.spec.exits import ExitStatus
     from perflib.spec.values import InputError
-    from perflib.store.faults import is_short, kept
+    from perflib.store.faults import ChildFault, is_short
 
     match error:
         case KeyboardInterrupt():
@@ -107,6 +108,7 @@ def _failed(error: BaseException) -> int:
             lacks = "memory" if isinstance(error, MemoryError) else f"memory or processes ({error})"
             line, status = f"this machine: not enough {lacks}; end other programs", ExitStatus.WRONG_USE
         case _:
-            line, status = f"a fault of perflib's own: {kept(error)}", ExitStatus.FAULT
+            words = str(error) if isinstance(error, ChildFault) else f"{type(error).__name__}: {error}"
+            line, status = f"a fault of perflib's own: {words}{where_kept(error)}", ExitStatus.FAULT
     print("perflib:", one_line(line), file=sys.stderr)
     return status

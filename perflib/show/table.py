@@ -28,8 +28,7 @@ _CONTROL = re.compile(
 )
 """What acts on a terminal or cannot be seen; the two joiners stay, as Persian and Hindi are spelled with them."""
 
-_LINKED = re.compile(r"(?<!\w)@(?=\w)|\b(?:https?|ftp):(?=//)|\bwww(?=\.)", re.IGNORECASE)
-"""The begin of what GitHub makes a link of, or tells somebody."""
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
 _SPLIT = re.compile(rf"([;|][\s\"]*)(?=[{_FORMULA}])")
 """Where a spreadsheet of another country begins a cell, and it would be a formula."""
@@ -50,16 +49,16 @@ def escape_markdown(text: str) -> str:
     >>> print(escape_markdown("# a|b <c> *d* e_f _g_"))
     \# a\|b &lt;c&gt; \*d\* e_f \_g\_
 
-    Nobody is told, and nothing is linked: an empty comment, which is not shown, parts what GitHub looks for. A dollar
-    stands by itself: two would have a formula between them.
+    Nobody is told: an empty comment, which is not shown, parts what GitHub looks for. A dollar stands by itself: two
+    would have a formula between them.
 
-    >>> print(escape_markdown("@admin, $5, see www.example.com"))
-    @<!-- -->admin, <span>\$</span>5, see www<!-- -->.example.com
+    >>> print(escape_markdown("@admin, $5"))
+    @<!-- -->admin, <span>\$</span>5
     """
     text = re.sub(r"([\\|`*~\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", one_line(text))
     text = re.sub(r"^([-+=#]+(?= |$))", r"\\\1", text)
     escaped = html.escape(re.sub(r"^(\d+)([.)](?= |$))", r"\1\\\2", text), quote=False)
-    return _LINKED.sub(lambda found: f"{found[0]}<!-- -->", escaped).replace("$", r"<span>\$</span>")
+    return _MENTION.sub("@<!-- -->", escaped).replace("$", r"<span>\$</span>")
 
 
 @dataclass(frozen=True)

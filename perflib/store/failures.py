@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perflib.spec import InputError
 from perflib.spec.run import MOST_SAMPLES
+from perflib.store.faults import unreadable
 from perflib.store.spool import typed
 
 FAILURES_TABLE, FAILURE_SPOOLS = "failures.parquet", "failures.*.spool"
@@ -50,7 +50,7 @@ def read_failures(path: Path) -> pa.Table:
         if not table.schema.equals(FAILURES):
             raise ValueError("its columns are not those of failures")
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore the file or remove it") from None
+        raise unreadable(path, error, "it") from None
     return table
 
 

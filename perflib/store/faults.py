@@ -1,31 +1,20 @@
-"""Faults of perflib's own: what is kept of them, and those of the processes that it starts."""
+"""Faults of the processes that perflib starts, and what a machine that is short of memory says."""
 
 import re
-import traceback
-from contextlib import suppress
-from tempfile import NamedTemporaryFile
+from pathlib import Path
 from typing import IO
 
 from perflib.spec import InputError
 
 _SHORT = re.compile(
     r"\bMemoryError\b|annot allocate memory|Memory allocation still failed|failed to map segment"
-    r"|can't start new thread|Resource temporarily unavailable"
+    r"|malloc of size \d+ failed|can't start new thread|Resource temporarily unavailable"
 )
 """What a machine that is short of memory, or of processes, has a Python say at its end."""
 
 
 class ChildFault(Exception):  # noqa: N818 - the fault is a process's, and this tells of it
     """A process that perflib starts ended before its time, by a fault of perflib's own or of its installation."""
-
-
-def kept(fault: BaseException) -> str:
-    """The fault in words, and the file that its traceback was written to."""
-    words = str(fault) if isinstance(fault, ChildFault) else f"{type(fault).__name__}: {fault}"
-    with suppress(OSError), NamedTemporaryFile(prefix="perflib-fault-", suffix=".txt", delete=False) as file:
-        file.write("".join(traceback.format_exception(fault)).encode(errors="replace"))
-        words += f"; the traceback is in {file.name}"
-    return words
 
 
 def last_line(said: IO[str]) -> str:
@@ -48,3 +37,10 @@ def did_not_start(what: str, said: IO[str]) -> Exception:
     said.seek(0)
     fault.add_note(said.read())
     return fault
+
+
+def unreadable(path: Path, why: object, removed: str = "its folder") -> Exception:
+    """What to raise where a stored file cannot be read: a sound one, on a machine short of memory, is not to remove."""
+    if isinstance(why, MemoryError):
+        return why
+    return InputError(f"{path}: cannot be read ({why}); restore the file or remove {removed}")

@@ -17,6 +17,7 @@ from perflib.spec.run import Part
 from perflib.store import owner
 from perflib.store.atomic import replacing, write_atomically
 from perflib.store.failures import FAILURE_SPOOLS, FAILURES_TABLE, as_frame, read_failures, spooled
+from perflib.store.faults import unreadable
 from perflib.store.owner import OWNER, Fate
 from perflib.store.spool import (
     COLD,
@@ -111,7 +112,7 @@ class RunFolder:
         except FileNotFoundError:
             raise InputError(f"{path}: no such run; `perflib history` lists the stored ones") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -307,10 +308,6 @@ def _writer(path: Path) -> pq.ParquetWriter:
     )
 
 
-def _unreadable(path: Path, why: object) -> InputError:
-    return InputError(f"{path}: cannot be read ({why}); restore the file or remove its folder")
-
-
 def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
     """Column after column: half the memory of a table that is read as a whole."""
     try:
@@ -322,7 +319,7 @@ def _read_requests(path: Path, facts: Facts) -> pd.DataFrame:
             columns = {name: _fitting(file.read([name])[name], name, facts) for name in REQUESTS.names if name in names}
         return pd.DataFrame(columns, copy=False)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _fitting(column: pa.ChunkedArray, name: str, facts: Facts) -> "pd.Series[Any]":
@@ -343,9 +340,9 @@ def _read_memory(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if not {"t_ns", "rss_bytes"} <= {name for name in table.column_names if pa.types.is_integer(table[name].type)}:
-        raise _unreadable(path, "its columns are not those of memory samples")
+        raise unreadable(path, "its columns are not those of memory samples")
     frame: pd.DataFrame = table.to_pandas()
     return frame
 
@@ -356,7 +353,7 @@ def _checked(rows: NDArray[np.void], folder: Path, facts: Facts) -> NDArray[np.v
     sound = (rows["item"] >= 0) & (rows["item"] < items) & (rows["page"] >= -1) & (rows["page"] < items)
     sound &= (rows["error"] >= -1) & (rows["error"] < len(ERROR_KINDS)) & (rows["status"] >= 0) & (rows["bytes"] >= 0)
     if not sound.all():
-        raise _unreadable(folder, f"row {sound.argmin():,} of its spool is damaged")
+        raise unreadable(folder, f"row {sound.argmin():,} of its spool is damaged")
     return rows
 
 

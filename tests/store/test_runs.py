@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -173,6 +174,19 @@ def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, text: str) -> None
     with pytest.raises(InputError, match=r"run\.json") as refusal:
         load_run(tmp_path, FACTS.run_id)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_sound_run_that_there_is_no_memory_for_is_not_told_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path, 10).seal(FACTS)
+
+    def short(*_: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 256 failed")
+
+    monkeypatch.setattr("perflib.store.runs._fitting", short)
+    with pytest.raises(MemoryError):
+        load_run(tmp_path, FACTS.run_id)
 
 
 def test_the_workbook_is_found_upward_from_its_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_the_line_that_holds_the_memory_of_a_leaking_dashboard_is_named(
 ) -> None:
     monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
     with sample_dashboard(Workbook.find(), ("--leak", "20KB/request")) as dashboard:
-        options = Options(url=dashboard.url, pid=dashboard.pid, duration=1.0, warmup=0, users=2)
+        options = Options(url=dashboard.url, pid=dashboard.pid, duration=1.0, warmup=0, users=8)
         run = with_verdict(perflib.run("light_load", options, report=lambda _: None), leaks=True)
         assert run.facts.sample_target
         found = perflib.leak_sites(run, seconds=3)

@@ -7,6 +7,7 @@ from perflib.spec.extras import require_extra
 
 require_extra("workbook", "perflib report")
 
+os.environ.pop("PLOTLY_RENDERER", None)  # a page shows figures itself; with a wrong one plotly fails to import
 if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises: a user whom the system does not know
     _HOME = TemporaryDirectory(prefix="perflib-home-")
     os.environ["HOME"] = _HOME.name  # Jupyter looks for one as it is imported

@@ -184,6 +184,13 @@ def test_the_kernel_is_this_interpreter_and_nothing_of_the_users_own_ipython_is_
     assert f"02_light_load: {sys.executable} a module of the workbook" in lines
 
 
+def test_a_renderer_that_plotly_does_not_know_is_nothing_to_a_report() -> None:
+    foreign = os.environ | {"PLOTLY_RENDERER": "nonsense"}
+    asked = "import perflib.workbook.report, os; print('PLOTLY_RENDERER' in os.environ)"
+    told = subprocess.run([sys.executable, "-P", "-c", asked], env=foreign, capture_output=True, text=True, check=False)
+    assert (told.stdout, told.stderr) == ("False\n", "")
+
+
 def test_machine_paths_are_left_out_of_papermills_metadata(book: Path) -> None:
     execute(write_notebook(book), book / "executed.ipynb", {}, lambda line: None)
     about: Any = nbformat.read(book / "executed.ipynb", as_version=4)
