@@ -30,7 +30,7 @@ _CONTROL = re.compile(
 
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
-_SPLIT = re.compile(rf"([;|]\s*)(?=[{_FORMULA}])")
+_SPLIT = re.compile(rf"([;|][\s\"]*)(?=[{_FORMULA}])")
 """Where a spreadsheet of another country begins a cell, and it would be a formula."""
 
 
@@ -227,8 +227,8 @@ class Table:
 def _plain(text: str) -> str:
     """A cell that no spreadsheet computes; numbers stay numbers.
 
-    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a", "a;=1+1")]
-    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a', "a;'=1+1"]
+    >>> [_plain(text) for text in ("=1+1", "@SUM(A1)", "-1.5", "+12.0 %", "-cmd", "GET /a", 'a;"=1+1')]
+    ["'=1+1", "'@SUM(A1)", '-1.5', '+12.0 %', "'-cmd", 'GET /a', 'a;"\\'=1+1']
     """
     is_number = not text or re.fullmatch(r"[-+]?[\d.,]+( ?[a-zµ%]+)?", text)
     text = f"'{text}" if text[:1] in tuple(_FORMULA) and not is_number else text
