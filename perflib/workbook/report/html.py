@@ -12,6 +12,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from perflib.store.atomic import write_atomically
 from perflib.workbook.template import templates
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -19,7 +20,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def write(file: Path, template: str, values: Mapping[str, Any]) -> None:
     """Write a page of the report. One with charts says so by `charts`."""
-    file.write_text(_report().get_template(template).render(values), encoding="utf-8")
+    write_atomically(file, _report().get_template(template).render(values))
 
 
 def chart(figure: Mapping[str, Any]) -> Markup:
