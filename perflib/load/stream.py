@@ -74,7 +74,10 @@ class Stream:
             await readable.wait()
         finally:
             self._loop.remove_reader(self._socket)
-        data, ancillary, _, _ = self._receive(_READ_BYTES, ANCILLARY_BYTES)
+        try:
+            data, ancillary, _, _ = self._receive(_READ_BYTES, ANCILLARY_BYTES)
+        except _BUSY:
+            return 0
         now_ns = perf_counter_ns()
         if not data:
             raise ConnectionResetError

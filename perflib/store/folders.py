@@ -33,7 +33,7 @@ class Workbook:
         except FileNotFoundError:
             raise InputError("the current folder is gone; change to one that exists") from None
         marked = (folder for folder in (here, *here.parents) for mark in _MARKS if os.access(folder / mark, os.F_OK))
-        alone = start is not None or (here / "data").is_dir() or not (_CLONE / "notebooks").is_dir()
+        alone = start is not None or os.access(here / "data", os.F_OK) or not (_CLONE / "notebooks").is_dir()
         return cls(next(marked, here if alone else _CLONE))
 
     @property
