@@ -108,6 +108,8 @@ def _chunk(rng: np.random.Generator, first: int, last: int) -> NDArray[np.void]:
     rows["intended_ns"] = rows["start_ns"] = start_ns
     rows["end_ns"] = start_ns + rng.lognormal(np.log(8e6), 0.5, count).astype(np.int64)
     rows["first_byte_ns"] = rows["end_ns"] - rng.integers(0, 2, count) * rng.integers(0, 50_000, count)
+    rows["read_late_ns"] = rng.lognormal(np.log(1e5), 1.0, count)
+    rows["send_ns"] = rng.lognormal(np.log(3e4), 0.4, count)
     rows["item"] = rng.integers(0, ENDPOINTS, count)
     rows["bytes"] = rows["item"].astype(np.int64) * 10_000 + 137
     rows["user"], rows["page"], rows["error"], rows["status"] = rng.integers(0, USERS, count), -1, -1, 200
