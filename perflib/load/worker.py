@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter_ns, process_time
 
@@ -64,11 +64,12 @@ _OVERTIME_S = 30.0
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is asked to do; `folder` takes its spools."""
+    """What a worker is asked to do; `folder` takes its spools, `files` holds those that the target file names."""
 
     facts: Facts
     folder: Path
     share: Share
+    files: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -345,6 +346,7 @@ def main(descriptor: int) -> int:
         return 130
     raise_open_files()
     order = ORDER.validate_python(json.loads(line))
+    order = replace(order, facts=order.facts.replaced(target=order.facts.target.replaced(folder=order.files)))
     join(order.folder)
     gc.collect()
     gc.freeze()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -287,6 +288,8 @@ class Target(Spec):
         AfterValidator(_check_scenario_names),
         Field(default_factory=dict, validation_alias=_as_table("scenario")),
     ]
+    folder: Annotated[Path, Field(exclude=True, repr=False)] = Path()
+    """Where the target file lies, and the files that it names: stored nowhere."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -315,6 +318,8 @@ class Target(Spec):
         head = document.get("target")
         if not isinstance(head, dict):
             raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
+        if "folder" in head:
+            raise InputError(f"{where}: target.folder: unknown key; remove it or mend its spelling")
         unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
         if unknown:
             raise InputError(

@@ -93,7 +93,7 @@ def load_target(path: Path) -> Target:
         raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as TOML ({error}); mend that place") from None
-    return Target.from_document(document, str(path))
+    return Target.from_document(document, str(path)).replaced(folder=path.parent.absolute())
 
 
 def target_as_toml(target: Target) -> str:
