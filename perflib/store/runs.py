@@ -46,6 +46,7 @@ REQUESTS = pa.schema(
         "int32: user",
         "bool: warmup cold retried counted",
         "int64: tls_ns read_late_ns send_ns",
+        "int32: row",
     )
 )
 """requests.parquet: one row per request, and one per page load (kind "page"). Times are from the run's start."""
@@ -55,11 +56,11 @@ _CODES = pa.dictionary(pa.int32(), pa.string())
 _AS_CODES = pa.schema([field.with_type(_CODES) if field.name in _NAMES else field for field in REQUESTS])
 """The same columns, a name once and its number in each row; files written so hold plain strings for their readers."""
 _KINDS = ["request", "page"]
-_LATER = {"retried", "counted", "tls_ns", "read_late_ns", "send_ns"}
+_LATER = {"retried", "counted", "tls_ns", "read_late_ns", "send_ns", "row"}
 """Columns that runs of earlier versions lack."""
 _ROUNDED = ["read_late_ns", "send_ns"]
 """The instrument's own delays, in whole µs: nanoseconds would cost 2 more bytes a request, and tell nothing."""
-_FEW_VALUES = [*_NAMES, *_ROUNDED, "user", "bytes"]
+_FEW_VALUES = [*_NAMES, *_ROUNDED, "user", "bytes", "row"]
 _INTEGERS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000
 
