@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import Annotated, Any, Self
@@ -23,16 +23,20 @@ from perflib.show.numbers import limit
 from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
+from perflib.spec.pointer import steps_of
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
-from perflib.spec.values import InputError, Spec, Written, must
+from perflib.spec.values import InputError, Share, Spec, Written, must
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
 _METHODS = IDEMPOTENT | {"POST", "PATCH"}
 _LENGTHS = ("content-length", "transfer-encoding")
-_WITHOUT_CONTENT = (204, 205, 304)
+_WITHOUT_CONTENT = frozenset({204, 205, 304})
 """Statuses whose answers have no body (RFC 9110, 15)."""
+_SUCCESSES = frozenset(range(200, 300))
+_MOST_BYTES = 16 * 2**20
+"""No longer answer is read."""
 _TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -134,26 +138,100 @@ def _check_body(value: object) -> object:
     return value
 
 
+def _check_statuses(value: object) -> object:
+    some = value if isinstance(value, list | tuple) else (value,)
+    if not some or not all(map(_is_status, some)):
+        raise ValueError('no status of an answer; write a number such as 200, a class such as "2xx", or a list of both')
+    return tuple(some) if isinstance(value, list) else value
+
+
+def _is_status(value: object) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch("[2-5]xx", value) is not None
+    return isinstance(value, int) and 200 <= value <= 599
+
+
+Statuses = Annotated[int | str | tuple[int | str, ...], BeforeValidator(_check_statuses)]
+"""Those of successes: a number, a class such as "2xx", or several of both."""
+Bytes = Annotated[int, Field(ge=0, le=_MOST_BYTES)]
+
+
+def _each_status(one: int | str) -> Sequence[int]:
+    return (one,) if isinstance(one, int) else range(first := 100 * int(one[0]), first + 100)
+
+
 Param = Annotated[Scalar | Secret | tuple[Scalar | Secret, ...], BeforeValidator(_check_param)]
 """The value of a query parameter, or several, each sent with the name."""
 
 
 class Expect(Spec):
-    """What an answer must be to count as a success. Without it: any 2xx, any content."""
+    """What an answer must be to count as a success. Without it: any 2xx, any content.
 
-    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    A place in a JSON body is a top-level name, a dotted path ("data.items", "rows.0.id") or a JSON pointer (RFC 6901);
+    a top-level key that has the very name of a path comes first.
+    """
+
+    status: Statuses | None = None
+    """None: as the target's `allowed_status` says."""
     content_type: str | tuple[str, ...] | None = None
     """A media type or range, such as ``text/*``, or several; parameters and case do not matter."""
     keys: tuple[str, ...] = ()
-    """Keys that the JSON object of the body must have at its top level."""
+    """Places where the JSON body must have a value, null too."""
+    absent: tuple[str, ...] = ()
+    """Places where it must have none, null, or an empty list or object, such as GraphQL's ``errors``."""
     forbid: dict[str, Scalar] = Field(default_factory=dict)
-    """Top-level values that make a 200 a failure, such as ``{"status": "error"}``."""
+    """Values, by their place, that make a 200 a failure, such as ``{"status": "error"}``."""
+    contains: Annotated[str, Field(min_length=1)] | None = None
+    """A text that the body must hold, as it is written, in whatever charset it is."""
+    min_bytes: Bytes | None = None
+    max_bytes: Bytes | None = None
+    """Of the body, without its content coding."""
 
     @property
     def content_types(self) -> tuple[str, ...]:
         """The media ranges, one of which an answer must have; none: any will do."""
         said = self.content_type or ()
         return (said,) if isinstance(said, str) else said
+
+    @property
+    def of_body(self) -> tuple[str, ...]:
+        """The names of what it asks of a body."""
+        names = ("keys", "absent", "forbid", "contains", "min_bytes", "max_bytes")
+        return tuple(name for name in names if getattr(self, name) not in ((), {}, None))
+
+    @property
+    def statuses(self) -> frozenset[int]:
+        """Those of successes."""
+        return frozenset(status for one in self._said for status in _each_status(one))
+
+    @property
+    def judged_statuses(self) -> frozenset[int]:
+        """Those whose content is judged: 2xx where some are allowed, but for one without a body that is named.
+
+        Of one that its class alone allows a body is expected.
+        """
+        judged = (self.statuses & _SUCCESSES or self.statuses) - _WITHOUT_CONTENT.intersection(self._said)
+        return judged or self.statuses
+
+    @property
+    def _said(self) -> tuple[int | str, ...]:
+        status = self.status or "2xx"
+        return status if isinstance(status, tuple) else (status,)
+
+    @property
+    def flaw(self) -> str:
+        """Why no answer fits: key, reason, mend; or empty."""
+        odd = next((one for one in self.content_types if not MEDIA_RANGE.fullmatch(one)), None)
+        least, most = max(self.min_bytes or 0, len(self.contains or "")), self.max_bytes
+        wanted = [steps_of(key) for key in self.keys]
+        both = next((one for one in self.absent for key in wanted if key[: len(steps_of(one))] == steps_of(one)), None)
+        if odd is not None:
+            return f"expect.content_type: {odd!r} is no media type; write one such as application/json, or a list"
+        if most is not None and least > most:
+            return f"expect.max_bytes: {most:,}, but min_bytes or contains ask for {least:,} or more; raise it"
+        if both is not None:
+            return f"expect.absent: keys ask for {both!r} too; remove it from one of them"
+        return ""
 
 
 class Cold(Spec):
@@ -181,6 +259,8 @@ class Endpoint(Spec):
     """Text sent as it is, or any other value sent as JSON."""
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
+    target_p99_ms: PositiveFloat | None = None
+    max_errors: Share | None = None
     hot: bool = False
     cold: Cold | None = None
     expect: Expect = Expect()
@@ -196,17 +276,14 @@ class Endpoint(Spec):
     def flaw(self) -> str:
         """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
         expect = self.expect
-        odd = next((one for one in expect.content_types if not MEDIA_RANGE.fullmatch(one)), None)
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
         if "#" in self.path:
             return 'path: "#" and what follows is never sent; write it as %23'
         if length is not None:
             return f"headers.{length}: perflib tells the length of the body itself; remove it"
-        if odd is not None:
-            return f"expect.content_type: {odd!r} is no media type; write one such as application/json, or a list"
-        if (expect.keys or expect.forbid) and (self.method == "HEAD" or expect.status in _WITHOUT_CONTENT):
-            return "expect: such an answer has no body; remove keys and forbid"
-        return ""
+        if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= _WITHOUT_CONTENT):
+            return f"expect: such an answer has no body; remove {', '.join(expect.of_body)}"
+        return expect.flaw
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -254,6 +331,8 @@ class Page(Spec):
     loads: Annotated[tuple[str, ...], Field(min_length=1)]
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
+    target_p99_ms: PositiveFloat | None = None
+    max_errors: Share | None = None
     hot: bool = False
 
 
@@ -266,6 +345,8 @@ class Target(Spec):
     """Sent as a bearer token."""
     auth: AuthTable | None = None
     """Another kind of authentication: see `perflib.spec.auth`."""
+    allowed_status: Statuses = "2xx"
+    """Of successes, where an endpoint's `expect` says no status."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -322,9 +403,14 @@ class Target(Spec):
             )
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
         for number, endpoint in enumerate(target.endpoints, 1):
-            if endpoint.flaw:
-                raise InputError(f"{where}: endpoint[{number}].{endpoint.flaw}")
+            if flaw := target.with_defaults(endpoint).flaw:
+                raise InputError(f"{where}: endpoint[{number}].{flaw}")
         return target
+
+    def with_defaults(self, endpoint: Endpoint) -> Endpoint:
+        """An endpoint with what the target says for those that do not say it."""
+        status = endpoint.expect.status or self.allowed_status
+        return endpoint.replaced(expect=endpoint.expect.replaced(status=status))
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""
@@ -357,7 +443,7 @@ class Target(Spec):
         return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
 
     def _repr_html_(self) -> str:
-        endpoints = [row(one.name, one.method, one.path, limit(one.target_ms)) for one in self.endpoints]
-        pages = [row(page.name, "page", ", ".join(page.loads), limit(page.target_ms)) for page in self.pages]
+        endpoints = [row(one.name, one.method, one.path, limit(one)) for one in self.endpoints]
+        pages = [row(page.name, "page", ", ".join(page.loads), limit(page)) for page in self.pages]
         columns = (*words("Name", "Method", "Path"), *numbers("Limit, ms"))
         return Table(columns, (*endpoints, *pages), f"Target {self.name} at {self.base_url}").html()

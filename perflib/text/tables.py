@@ -38,7 +38,8 @@ from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
-    "judged on p95, where each failed request counts as infinitely slow. Cold answers (cache misses) are left out."
+    "judged on p95, unless it says p99, with each failed request as infinitely slow. Cold answers (cache misses) are "
+    "left out."
 )
 _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
@@ -94,7 +95,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING, rest_of(one)),
         *([] if not phases else cells.phases(one)),
-        limit(one.target_ms),
+        limit(one),
         cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
         group=group if grouped else "",
