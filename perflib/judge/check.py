@@ -16,6 +16,7 @@ from perflib.figures.failures import Failure, failures
 from perflib.figures.limits import Limit, all_met, limits_of
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
+from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
@@ -384,7 +385,7 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     said += [f"too few requests to judge the limit of {', '.join(few)}"] if few else []
     said += [f"not asked after warm-up: {', '.join(never)}"] if never else []
-    return said
+    return [*said, *flattered(runs)]
 
 
 def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:

@@ -165,6 +165,7 @@ class Worker:
             refusals=recorder.refusals,
             refusal=recorder.refusal,
             unchecked=recorder.unchecked,
+            repeats=recorder.repeats,
         )
 
     def _clock_steps(self) -> tuple[ClockStep, ...]:

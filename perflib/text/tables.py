@@ -13,6 +13,7 @@ from perflib.figures import spike
 from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
+from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
 from perflib.judge.validity import cores_in_words
 from perflib.show.numbers import NOTHING, limit, rate_of, scaled, seconds, share
@@ -106,7 +107,7 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
-    found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run))
+    found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
     known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 

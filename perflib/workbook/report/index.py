@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perflib.figures.failures import failures
 from perflib.judge.check import check
+from perflib.judge.flattery import flattered
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
@@ -103,6 +104,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
             tables.verdict_sentence(run, summary),
             *failure_lines(failures(run)),
             *slow_receiving_lines(run),
+            *flattered([run]),
             *of_memory,
         ),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
