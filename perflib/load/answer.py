@@ -7,8 +7,8 @@ from perflib.load.coding import DamagedError, UncheckedError, codings_of, decode
 from perflib.load.document import NOWHERE, document_of, instead, kind_of, opened, shown, text_of, value_at
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
+from perflib.spec.expect import Scalar
 from perflib.spec.pointer import steps_of
-from perflib.spec.target import Scalar
 
 
 class Judge:

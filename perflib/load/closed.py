@@ -7,6 +7,7 @@ from time import perf_counter_ns
 
 from perflib.load.exchange import Exchange
 from perflib.load.slot import Slot, Slots
+from perflib.load.values import Caller
 from perflib.spec import Scenario
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED
@@ -42,11 +43,16 @@ class User:
     """
 
     def __init__(
-        self, span: Span, steps: Iterator[int], pages: Mapping[int, Sequence[int]], scenario: Scenario, slots: Slots
+        self,
+        span: Span,
+        caller: Caller,
+        steps: Iterator[int],
+        pages: Mapping[int, Sequence[int]],
+        scenario: Scenario,
+        slots: Slots,
     ) -> None:
-        self._steps, self._pages = steps, pages
+        self._caller, self._steps, self._pages, self._draw = caller, steps, pages, slots.draw
         self._open, self._recorder, self._phase = slots.open, slots.recorder, slots.recorder.phase
-        self._number = span.user
         self._begin_ns = self._phase.measured_from_ns + int(span.start_s * 1e9)
         self._until_ns = self._phase.measured_from_ns + int(span.end_s * 1e9)
         workload = scenario.workload
@@ -78,7 +84,7 @@ class User:
             if page.under_way:
                 return
             exchange, self._page = page.whole(), None
-            self._recorder.keep(exchange, page.index, -1, self._number, None)
+            self._recorder.keep(exchange, page.index, -1, self._caller.number, None)
         if exchange.error in ("connect", "generator"):
             self._rest_until(perf_counter_ns() + PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
@@ -92,7 +98,7 @@ class User:
             self.left.set_exception(problem)
 
     def _come(self) -> None:
-        self._slots = [self._open(self, self._number) for _ in range(PAGE_CONNECTIONS if self._pages else 1)]
+        self._slots = [self._open(self, self._caller) for _ in range(PAGE_CONNECTIONS if self._pages else 1)]
         self._phase.at_work += 1
         self._next()
 
@@ -101,6 +107,9 @@ class User:
             self._leave()
             return
         index = next(self._steps)
+        if not self._draw(self._caller, index):
+            self._leave()
+            return
         loads = self._pages.get(index)
         if loads is None:
             self._slots[0].ask(index)

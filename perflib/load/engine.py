@@ -96,7 +96,7 @@ class Processes:
             workers = [ending.enter_context(_started(index, folder)) for index in range(facts.workers)]
             crew = _Crew(workers, begun)
             for index, worker in enumerate(workers):
-                order = Order(facts, folder, Share(index, facts.workers))
+                order = Order(facts, folder, Share(index, facts.workers), facts.target.folder)
                 worker.tell(json.dumps(ORDER.dump_python(order, mode="json")))
             return crew.listen(look)
 

@@ -41,6 +41,8 @@ class Exchange:
     retried: bool = False
     cold: bool = False
     received: int = 0
+    row: int = -1
+    """Of the data that it was asked with; -1: of none."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     body: list[bytes] = field(default_factory=list)
     _spelling: Spelling | None = None

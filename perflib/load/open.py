@@ -2,25 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter_ns
 
 from perflib.load.arrivals import Share
 from perflib.load.exchange import Exchange
 from perflib.load.pacer import Pacer
 from perflib.load.slot import Slot, Slots
+from perflib.load.values import Caller, Turn
 
 
 class OpenLoad:
     """The arrivals of a part: each takes an idle slot, or a new one; beyond `limit` slots it is dropped."""
 
     def __init__(
-        self, intended_ns: Sequence[int], steps: Iterator[int], share: Share, limit: int, slots: Slots
+        self,
+        intended_ns: Sequence[int],
+        steps: Iterator[int],
+        share: Share,
+        limit: int,
+        slots: Slots,
+        callers: Callable[[int, Turn], Caller],
     ) -> None:
-        self._steps, self._share, self._limit = steps, share, limit
+        self._steps, self._share, self._limit, self._callers = steps, share, limit, callers
         self._slots, self._recorder, self._phase = slots, slots.recorder, slots.recorder.phase
         self._idle: list[Slot] = []
         self._opened = 0
+        self._turn = Turn(share.index, share.of)
         self._pacer = Pacer(intended_ns, self._arrive)
         self._stopped = asyncio.Event()
         self._all_offered = False
@@ -60,8 +68,12 @@ class OpenLoad:
             if not self._idle and self._opened >= self._limit:
                 self._recorder.dropped(index, due_ns)
                 return
+            slot = self._free_slot()
+            if not self._slots.draw(slot.caller, index):
+                self._idle.append(slot)
+                return
             self._phase.at_work += 1
-            self._free_slot().ask(index, intended_ns=due_ns)
+            slot.ask(index, intended_ns=due_ns)
         except Exception as problem:  # what a callback raises, an event loop would only print
             self.broke(problem)
 
@@ -70,7 +82,7 @@ class OpenLoad:
             return self._idle.pop()
         number = self._opened * self._share.of + self._share.index
         self._opened += 1
-        return self._slots.open(self, number)
+        return self._slots.open(self, self._callers(number, self._turn))
 
     def _end_if_answered(self) -> None:
         if self._all_offered and not self._phase.at_work and not self._all_answered.done():

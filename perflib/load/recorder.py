@@ -145,6 +145,7 @@ class Recorder:
             exchange.read_late_ns,
             exchange.send_ns,
             user,
+            exchange.row,
             index,
             page,
             exchange.status,

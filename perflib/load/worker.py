@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter_ns, process_time
 
@@ -33,11 +33,12 @@ from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
-from perflib.load.request import encode
+from perflib.load.request import recipe
 from perflib.load.slot import Slots
 from perflib.load.standstill import Standstills
+from perflib.load.values import Caller, Turn, Values
 from perflib.load.wire import resolve
-from perflib.spec import Facts, InputError, Page
+from perflib.spec import Endpoint, Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
@@ -64,11 +65,12 @@ _OVERTIME_S = 30.0
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is asked to do; `folder` takes its spools."""
+    """What a worker is asked to do; `folder` takes its spools, `files` holds those that the target file names."""
 
     facts: Facts
     folder: Path
     share: Share
+    files: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Worker:
         target = facts.target
         self._items = target.items
         self._index = {item.name: index for index, item in enumerate(self._items)}
-        self._requests = [encode(target, endpoint) for endpoint in target.endpoints]
+        self._values = Values(target, facts.seed, share, os.environ)
+        self._recipes = [recipe(target, endpoint, self._values) for endpoint in target.endpoints]
+        self._data = [self._data_of(item) for item in self._items]
         self._recorder = Recorder(target, spool, Evidence(target, samples))
         self._slots: Slots
         self._stop = asyncio.Event()
@@ -124,7 +128,9 @@ class Worker:
         require_consent(target, self._scenario, address.hosts)
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
-        self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
+        someone = self._values.caller(0, Turn(0, 1))
+        requests = [one.written(someone) if one.is_fixed else one for one in self._recipes]
+        self._slots = Slots(address, self._scenario.timeout_s, requests, self._recorder, self._draw)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = process_time()
         watch = asyncio.create_task(self._watch())
@@ -210,7 +216,7 @@ class Worker:
         limit = share.part_of(scenario.most_connections(workload))
         if scenario.max_connections is None:
             limit = int(min(limit, most_connections()))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots, self._values.caller)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
         scenario = self._scenario
@@ -218,11 +224,26 @@ class Worker:
         pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
         return ClosedLoad(
             [
-                User(span, self._walk(span.user), pages, scenario, self._slots)
+                User(span, self._caller(span.user, workload), self._walk(span.user), pages, scenario, self._slots)
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
                 if self._share.holds(span.user)
             ]
         )
+
+    def _caller(self, user: int, workload: Closed | Ramp) -> Caller:
+        users = workload.most_users if isinstance(workload, Ramp) else workload.users
+        return self._values.caller(user, Turn(user, users))
+
+    def _data_of(self, item: Endpoint | Page) -> tuple[int, ...]:
+        """The data that an item is asked with, by number."""
+        loads = item.loads if isinstance(item, Page) else (item.name,)
+        return tuple(dict.fromkeys(number for load in loads for number in self._recipes[self._index[load]].data))
+
+    def _draw(self, caller: Caller, index: int) -> bool:
+        drawn = not self._data[index] or self._values.draw(caller, self._data[index], index)
+        if not drawn:
+            self._end(f"[data.{self._values.exhausted}] has no row left, and none is to be taken twice (unique)")
+        return drawn
 
     def _walk(self, user: int) -> Iterator[int]:
         """The items that a user asks for, one after the other."""
@@ -346,6 +367,7 @@ def main(descriptor: int) -> int:
         return 130
     raise_open_files()
     order = ORDER.validate_python(json.loads(line))
+    order = replace(order, facts=order.facts.replaced(target=order.facts.target.replaced(folder=order.files)))
     join(order.folder)
     gc.collect()
     gc.freeze()

@@ -95,7 +95,7 @@ class Setup(Spec):
             machine=machine,
             host=_host_of(target.base_url),
             auth=target.auth_in_words,
-            requests=tuple(map(_sent, endpoints)),
+            requests=tuple(_sent(one, target) for one in endpoints),
             pages=tuple(SentPage(name=page.name, loads=page.loads, weight=page.weight) for page in pages),
             warmup_s=scenario.warmup_s,
             timeout_s=scenario.timeout_s,
@@ -216,18 +216,28 @@ def _host_of(base_url: str) -> str:
     return f"{HERE}{parts.path}" if is_here(base_url) else f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _sent(endpoint: Endpoint) -> SentRequest:
+def _sent(endpoint: Endpoint, target: Target) -> SentRequest:
     query = urlencode({name: _shown(value) for name, value in endpoint.params.items()}, doseq=True)
-    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    headers = target.headers | endpoint.headers
     cold = endpoint.cold
     return SentRequest(
         name=endpoint.name,
         line=f"{endpoint.method} {endpoint.path}{'?' if query else ''}{query}",
-        headers={name.lower(): str(_shown(value)) for name, value in sorted(endpoint.headers.items())},
-        body=body or "",
+        headers={name.lower(): str(_shown(value)) for name, value in sorted(headers.items())},
+        body=_content_of(endpoint, target),
         weight=endpoint.weight,
         cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
     )
+
+
+def _content_of(endpoint: Endpoint, target: Target) -> str:
+    """What is sent as a body, and the data that its patterns take their values from."""
+    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    others = endpoint.model_dump(mode="json", include={"form", "file", "multipart"}, exclude_defaults=True)
+    named = dict.fromkeys(one.source for one in endpoint.patterns(in_text=target.has_values))
+    data = [f"[data.{name}] {target.data[name].in_words}" for name in named if name in target.data]
+    said = [body or "", *([json.dumps(others, sort_keys=True)] if others else []), *data]
+    return "\n".join(part for part in said if part)
 
 
 def _shown(value: object) -> object:

@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -23,7 +23,9 @@ from perflib.show.numbers import limit
 from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
-from perflib.spec.pointer import steps_of
+from perflib.spec.data import Data, File
+from perflib.spec.expect import WITHOUT_CONTENT, Expect, Scalar, Statuses
+from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
 from perflib.spec.values import InputError, Share, Spec, Written, must
@@ -32,16 +34,9 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
 _METHODS = IDEMPOTENT | {"POST", "PATCH"}
 _LENGTHS = ("content-length", "transfer-encoding")
-_WITHOUT_CONTENT = frozenset({204, 205, 304})
-"""Statuses whose answers have no body (RFC 9110, 15)."""
-_SUCCESSES = frozenset(range(200, 300))
-_MOST_BYTES = 16 * 2**20
-"""No longer answer is read."""
-_TABLES = {"endpoint": "endpoints", "page": "pages", "scenario": "scenarios"}
+_TABLES = {"endpoint": "endpoints", "page": "pages", "data": "data", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
-Scalar = str | bool | int | float
 
 
 def _as_table(name: str) -> AliasChoices:
@@ -87,6 +82,15 @@ def _check_scenario_names(tables: dict[str, ScenarioTable]) -> dict[str, Scenari
     for name in tables:
         if not _SCENARIO.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a scenario; write letters, digits, - and _, as in checkout")
+    return tables
+
+
+def _check_data_names(tables: dict[str, Data]) -> dict[str, Data]:
+    for name in tables:
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise ValueError(
+                f"{name!r} names no data; write letters, digits and _, none of {', '.join(sorted(RESERVED))}"
+            )
     return tables
 
 
@@ -138,100 +142,11 @@ def _check_body(value: object) -> object:
     return value
 
 
-def _check_statuses(value: object) -> object:
-    some = value if isinstance(value, list | tuple) else (value,)
-    if not some or not all(map(_is_status, some)):
-        raise ValueError('no status of an answer; write a number such as 200, a class such as "2xx", or a list of both')
-    return tuple(some) if isinstance(value, list) else value
-
-
-def _is_status(value: object) -> bool:
-    if isinstance(value, str):
-        return re.fullmatch("[2-5]xx", value) is not None
-    return isinstance(value, int) and 200 <= value <= 599
-
-
-Statuses = Annotated[int | str | tuple[int | str, ...], BeforeValidator(_check_statuses)]
-"""Those of successes: a number, a class such as "2xx", or several of both."""
-Bytes = Annotated[int, Field(ge=0, le=_MOST_BYTES)]
-
-
-def _each_status(one: int | str) -> Sequence[int]:
-    return (one,) if isinstance(one, int) else range(first := 100 * int(one[0]), first + 100)
-
-
 Param = Annotated[Scalar | Secret | tuple[Scalar | Secret, ...], BeforeValidator(_check_param)]
 """The value of a query parameter, or several, each sent with the name."""
 
 
-class Expect(Spec):
-    """What an answer must be to count as a success. Without it: any 2xx, any content.
-
-    A place in a JSON body is a top-level name, a dotted path ("data.items", "rows.0.id") or a JSON pointer (RFC 6901);
-    a top-level key that has the very name of a path comes first.
-    """
-
-    status: Statuses | None = None
-    """None: as the target's `allowed_status` says."""
-    content_type: str | tuple[str, ...] | None = None
-    """A media type or range, such as ``text/*``, or several; parameters and case do not matter."""
-    keys: tuple[str, ...] = ()
-    """Places where the JSON body must have a value, null too."""
-    absent: tuple[str, ...] = ()
-    """Places where it must have none, null, or an empty list or object, such as GraphQL's ``errors``."""
-    forbid: dict[str, Scalar] = Field(default_factory=dict)
-    """Values, by their place, that make a 200 a failure, such as ``{"status": "error"}``."""
-    contains: Annotated[str, Field(min_length=1)] | None = None
-    """A text that the body must hold, as it is written, in whatever charset it is."""
-    min_bytes: Bytes | None = None
-    max_bytes: Bytes | None = None
-    """Of the body, without its content coding."""
-
-    @property
-    def content_types(self) -> tuple[str, ...]:
-        """The media ranges, one of which an answer must have; none: any will do."""
-        said = self.content_type or ()
-        return (said,) if isinstance(said, str) else said
-
-    @property
-    def of_body(self) -> tuple[str, ...]:
-        """The names of what it asks of a body."""
-        names = ("keys", "absent", "forbid", "contains", "min_bytes", "max_bytes")
-        return tuple(name for name in names if getattr(self, name) not in ((), {}, None))
-
-    @property
-    def statuses(self) -> frozenset[int]:
-        """Those of successes."""
-        return frozenset(status for one in self._said for status in _each_status(one))
-
-    @property
-    def judged_statuses(self) -> frozenset[int]:
-        """Those whose content is judged: 2xx where some are allowed, but for one without a body that is named.
-
-        Of one that its class alone allows a body is expected.
-        """
-        judged = (self.statuses & _SUCCESSES or self.statuses) - _WITHOUT_CONTENT.intersection(self._said)
-        return judged or self.statuses
-
-    @property
-    def _said(self) -> tuple[int | str, ...]:
-        status = self.status or "2xx"
-        return status if isinstance(status, tuple) else (status,)
-
-    @property
-    def flaw(self) -> str:
-        """Why no answer fits: key, reason, mend; or empty."""
-        odd = next((one for one in self.content_types if not MEDIA_RANGE.fullmatch(one)), None)
-        least, most = max(self.min_bytes or 0, len(self.contains or "")), self.max_bytes
-        wanted = [steps_of(key) for key in self.keys]
-        both = next((one for one in self.absent for key in wanted if key[: len(steps_of(one))] == steps_of(one)), None)
-        if odd is not None:
-            return f"expect.content_type: {odd!r} is no media type; write one such as application/json, or a list"
-        if most is not None and least > most:
-            return f"expect.max_bytes: {most:,}, but min_bytes or contains ask for {least:,} or more; raise it"
-        if both is not None:
-            return f"expect.absent: keys ask for {both!r} too; remove it from one of them"
-        return ""
+_UPPER_CASE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class Cold(Spec):
@@ -239,6 +154,13 @@ class Cold(Spec):
 
     header: str
     equals: str
+
+
+class FilePart(Spec):
+    """A part of a multipart body: ``{ file = "photo.jpg", content_type = "image/jpeg" }``."""
+
+    file: File
+    content_type: str = "application/octet-stream"
 
 
 class Endpoint(Spec):
@@ -256,7 +178,17 @@ class Endpoint(Spec):
     headers: dict[Header, str | Secret] = Field(default_factory=dict)
     """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
     body: Annotated[JsonValue, BeforeValidator(_check_body)] = None
-    """Text sent as it is, or any other value sent as JSON."""
+    """Text sent as it is, or any other value sent as JSON; ``{ env = "NAME" }`` in it is a secret."""
+    form: dict[str, Param] = Field(default_factory=dict)
+    """Sent as a form (application/x-www-form-urlencoded)."""
+    file: File | None = None
+    """Its bytes are the body."""
+    multipart: dict[str, str | Secret | FilePart] = Field(default_factory=dict)
+    """Sent as multipart/form-data (RFC 7578)."""
+    template: bool = False
+    """Whether a body of text holds patterns; it does anyway where the target file has data or saves a value."""
+    save: dict[str, str] = Field(default_factory=dict)
+    """Values of the answer, each at a JSON pointer (RFC 6901), for the later steps of a journey."""
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
     target_p99_ms: PositiveFloat | None = None
@@ -277,41 +209,62 @@ class Endpoint(Spec):
         """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
         expect = self.expect
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
+        if len(self.contents) > 1:
+            return f"{self.contents[1]}: {self.contents[0]} is given too; keep one of them"
         if "#" in self.path:
             return 'path: "#" and what follows is never sent; write it as %23'
         if length is not None:
             return f"headers.{length}: perflib tells the length of the body itself; remove it"
-        if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= _WITHOUT_CONTENT):
+        if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= WITHOUT_CONTENT):
             return f"expect: such an answer has no body; remove {', '.join(expect.of_body)}"
         return expect.flaw
 
     @property
+    def contents(self) -> tuple[str, ...]:
+        """The keys that say its content; one at the most fits."""
+        return tuple(key for key in ("body", "form", "file", "multipart") if getattr(self, key) not in (None, {}))
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The variables that its secrets are read from."""
-        values = (*(value for values in self.params.values() for value in _each(values)), *self.headers.values())
-        return tuple(value.env for value in values if isinstance(value, Secret))
+        lists = (*self.params.values(), *self.form.values())
+        values = (*(value for values in lists for value in each(values)), *self.headers.values())
+        said = (*values, *self.multipart.values())
+        return (*(value.env for value in said if isinstance(value, Secret)), *_secrets_in(self.body))
 
-    def params_in(self, environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-        """The query parameters as text, secrets among them. Raises InputError for a variable that is not set."""
-        return {
-            name: tuple(as_text(self._revealed(value, environment)) for value in _each(values))
-            for name, values in self.params.items()
-        }
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files whose content it sends."""
+        parts = (part.file for part in self.multipart.values() if isinstance(part, FilePart))
+        return (*((self.file,) if self.file else ()), *parts)
 
-    def headers_in(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The headers to be sent, secrets among them. Raises InputError for a variable that is not set."""
-        return {name: str(self._revealed(value, environment)) for name, value in self.headers.items()}
-
-    def _revealed(self, value: Scalar | Secret, environment: Mapping[str, str]) -> Scalar:
-        if not isinstance(value, Secret):
-            return value
-        try:
-            return value.value_in(environment)
-        except InputError as error:
-            raise InputError(f"{self.name}: {error}") from None
+    def patterns(self, *, in_text: bool) -> tuple[Pattern, ...]:
+        """The places for values; `in_text`: those of a body of text too."""
+        body = "" if isinstance(self.body, str) and not (in_text or self.template) else self.body
+        said = (self.path, self.params, self.headers, self.form, self.multipart, body)
+        return tuple(one for part in said for one in patterns_in(part))
 
 
-def _each(values: Param) -> tuple[Scalar | Secret, ...]:
+def _secrets_in(body: Any) -> tuple[str, ...]:
+    """The variables that a JSON value names: a table whose only key is ``env`` and whose value is in capitals."""
+    if (variable := secret_variable(body)) is not None:
+        return (variable,)
+    parts = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
+    return tuple(name for part in parts for name in _secrets_in(part))
+
+
+def secret_variable(value: Any) -> str | None:
+    """The variable that a table in a JSON body names as its secret's; None for any other value.
+
+    >>> secret_variable({"env": "PW"}), secret_variable({"env": "staging"})
+    ('PW', None)
+    """
+    found = value["env"] if isinstance(value, dict) and set(value) == {"env"} else None
+    return found if isinstance(found, str) and _UPPER_CASE.fullmatch(found) else None
+
+
+def each(values: Param) -> tuple[Scalar | Secret, ...]:
+    """The values of a parameter."""
     return values if isinstance(values, tuple) else (values,)
 
 
@@ -345,6 +298,8 @@ class Target(Spec):
     """Sent as a bearer token."""
     auth: AuthTable | None = None
     """Another kind of authentication: see `perflib.spec.auth`."""
+    headers: dict[Header, str | Secret] = Field(default_factory=dict)
+    """Sent with every request that has no such header of its own."""
     allowed_status: Statuses = "2xx"
     """Of successes, where an endpoint's `expect` says no status."""
     allow_hosts: tuple[Host, ...] = ()
@@ -363,11 +318,15 @@ class Target(Spec):
     """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
+    data: Annotated[dict[str, Data], AfterValidator(_check_data_names)] = Field(default_factory=dict)
+    """Rows of values that patterns name: ``{client.id}`` is the column id of the data client."""
     scenarios: Annotated[
         dict[str, ScenarioTable],
         AfterValidator(_check_scenario_names),
         Field(default_factory=dict, validation_alias=_as_table("scenario")),
     ]
+    folder: Annotated[Path, Field(exclude=True, repr=False)] = Path()
+    """Where the target file lies, and the files that it names: stored nowhere."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -396,21 +355,42 @@ class Target(Spec):
         head = document.get("target")
         if not isinstance(head, dict):
             raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
+        if "folder" in head:
+            raise InputError(f"{where}: target.folder: unknown key; remove it or mend its spelling")
         unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
         if unknown:
             raise InputError(
-                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
+                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [data.NAME], "
+                "[scenario.NAME]"
             )
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
         for number, endpoint in enumerate(target.endpoints, 1):
-            if flaw := target.with_defaults(endpoint).flaw:
+            if flaw := target.with_defaults(endpoint).flaw or target.unknown_pattern(endpoint):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
         return target
 
     def with_defaults(self, endpoint: Endpoint) -> Endpoint:
         """An endpoint with what the target says for those that do not say it."""
         status = endpoint.expect.status or self.allowed_status
-        return endpoint.replaced(expect=endpoint.expect.replaced(status=status))
+        return endpoint.model_copy(update={"expect": endpoint.expect.model_copy(update={"status": status})})
+
+    def unknown_pattern(self, endpoint: Endpoint) -> str:
+        """Why a place for a value of an endpoint can never get one, with the mend; or empty."""
+        for one in endpoint.patterns(in_text=self.has_values):
+            if not self._gives(one):
+                known = listed((*(name for each in self.data for name in self._names(each)), *self.saves))
+                return f"{{{one.text}}} names no data and no saved value; there are {known}; for braces write {{{{ }}}}"
+        return ""
+
+    def _gives(self, one: Pattern) -> bool:
+        data = self.data.get(one.source)
+        if data is None:
+            return one.is_built_in or one.text in self.saves
+        return data.columns is None or one.column in data.columns
+
+    def _names(self, data: str) -> list[str]:
+        """What patterns of a data can name."""
+        return [f"{data}.{column}" if column else data for column in self.data[data].columns or ("COLUMN",)]
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""
@@ -422,7 +402,20 @@ class Target(Spec):
     def secrets(self) -> tuple[str, ...]:
         """The variables that its token and its endpoints' secrets are read from."""
         of_auth = self.caller.secrets if self.caller else ()
-        return tuple(dict.fromkeys((*of_auth, *(name for one in self.endpoints for name in one.secrets))))
+        of_headers = (value.env for value in self.headers.values() if isinstance(value, Secret))
+        of_data = (name for one in self.data.values() for name in one.secrets)
+        of_endpoints = (name for one in self.endpoints for name in one.secrets)
+        return tuple(dict.fromkeys((*of_auth, *of_headers, *of_data, *of_endpoints)))
+
+    @property
+    def saves(self) -> tuple[str, ...]:
+        """The names of all values that answers give."""
+        return tuple(dict.fromkeys(name for one in self.endpoints for name in one.save))
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there are data or saved values: bodies of text hold patterns then."""
+        return bool(self.data or self.saves)
 
     @property
     def caller(self) -> Auth | None:
