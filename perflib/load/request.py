@@ -19,12 +19,13 @@ from urllib.parse import quote, quote_plus, urlsplit
 import httpx
 
 from perflib.load.arrivals import WHOLE
-from perflib.load.values import Caller, Coding, Fill, Turn, Values
+from perflib.load.caller import Caller, Coding, Fill, Turn
+from perflib.load.values import Values
 from perflib.spec import Endpoint, InputError, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.pattern import Pattern, pieces_of
 from perflib.spec.secret import Secret
-from perflib.spec.target import IDEMPOTENT, FilePart, Param, as_text, each, secret_variable
+from perflib.spec.target import IDEMPOTENT, SAFE, FilePart, Param, as_text, each, secret_variable
 from perflib.store.rows import bytes_of
 
 _HEADERS = {"User-Agent": f"perflib/{version('perflib')}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
@@ -98,17 +99,25 @@ def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] | 
     return recipe(target, endpoint, values, known).written(values.caller(0, Turn(0, 1)))
 
 
-def recipe(target: Target, endpoint: Endpoint, values: Values, environment: Mapping[str, str] = os.environ) -> Recipe:
+def recipe(
+    target: Target,
+    endpoint: Endpoint,
+    values: Values,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    sends_token: bool = True,
+) -> Recipe:
     """How an endpoint's requests are written.
 
     Args:
         values: what stands in the places of patterns.
         environment: what secrets are read from.
+        sends_token: whether the token of a login goes with it.
 
     Raises:
         InputError: naming the endpoint, and the variable, file or column that is missing.
     """
-    return _Writing(target, endpoint, values, environment).recipe()
+    return _Writing(target, endpoint, values, environment, sends_token).recipe()
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,7 @@ class _Writing:
     endpoint: Endpoint
     values: Values
     environment: Mapping[str, str]
+    sends_token: bool
 
     def recipe(self) -> Recipe:
         endpoint, content = self.endpoint, self._content()
@@ -136,7 +146,8 @@ class _Writing:
         outgoing = self._authenticated(own)
         patterns = endpoint.patterns(in_text=self.target.has_values)
         tells_length = any(content.pieces) or endpoint.method in _WITH_CONTENT
-        head = (*self._request_line(outgoing), *self._headers(own, outgoing, content))
+        known_by = self._session({name.lower() for name in outgoing.headers})
+        head = (*self._request_line(outgoing), *self._headers(own, outgoing, content), *known_by)
         body = content.pieces if tells_length else None
         return Recipe(endpoint.method, head, body, self.values.data_in(patterns))
 
@@ -187,6 +198,22 @@ class _Writing:
         for name, told in outgoing.headers.items():
             if name not in own:
                 yield self._line(f"{name}: {told}")
+
+    def _session(self, said: set[str]) -> Iterator[Piece]:
+        """The lines by which the target knows a user, where the endpoint has none of its own."""
+        target, path = self.target, self.target.cookie_path(self.endpoint.path)
+        if target.keeps_cookies and "cookie" not in said:
+            yield lambda caller: caller.jar.line(path)
+        if target.login is None:
+            return
+        if target.login.token and self.sends_token and "authorization" not in said:
+            yield lambda caller: caller.identity.line
+        csrf = target.login.csrf
+        if csrf and self.endpoint.method not in SAFE and csrf.header.lower() not in said:
+            header, cookie = csrf.header, csrf.cookie
+            yield lambda caller: caller.jar.header_of(header, cookie)
+            if "referer" not in said:
+                yield self._line(f"Referer: {target.base_url}{csrf.page or target.login.path}")
 
     def _line(self, line: str) -> bytes:
         return f"{self._checked(line)}\r\n".encode()

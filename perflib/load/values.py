@@ -6,7 +6,6 @@ Rows are picked by the seed alone: the same seed asks for the same rows in the s
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import accumulate, count
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from perflib.load.arrivals import Share
+from perflib.load.caller import Caller, Coding, Fill, Turn
 from perflib.spec import InputError, Target
 from perflib.spec.data import Data
 from perflib.spec.pattern import Pattern
@@ -22,34 +22,6 @@ from perflib.store.rows import Columns, columns_of
 
 _NUMBERS_A_SECOND = 1_000_000
 """The sequence of a run begins at its time: two runs take the same number only if they send more a second."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Who draws: the `first`, then every `step`-th of all draws are its own."""
-
-    first: int
-    step: int
-
-
-@dataclass
-class Caller:
-    """A virtual user, as far as its requests differ from another one's."""
-
-    number: int
-    turn: Turn
-    drawing: dict[tuple[int, int], Iterator[int]]
-    """What is drawn from, by data and item: shared by all whose turn is the same."""
-    rows: list[int]
-    """Of each data, the row that it asks with now."""
-    saved: dict[str, Any] = field(default_factory=dict)
-    """What answers gave, by name."""
-
-
-Fill = Callable[[Caller], bytes]
-"""What stands in the place of a pattern."""
-Coding = Callable[[Any], bytes]
-"""How a value is written where its pattern stands."""
 
 
 class Values:
@@ -80,6 +52,8 @@ class Values:
     def draw(self, caller: Caller, data: Sequence[int], item: int) -> bool:
         """Take the next rows for a request of `item`; False where unique ones have run out."""
         for number in data:
+            if number in caller.pinned:
+                continue
             one = self._data[number]
             key = (number, -1 if one.unique else item)
             drawing = caller.drawing.get(key)
