@@ -14,17 +14,22 @@ _MEND = "ask with different values: [data.NAME] in the target file."
 
 
 def flattered(runs: Sequence[Run]) -> list[str]:
-    """What to know of the answers of runs of one scenario, a sentence each: from a cache, always the same.
+    """What to know of the answers of runs of one scenario, a sentence each: from a cache, the same again and again.
 
     A cache that the target file names (`cold`) is known.
     """
     target = runs[0].facts.target
     known = {endpoint.name for endpoint in target.endpoints if endpoint.cold}
-    asked = Generator.of_all([run.facts.generator for run in runs]).repeats
+    varied = {endpoint.name for endpoint in target.endpoints if endpoint.patterns(in_text=target.has_values)}
+    told = Generator.of_all([run.facts.generator for run in runs]).repeats
+    asked = [one for one in told if one.endpoint not in known]
     cached = [one for one in asked if one.answers >= _LEAST_CACHED and one.cached >= _MOSTLY * one.answers]
-    same = [one for one in asked if _is_data(one) and one.endpoint not in known and one not in cached]
-    told = [one for one in cached if one.endpoint not in known]
-    return [*([_of_a_cache(told)] if told else []), *([_of_the_same(same)] if same else [])]
+    groups = (
+        ([one for one in cached if one.endpoint not in varied], _of_a_cache, _MEND),
+        ([one for one in cached if one.endpoint in varied], _of_a_cache, "ask with more values than it holds."),
+        ([one for one in asked if _is_data(one) and one not in cached and one.endpoint not in varied], _alike, _MEND),
+    )
+    return [f"{_names(some)}: {said(some)}, {mend}" for some, said, mend in groups if some]
 
 
 def _is_data(one: Repeats) -> bool:
@@ -34,14 +39,13 @@ def _is_data(one: Repeats) -> bool:
 def _of_a_cache(some: Sequence[Repeats]) -> str:
     part = share(sum(one.cached for one in some) / sum(one.answers for one in some))
     headers = ", ".join(dict.fromkeys(one.cache for one in some))
-    told = f"{part} of the answers came from a cache ({headers}): these are its times"
-    return f"{_names(some)}: {told}; to measure what is behind it, {_MEND}"
+    return f"{part} of the answers came from a cache ({headers}): these are its times; to measure what is behind it"
 
 
-def _of_the_same(some: Sequence[Repeats]) -> str:
+def _alike(some: Sequence[Repeats]) -> str:
     part = share(sum(one.same for one in some) / sum(one.answers for one in some))
-    told = f"{part} of the answers to the same request were the same bytes again, as from a cache"
-    return f"{_names(some)}: {told}; where users ask for different things, {_MEND}"
+    same = "of the answers to the same request were the same bytes again, as from a cache"
+    return f"{part} {same}; where users ask for different things"
 
 
 def _names(some: Sequence[Repeats]) -> str:

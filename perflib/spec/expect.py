@@ -32,6 +32,20 @@ def _is_status(value: object) -> bool:
     return isinstance(value, int) and 200 <= value <= 599
 
 
+def _check_forbidden(value: object) -> object:
+    """A table within the table is a dotted path: TOML reads ``{ data.state = "stale" }`` so."""
+    found: dict[object, object] = {}
+    for key, one in value.items() if isinstance(value, dict) else ():
+        if isinstance(one, dict):
+            inner = _check_forbidden(one)
+            found |= {f"{key}.{path}": each for path, each in inner.items()} if isinstance(inner, dict) else {}
+        elif isinstance(one, Scalar):
+            found[key] = one
+        else:
+            raise ValueError(f"{key}: no value that can be forbidden; write text, a number or true, or use absent")
+    return found if isinstance(value, dict) else value
+
+
 Statuses = Annotated[int | str | tuple[int | str, ...], BeforeValidator(_check_statuses)]
 """Those of successes: a number, a class such as "2xx", or several of both."""
 Bytes = Annotated[int, Field(ge=0, le=_MOST_BYTES)]
@@ -56,7 +70,7 @@ class Expect(Spec):
     """Places where the JSON body must have a value, null too."""
     absent: tuple[str, ...] = ()
     """Places where it must have none, null, or an empty list or object, such as GraphQL's ``errors``."""
-    forbid: dict[str, Scalar] = Field(default_factory=dict)
+    forbid: Annotated[dict[str, Scalar], BeforeValidator(_check_forbidden)] = Field(default_factory=dict)
     """Values, by their place, that make a 200 a failure, such as ``{"status": "error"}``."""
     contains: Annotated[str, Field(min_length=1)] | None = None
     """A text that the body must hold, as it is written, in whatever charset it is."""

@@ -67,6 +67,15 @@ def test_a_cache_that_the_target_file_names_is_known() -> None:
     assert flattered([replace(run, facts=facts)]) == []
 
 
+def test_where_values_differ_the_cache_holds_them_all_and_the_same_bytes_are_no_sign_of_one() -> None:
+    run = run_with(repeats("GET /a", **HIT), repeats("GET /b", **SAME))
+    varied = tuple(one.replaced(path="/{random:1-9}") for one in run.facts.target.endpoints)
+    facts = run.facts.replaced(target=run.facts.target.replaced(endpoints=varied))
+    [told] = flattered([replace(run, facts=facts)])
+    assert told.startswith("GET /a: 99.3 % of the answers came from a cache")
+    assert told.endswith("to measure what is behind it, ask with more values than it holds.")
+
+
 def test_it_is_told_once_wherever_a_run_is_shown() -> None:
     run = run_with(repeats(**HIT))
     shown = [tables.verdict(run).text(), "\n".join(notices(run)), str(run.facts.generator.as_json())]

@@ -168,6 +168,7 @@ REFUSED = [
     ('path = "/"\nexpect = { min_bytes = 9, max_bytes = 8 }', "endpoint[1].expect.max_bytes: 8, but min_bytes or"),
     ('path = "/"\nexpect = { contains = "abc", max_bytes = 2 }', "endpoint[1].expect.max_bytes: 2, but min_bytes or"),
     ('path = "/"\nexpect = { keys = ["a.b"], absent = ["/a"] }', "endpoint[1].expect.absent: keys ask for '/a' too"),
+    ('path = "/"\nexpect = { forbid = { a = [] } }', "endpoint[1].expect.forbid: a: no value that can be forbidden"),
     ('path = "/"\nexpect = { contains = "" }', "endpoint[1].expect.contains: "),
     ('path = "/"\nexpect = { min_bytes = 99_000_000 }', "endpoint[1].expect.min_bytes: "),
     *(
