@@ -10,26 +10,26 @@ from perflib.spec.run import Repeats
 _HIT = re.compile(rb"(?<![\w=-])(?:\w+_)?(?:refresh)?(hit|stale|updating|revalidated)(?![\w-]|=\?0)", re.IGNORECASE)
 """As they say it, nginx's $upstream_cache_status among them."""
 
-_LOOKED_AT = 100
+_FIRST, _THEN_EVERY = 100, 7
+"""So many answers are looked at, and then one of so many: no even number, as servers take turns."""
 
 
 class Counter:
-    """Counts the successes of one endpoint."""
+    """Counts successes of one endpoint."""
 
     def __init__(self) -> None:
-        self._answers = self._cached = self._same = 0
+        self._seen = self._answers = self._cached = self._same = 0
         self._cache = ""
-        self._body: bytes | None = b""
-        """The last one; None: they differ so often that none is looked at any more."""
+        self._body = b""
 
     def add(self, exchange: Exchange) -> None:
+        self._seen += 1
+        if self._seen > _FIRST and self._seen % _THEN_EVERY:
+            return
         self._answers += 1
-        if self._body is not None:
-            content = exchange.content
-            if content == self._body:
-                self._same += 1
-            else:
-                self._body = content if 2 * self._same >= self._answers - _LOOKED_AT else None
+        if exchange.content == self._body:
+            self._same += 1
+        self._body = exchange.content
         for name in exchange.spelling.of_caches:
             if _tells_hit(name, exchange.headers[name]):
                 self._cached += 1
@@ -44,7 +44,7 @@ class Counter:
             cached=self._cached,
             cache=self._cache,
             same=self._same,
-            body_bytes=len(self._body or b""),
+            body_bytes=len(self._body),
         )
 
 

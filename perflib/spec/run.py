@@ -152,16 +152,17 @@ class CoresUsed(Spec):
 
 
 class Repeats(Spec):
-    """What the answers of an endpoint had in common: its successes, in warm-up and as parts of pages too."""
+    """What the answers of an endpoint had in common: some of its successes, in warm-up and as parts of pages too."""
 
     endpoint: str
     answers: int
+    """That were looked at."""
     cached: int
     """Of them, those that came from a cache, as a header of theirs says."""
     cache: str
     """The first such header: "X-Cache: HIT"."""
     same: int = 0
-    """Of them, those that had the bytes of the one before."""
+    """Of them, those that had the bytes of the one looked at before."""
     body_bytes: int = 0
     """Of the last."""
 
