@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 
+from perflib.load.caller import Caller
 from perflib.load.exchange import Exchange
 from perflib.load.slot import Slot, Slots
-from perflib.load.values import Caller
 from perflib.spec import Scenario
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter_ns
 
 from perflib.load.arrivals import Share
+from perflib.load.caller import Caller
 from perflib.load.exchange import Exchange
 from perflib.load.pacer import Pacer
 from perflib.load.slot import Slot, Slots
-from perflib.load.values import Caller, Turn
 
 
 class OpenLoad:
@@ -22,13 +22,12 @@ class OpenLoad:
         share: Share,
         limit: int,
         slots: Slots,
-        callers: Callable[[int, Turn], Caller],
+        callers: Callable[[int], Caller],
     ) -> None:
         self._steps, self._share, self._limit, self._callers = steps, share, limit, callers
         self._slots, self._recorder, self._phase = slots, slots.recorder, slots.recorder.phase
         self._idle: list[Slot] = []
         self._opened = 0
-        self._turn = Turn(share.index, share.of)
         self._pacer = Pacer(intended_ns, self._arrive)
         self._stopped = asyncio.Event()
         self._all_offered = False
@@ -82,7 +81,7 @@ class OpenLoad:
             return self._idle.pop()
         number = self._opened * self._share.of + self._share.index
         self._opened += 1
-        return self._slots.open(self, self._callers(number, self._turn))
+        return self._slots.open(self, self._callers(number))
 
     def _end_if_answered(self) -> None:
         if self._all_offered and not self._phase.at_work and not self._all_answered.done():

@@ -19,12 +19,13 @@ from urllib.parse import quote, quote_plus, urlsplit
 import httpx
 
 from perflib.load.arrivals import WHOLE
-from perflib.load.values import Caller, Coding, Fill, Turn, Values
+from perflib.load.caller import Caller, Coding, Fill, Turn
+from perflib.load.values import Values
 from perflib.spec import Endpoint, InputError, Target
 from perflib.spec.auth import Outgoing
 from perflib.spec.pattern import Pattern, pieces_of
 from perflib.spec.secret import Secret
-from perflib.spec.target import IDEMPOTENT, FilePart, Param, as_text, each, secret_variable
+from perflib.spec.target import IDEMPOTENT, SAFE, FilePart, Param, as_text, each, secret_variable
 from perflib.store.rows import bytes_of
 
 _HEADERS = {"User-Agent": f"perflib/{version('perflib')}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
@@ -33,13 +34,14 @@ _WITH_CONTENT = ("POST", "PUT", "PATCH")
 _ZONE = re.compile(r"%.*\]")
 """Of an IPv6 address: it means nothing to the target (RFC 6874, 4)."""
 _BOUNDARY = "perflib-c2b8f1d07a5e4937"
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Piece = bytes | Fill
 """Bytes that stay, or what stands in the place of a pattern."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class WireRequest:
-    """A request, ready to send."""
+    """A request, ready to send. Made for each one that holds values: not frozen, which would take as long again."""
 
     data: bytes
     idempotent: bool
@@ -47,30 +49,47 @@ class WireRequest:
     """Its answer ends with its head, whatever length that tells (RFC 9112, 6.3)."""
 
 
-@dataclass(frozen=True)
 class Recipe:
-    """How the requests of an endpoint are written."""
+    """How the requests of an endpoint are written.
 
-    head: tuple[Piece, ...]
-    content: tuple[Piece, ...]
-    tells_length: bool
-    idempotent: bool
-    asks_head: bool
-    data: tuple[int, ...] = ()
-    """The data whose rows it is asked with, by number; the first one's row is kept."""
+    Args:
+        head: with the empty line at its end, but for the line that tells the content's length.
+        content: what follows it; None: there is none, and no length is told.
+        data: whose rows it is asked with, by number; the first one's row is kept.
+    """
+
+    def __init__(
+        self, method: str, head: Iterable[Piece], content: Iterable[Piece] | None, data: tuple[int, ...] = ()
+    ) -> None:
+        self._pieces, body = _merged(head), _merged(content or ())
+        self._length_at = -1
+        if content is not None:
+            self._length_at = len(self._pieces)
+            self._pieces += (_length_line(body), *body)
+        if all(isinstance(piece, bytes) for piece in body):
+            self._pieces, self._length_at = _merged(self._pieces), -1
+        self._pieces = self._pieces if content is not None else _merged((*self._pieces, b"\r\n"))
+        self._fills = [(at, piece) for at, piece in enumerate(self._pieces) if not isinstance(piece, bytes)]
+        self._idempotent, self._asks_head, self.data = method in IDEMPOTENT, method == "HEAD", data
 
     @property
     def is_fixed(self) -> bool:
         """Whether all its requests are the same bytes."""
-        return all(isinstance(piece, bytes) for piece in (*self.head, *self.content))
+        return not self._fills
 
     def written(self, caller: Caller) -> WireRequest:
         """The request of this caller, now."""
-        content = b"".join([piece if isinstance(piece, bytes) else piece(caller) for piece in self.content])
-        head = [piece if isinstance(piece, bytes) else piece(caller) for piece in self.head]
-        if self.tells_length:
-            head.append(b"Content-Length: %d\r\n" % len(content))
-        return WireRequest(b"".join([*head, b"\r\n", content]), self.idempotent, self.asks_head)
+        parts: list[Any] = list(self._pieces)
+        for at, fill in self._fills:
+            parts[at] = fill(caller)
+        if self._length_at >= 0:
+            parts[self._length_at] = _length_line(parts[self._length_at + 1 :])
+        return WireRequest(b"".join(parts), self._idempotent, self._asks_head)
+
+
+def _length_line(content: Iterable[Any]) -> bytes:
+    whole = sum(len(piece) for piece in content if isinstance(piece, bytes))
+    return b"Content-Length: %d\r\n\r\n" % whole
 
 
 def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] | None = None) -> WireRequest:
@@ -80,17 +99,25 @@ def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] | 
     return recipe(target, endpoint, values, known).written(values.caller(0, Turn(0, 1)))
 
 
-def recipe(target: Target, endpoint: Endpoint, values: Values, environment: Mapping[str, str] = os.environ) -> Recipe:
+def recipe(
+    target: Target,
+    endpoint: Endpoint,
+    values: Values,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    sends_token: bool = True,
+) -> Recipe:
     """How an endpoint's requests are written.
 
     Args:
         values: what stands in the places of patterns.
         environment: what secrets are read from.
+        sends_token: whether the token of a login goes with it.
 
     Raises:
         InputError: naming the endpoint, and the variable, file or column that is missing.
     """
-    return _Writing(target, endpoint, values, environment).recipe()
+    return _Writing(target, endpoint, values, environment, sends_token).recipe()
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,7 @@ class _Writing:
     endpoint: Endpoint
     values: Values
     environment: Mapping[str, str]
+    sends_token: bool
 
     def recipe(self) -> Recipe:
         endpoint, content = self.endpoint, self._content()
@@ -117,14 +145,11 @@ class _Writing:
         own = {name: value for name, value in given.items() if name in endpoint.headers or name.lower() not in said}
         outgoing = self._authenticated(own)
         patterns = endpoint.patterns(in_text=self.target.has_values)
-        return Recipe(
-            head=_merged((*self._request_line(outgoing), *self._headers(own, outgoing, content))),
-            content=_merged(content.pieces),
-            tells_length=bool(content.pieces) or endpoint.method in _WITH_CONTENT,
-            idempotent=endpoint.method in IDEMPOTENT,
-            asks_head=endpoint.method == "HEAD",
-            data=self.values.data_in(patterns),
-        )
+        tells_length = any(content.pieces) or endpoint.method in _WITH_CONTENT
+        known_by = self._session({name.lower() for name in outgoing.headers})
+        head = (*self._request_line(outgoing), *self._headers(own, outgoing, content), *known_by)
+        body = content.pieces if tells_length else None
+        return Recipe(endpoint.method, head, body, self.values.data_in(patterns))
 
     def _authenticated(self, own: Mapping[str, str | Secret]) -> Outgoing:
         """What authentication adds to the endpoint's own headers and parameters."""
@@ -173,6 +198,22 @@ class _Writing:
         for name, told in outgoing.headers.items():
             if name not in own:
                 yield self._line(f"{name}: {told}")
+
+    def _session(self, said: set[str]) -> Iterator[Piece]:
+        """The lines by which the target knows a user, where the endpoint has none of its own."""
+        target, path = self.target, self.target.cookie_path(self.endpoint.path)
+        if target.keeps_cookies and "cookie" not in said:
+            yield lambda caller: caller.jar.line(path)
+        if target.login is None:
+            return
+        if target.login.token and self.sends_token and "authorization" not in said:
+            yield lambda caller: caller.identity.line
+        csrf = target.login.csrf
+        if csrf and self.endpoint.method not in SAFE and csrf.header.lower() not in said:
+            header, cookie = csrf.header, csrf.cookie
+            yield lambda caller: caller.jar.header_of(header, cookie)
+            if "referer" not in said:
+                yield self._line(f"Referer: {target.base_url}{csrf.page or target.login.path}")
 
     def _line(self, line: str) -> bytes:
         return f"{self._checked(line)}\r\n".encode()
@@ -298,7 +339,7 @@ def _utf8(value: Any) -> bytes:
 
 
 def _json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _JSON.encode(value).encode()
 
 
 def _in_quotes(value: Any) -> bytes:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from perflib.load.caller import Caller
 from perflib.load.exchange import Exchange
+from perflib.load.login import Sessions
 from perflib.load.recorder import Recorder
 from perflib.load.request import Recipe, WireRequest
-from perflib.load.values import Caller
 from perflib.load.wire import Address, Connection
 
 Asked = WireRequest | Recipe
@@ -29,10 +30,16 @@ class Slot:
     """Sends one request at a time, and has what became of it recorded before its owner hears of it."""
 
     def __init__(
-        self, owner: Owner, caller: Caller, connection: Connection, requests: Sequence[Asked], recorder: Recorder
+        self,
+        owner: Owner,
+        caller: Caller,
+        connection: Connection,
+        requests: Sequence[Asked],
+        recorder: Recorder,
+        sessions: Sessions | None,
     ) -> None:
         self._connection, self._owner, self.caller = connection, owner, caller
-        self._requests, self._recorder = requests, recorder
+        self._requests, self._recorder, self._sessions = requests, recorder, sessions
         self._index = self._page = self._row = -1
         self._intended_ns: int | None = None
 
@@ -51,6 +58,8 @@ class Slot:
         try:
             exchange.row = self._row
             self._recorder.answered(exchange, self._index, self._page, self.caller.number, self._intended_ns)
+            if self._sessions is not None:
+                self._sessions.answered(self.caller, exchange, self._index)
             exchange.body.clear()  # or each of thousands of connections holds its last answer
             self._owner.answered(self, exchange)
         except Exception as problem:  # what a callback raises, an event loop would only print
@@ -64,16 +73,22 @@ class Slots:
     """Opens the slots of a run, and can end what is under way on all of them."""
 
     def __init__(
-        self, address: Address, timeout_s: float, requests: Sequence[Asked], recorder: Recorder, draw: Draw
+        self,
+        address: Address,
+        timeout_s: float,
+        requests: Sequence[Asked],
+        recorder: Recorder,
+        draw: Draw,
+        sessions: Sessions | None = None,
     ) -> None:
-        self._address, self._timeout_s, self.draw = address, timeout_s, draw
+        self._address, self._timeout_s, self.draw, self._sessions = address, timeout_s, draw, sessions
         self._requests, self.recorder = requests, recorder
         self._connections: list[Connection] = []
 
     def open(self, owner: Owner, caller: Caller) -> Slot:
         """A slot of its own for a virtual user; it connects when it is first asked."""
         self._connections.append(Connection(self._address, self._timeout_s))
-        return Slot(owner, caller, self._connections[-1], self._requests, self.recorder)
+        return Slot(owner, caller, self._connections[-1], self._requests, self.recorder, self._sessions)
 
     def expire(self, now_ns: int) -> None:
         """Give up what took too long."""

@@ -36,6 +36,7 @@ class Address:
     tls: ssl.SSLContext | None
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     clock: KernelClock = field(default_factory=KernelClock)
+    keeps_cookies: bool = False
 
     def prefer(self, host: str) -> None:
         """Try this one first from now on: no later connection waits for one that does not answer."""
@@ -170,7 +171,7 @@ class Connection:
             late_ns = await stream.shake_hands(at.tls, at.server_name)
             exchange.tls_ns += perf_counter_ns() - dialled_ns - late_ns
             exchange.start_ns += late_ns
-        return Channel(stream)
+        return Channel(stream, keeps_cookies=at.keeps_cookies)
 
     def expire(self, now_ns: int) -> None:
         """Give the request under way up if its time is over."""

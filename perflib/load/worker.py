@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns, process_time
 
@@ -24,26 +25,28 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s
+from perflib.load.caller import Caller, Turn
 from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.event_loop import new_event_loop
 from perflib.load.evidence import Evidence
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.limits import most_connections, raise_open_files
+from perflib.load.login import Sessions
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
 from perflib.load.request import recipe
 from perflib.load.slot import Slots
 from perflib.load.standstill import Standstills
-from perflib.load.values import Caller, Turn, Values
-from perflib.load.wire import resolve
+from perflib.load.values import Values
+from perflib.load.wire import Address, resolve
 from perflib.spec import Endpoint, Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
 from perflib.spec.target import PAGE_CONNECTIONS
-from perflib.spec.workload import Closed, Open, Ramp
+from perflib.spec.workload import Closed, Open, Ramp, Workload
 from perflib.store.owner import join
 from perflib.store.spool import (
     GENERATOR_ROW,
@@ -61,6 +64,7 @@ _HOPELESS_S = 5
 _JUDGED_REQUESTS = 100
 """A share of failures is one of so many requests at least: those not sent yet count as successes."""
 _OVERTIME_S = 30.0
+_OPEN_USERS = 10
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,12 @@ class Worker:
         self._values = Values(target, facts.seed, share, os.environ)
         self._recipes = [recipe(target, endpoint, self._values) for endpoint in target.endpoints]
         self._data = [self._data_of(item) for item in self._items]
-        self._recorder = Recorder(target, spool, Evidence(target, samples))
+        self._callers: dict[int, Caller] = {}
+        self._address: Address | None = None
+        evidence = Evidence(target, samples)
+        self._recorder = Recorder(target, spool, evidence)
+        known = target.login is not None or target.keeps_cookies
+        self._sessions = Sessions(target, self._values, os.environ, evidence.hide) if known else None
         self._slots: Slots
         self._stop = asyncio.Event()
         self._cut = ""
@@ -121,16 +130,27 @@ class Worker:
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
 
+    async def prepare(self) -> Address:
+        """Find the target, and log its users in. Raises InputError where it is not to be asked, or refuses one."""
+        target, workload = self._facts.target, self._scenario.workload
+        self._address = address = await resolve(target.base_url, self._clock)
+        require_consent(target, self._scenario, address.hosts)
+        if self._sessions is not None:
+            address.keeps_cookies = target.keeps_cookies
+            users = range(self._share.index, _users_of(workload), self._share.of)
+            some = [self._values.caller(user, self._turn(user, workload)) for user in users]
+            await self._sessions.begin(some, self._share.of, address, self._scenario.timeout_s)
+        return address
+
     async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         target = self._facts.target
-        address = await resolve(target.base_url, self._clock)
-        require_consent(target, self._scenario, address.hosts)
+        address = self._address or await self.prepare()
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
         someone = self._values.caller(0, Turn(0, 1))
         requests = [one.written(someone) if one.is_fixed else one for one in self._recipes]
-        self._slots = Slots(address, self._scenario.timeout_s, requests, self._recorder, self._draw)
+        self._slots = Slots(address, self._scenario.timeout_s, requests, self._recorder, self._draw, self._sessions)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = process_time()
         watch = asyncio.create_task(self._watch())
@@ -145,6 +165,8 @@ class Worker:
                 watch.result()
         finally:
             watch.cancel()
+            if self._sessions is not None:
+                self._sessions.close()
         self._spool.flush()
         stopped = self._stop.is_set() and not self._cut
         return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), stopped, self._cut)
@@ -170,7 +192,7 @@ class Worker:
             standstills=self._standstills.among(rows, recorder.origin_ns, self._share.index),
             refusals=recorder.refusals,
             refusal=recorder.refusal,
-            unchecked=recorder.unchecked,
+            unchecked=(*recorder.unchecked, *(self._sessions.problems if self._sessions else ())),
         )
 
     def _clock_steps(self) -> tuple[ClockStep, ...]:
@@ -215,7 +237,7 @@ class Worker:
         limit = share.part_of(scenario.most_connections(workload))
         if scenario.max_connections is None:
             limit = int(min(limit, most_connections()))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots, self._values.caller)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots, partial(self._caller, workload=workload))
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
         scenario = self._scenario
@@ -223,15 +245,33 @@ class Worker:
         pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
         return ClosedLoad(
             [
-                User(span, self._caller(span.user, workload), self._walk(span.user), pages, scenario, self._slots)
+                User(
+                    span,
+                    self._caller(span.user, workload),
+                    self._walk(span.user),
+                    pages,
+                    scenario,
+                    self._slots,
+                )
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
                 if self._share.holds(span.user)
             ]
         )
 
-    def _caller(self, user: int, workload: Closed | Ramp) -> Caller:
-        users = workload.most_users if isinstance(workload, Ramp) else workload.users
-        return self._values.caller(user, Turn(user, users))
+    def _turn(self, user: int, workload: Workload) -> Turn:
+        """Of an open load's connections all draw from one row of turns, by arrivals."""
+        if isinstance(workload, Open):
+            return Turn(self._share.index, self._share.of)
+        return Turn(user, _users_of(workload))
+
+    def _caller(self, number: int, workload: Workload) -> Caller:
+        """A virtual user, the same one when it comes again."""
+        caller = self._callers.get(number)
+        if caller is None:
+            caller = self._callers[number] = self._values.caller(number, self._turn(number, workload))
+            if self._sessions is not None:
+                self._sessions.introduce(caller)
+        return caller
 
     def _data_of(self, item: Endpoint | Page) -> tuple[int, ...]:
         """The data that an item is asked with, by number."""
@@ -308,6 +348,13 @@ class Worker:
         self._health.flush()
 
 
+def _users_of(workload: Workload) -> int:
+    """The virtual users of a workload; of an open one so many as log in, whom its connections take turns to be."""
+    if isinstance(workload, Open):
+        return _OPEN_USERS
+    return workload.most_users if isinstance(workload, Ramp) else workload.users
+
+
 class _Words:
     """What the worker says to the engine, on a descriptor that nothing else in this process, or its children, knows."""
 
@@ -335,6 +382,7 @@ async def _serve(order: Order, words: _Words) -> Outcome:
         Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
         worker = Worker(order.facts, spool, health, order.share, failures_spool(folder, number))
+        await worker.prepare()
         words.say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():

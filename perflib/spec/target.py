@@ -5,7 +5,7 @@ import re
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -295,6 +295,64 @@ def as_text(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""RFC 9110, 9.2.1."""
+Pointer = Annotated[str, must(lambda text: text.startswith("/"), 'no JSON pointer (RFC 6901); write "/access_token"')]
+
+
+class Csrf(Spec):
+    """A token that the target gives in a cookie, and wants back in a header of each request that changes data."""
+
+    cookie: Annotated[str, Field(min_length=1)]
+    header: Header
+    page: UrlPath | None = None
+    """Asked for first, as it sets the cookie; None: the login's own path."""
+
+
+class Login(Spec):
+    """What makes virtual users known to the target, before they are measured.
+
+    >>> Login(path="/login", form={"user": "u"}, cookies=True).endpoint.name
+    'login POST /login'
+    """
+
+    path: UrlPath
+    method: Method = "POST"
+    headers: dict[Header, str | Secret] = Field(default_factory=dict)
+    body: Annotated[JsonValue, BeforeValidator(_check_body)] = None
+    form: dict[str, Param] = Field(default_factory=dict)
+    expect: Expect | None = None
+    """What its answer must be; None: a status from 200 to 399."""
+    token: Pointer | None = None
+    """Where the answer has the token that is sent as a bearer token from then on."""
+    expires_in: Pointer | None = None
+    """Where the answer has the seconds after which another login is due."""
+    cookies: bool = False
+    """Whether each user keeps and sends the target's cookies."""
+    csrf: Csrf | None = None
+    per: Literal["run", "user"] = "run"
+    """Whether all users are one for the target, or each logs in by itself."""
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if not (self.token or self.cookies):
+            raise ValueError('nothing of its answer is used; write token = "/access_token", or cookies = true')
+        if self.csrf and not self.cookies:
+            raise ValueError("csrf: its token comes in a cookie; write cookies = true beside it")
+        return self
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The request, as an endpoint has it."""
+        said = self.model_dump(include={"path", "method", "headers", "body", "form"})
+        return Endpoint.model_validate(said | {"name": f"login {self.method} {self.path}"})
+
+    @property
+    def in_words(self) -> str:
+        """What is done, without a secret."""
+        return f"login {self.method} {self.path}, once a {self.per}"
+
+
 PAGE_CONNECTIONS = 6
 """So many parts of a page are on their way at a time, as in a browser."""
 
@@ -320,6 +378,9 @@ class Target(Spec):
     """Another kind of authentication: see `perflib.spec.auth`."""
     headers: dict[Header, str | Secret] = Field(default_factory=dict)
     """Sent with every request that has no such header of its own."""
+    login: Login | None = None
+    cookies: bool = False
+    """Whether each user keeps and sends the target's cookies, also without a login."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -350,6 +411,8 @@ class Target(Spec):
     def _consistent(self) -> Self:
         if self.token_env and self.auth:
             raise ValueError("auth: token_env is given too; keep one of them")
+        if self.login and self.login.token and self.caller:
+            raise ValueError("login.token: token_env or auth is given too; keep one of them")
         names = [item.name for item in self.items]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
@@ -385,6 +448,8 @@ class Target(Spec):
         for number, endpoint in enumerate(target.endpoints, 1):
             if flaw := endpoint.flaw or target.unknown_pattern(endpoint):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
+        if target.login and (flaw := target.login.endpoint.flaw or target.unknown_pattern(target.login.endpoint)):
+            raise InputError(f"{where}: login.{flaw}")
         return target
 
     def unknown_pattern(self, endpoint: Endpoint) -> str:
@@ -417,7 +482,8 @@ class Target(Spec):
         of_auth = self.caller.secrets if self.caller else ()
         of_headers = (value.env for value in self.headers.values() if isinstance(value, Secret))
         of_data = (name for one in self.data.values() for name in one.secrets)
-        of_endpoints = (name for one in self.endpoints for name in one.secrets)
+        asked = (*self.endpoints, *([self.login.endpoint] if self.login else []))
+        of_endpoints = (name for one in asked for name in one.secrets)
         return tuple(dict.fromkeys((*of_auth, *of_headers, *of_data, *of_endpoints)))
 
     @property
@@ -438,7 +504,17 @@ class Target(Spec):
     @property
     def auth_in_words(self) -> str:
         """How requests are authenticated, without a secret."""
-        return self.caller.in_words if self.caller else "none"
+        ways = [*([self.caller.in_words] if self.caller else []), *([self.login.in_words] if self.login else [])]
+        return ", ".join(ways) or "none"
+
+    def cookie_path(self, path: str) -> str:
+        """What the paths of cookies are compared with: what stands before the first place for a value, or the query."""
+        return urlsplit(self.base_url).path + path.partition("?")[0].partition("{")[0]
+
+    @property
+    def keeps_cookies(self) -> bool:
+        """Whether each user keeps and sends the target's cookies."""
+        return self.cookies or (self.login is not None and self.login.cookies)
 
     @property
     def items(self) -> tuple[Endpoint | Page, ...]:

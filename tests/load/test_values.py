@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -165,6 +166,8 @@ def test_built_in_values_differ_from_request_to_request(tmp_path: Path) -> None:
     text = '[[endpoint]]\npath = "/{uuid}/{sequence}/{user}/{random:1-6}/{now}"\n'
     parts = [request.split()[1].decode().split("/")[1:] for request in requests_of(tmp_path, text, 50)]
     made, numbers, users, dice, _ = zip(*parts, strict=True)
+    assert {uuid.UUID(one).version for one in made} == {4}
+    assert {uuid.UUID(one).variant for one in made} == {uuid.RFC_4122}
     assert len(set(made)) == len(set(numbers)) == 50
     assert set(users) == {"3"}
     assert {"1", "6"} <= set(dice) <= set("123456")
