@@ -16,7 +16,7 @@ from perflib.load.engine import drive
 from perflib.load.limits import require_room
 from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
-from perflib.session.machine import git_commit, this_machine
+from perflib.session.machine import git_commit, revision_of, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
 from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
@@ -156,9 +156,14 @@ def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floo
             return replace(folder.load(), facts=ended)  # its disk is full: that is what is told
         kept = folder.load()
         _remember(folder, kept)
-    for told in ended.generator.unchecked:
+    for told in (*ended.generator.unchecked, *_without_revision(ended)):
         sys.stderr.write(f"perflib: {told}\n")
     return kept
+
+
+def _without_revision(facts: Facts) -> list[str]:
+    header = facts.target.revision.header if facts.target.revision else None
+    return [f"target.revision: no answer had the header {header}"] if header and not facts.revision else []
 
 
 def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> Facts:
@@ -170,6 +175,7 @@ def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> F
         state=outcome.state,
         parts=outcome.parts or folder.parts(facts),
         generator=generator,
+        revision=facts.revision or outcome.revision,
         invalid_reasons=reasons,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -204,7 +210,8 @@ def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
         setup=Setup.of(target, scenario, machine.machine, options.workers, options.engine),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=machine,
-        git_commit=git_commit(workbook.root),
+        git_commit=git_commit(workbook.root) if is_sample(options.url) else None,
+        revision=options.revision or revision_of(target),
         brief=options.brief,
         note=options.note,
     )

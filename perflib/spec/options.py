@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from perflib.spec.address import target_at
 from perflib.spec.load import NOT_TAKEN, Load, Source
@@ -65,6 +65,8 @@ class Options(Load):
     """Do not stop after 5 seconds in which every request failed."""
     no_samples: bool = False
     """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
+    revision: Annotated[Text, Field(max_length=200)] = ""
+    """The version of the target that is measured, kept with the run (default: what the target file says)."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: Text = ""
@@ -184,6 +186,7 @@ class Said(TypedDict, total=False):
     max_requests: int | None
     keep_going: bool
     no_samples: bool
+    revision: str
     pid: int | None
     brief: str
     note: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,15 @@ SHORT = ["--users", "2", "--duration", "0.3s", "--warmup", "0"]
 RUN = ["run", "light_load", *SHORT]
 
 
+def committed(folder: Path) -> str:
+    """The first commit of a new repository there."""
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.example"]
+    folder.mkdir(exist_ok=True)
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", f"begin {folder.name}"]):
+        subprocess.run([*git, *words], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 class Shop:
     """A server that keeps the paths it was asked for."""
 
@@ -36,7 +46,7 @@ class Shop:
 
     def __call__(self, path: str) -> tuple[float, bytes]:
         self.asked.add(path)
-        return 0.002, answer()
+        return 0.002, answer(b"{}", "X-Version: v7 s3cr3t")
 
 
 @pytest.fixture
@@ -107,6 +117,72 @@ def test_two_urls_are_compared_by_what_each_of_them_is(
     assert main(["compare", f"{shop.url}/v1", f"{shop.url}/v2?a=b", *words]) in (0, 3)
     assert shop.asked == {"/v1", "/v2?a=b"}
     assert {row["endpoint"] for row in json.loads(capsys.readouterr().out)["figures"]} == {"GET /v1 | GET /v2?a=b"}
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "known"),
+    [
+        ("", [], ""),
+        ("", ["--revision", "rc 1"], "rc 1"),
+        ('revision = "2.4"', [], "2.4"),
+        ('revision = "2.4"', ["--revision", "2.5"], "2.5"),
+        ('revision = { header = "x-version" }', [], "v7 ***"),
+        ('revision = { env = "BUILD" }', [], "b42"),
+        ('revision = { git = "api" }', [], "the commit of api"),
+    ],
+)
+def test_a_run_knows_the_revision_of_its_target_and_no_other(
+    workbook: Path,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    said: str,
+    words: list[str],
+    known: str,
+) -> None:
+    """The workbook lies in a repository of its own; the header tells a secret too."""
+    monkeypatch.setenv("BUILD", "b42")
+    monkeypatch.setenv("TOKEN", "s3cr3t")
+    commits = {"the commit of api": committed(workbook / "api"), "the workbook's": committed(workbook)}
+    target = TARGET.format(url=shop.url).replace("[[endpoint]]", f'token_env = "TOKEN"\n{said}\n\n[[endpoint]]')
+    (workbook / "t.toml").write_text(target)
+    assert main([*RUN, "--target", "t.toml", *words]) in (0, 3)
+    [run] = runs(workbook)
+    known = commits.get(known, known)
+    assert (run["revision"], run["git_commit"]) == (known, None)
+    capsys.readouterr()
+    main(["show", str(run["run_id"])])
+    main(["history"])
+    shown = capsys.readouterr().out
+    assert shown.count(known[:10]) >= (2 if known else 0)
+    assert commits["the workbook's"][:7] not in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('{ header = "Set-Cookie" }', "revision.header: holds credentials"),
+        ('{ command = "git describe" }', "revision.command: unknown key"),
+        ('{ header = "X-V", env = "V" }', 'revision: write text, { header = "X-Version" }'),
+        ('{ git = "nowhere" }', "nowhere: no commit of git there"),
+        ("3", "revision: "),
+    ],
+)
+def test_what_tells_no_revision_is_refused_in_a_line(
+    workbook: Path, shop: Shop, capsys: pytest.CaptureFixture[str], said: str, told: str
+) -> None:
+    target = TARGET.format(url=shop.url).replace("[[endpoint]]", f"revision = {said}\n\n[[endpoint]]")
+    (workbook / "t.toml").write_text(target)
+    assert main([*RUN, "--target", "t.toml"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_of_a_header_that_never_came_it_is_told(workbook: Path, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    target = TARGET.format(url=shop.url).replace("[[endpoint]]", 'revision = { header = "X-Build" }\n\n[[endpoint]]')
+    (workbook / "t.toml").write_text(target)
+    main([*RUN, "--target", "t.toml"])
+    assert "target.revision: no answer had the header X-Build" in capsys.readouterr().err
 
 
 def test_the_only_target_file_of_a_workbook_is_measured_where_none_is_named(
