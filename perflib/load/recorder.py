@@ -7,6 +7,7 @@ from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.exchange import Exchange
 from perflib.load.repeats import Counter
+from perflib.load.saving import save
 from perflib.spec import ERROR_KINDS, Target
 from perflib.spec.run import EXCUSED, Repeats
 from perflib.stats.histogram import LogHistogram
@@ -67,6 +68,7 @@ class Recorder:
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
         self._judges = [Judge(target.with_defaults(endpoint)) for endpoint in target.endpoints]
         self._counters = [Counter() for _ in target.endpoints]
+        self._saves = [endpoint.save for endpoint in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
         self._unchecked: dict[str, None] = {}
         self._spool = spool
@@ -94,6 +96,8 @@ class Recorder:
         """Judge an endpoint's answer, or the want of one, and keep it."""
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        if page >= 0 and self._saves[index] and exchange.error is None:
+            save(exchange, self._saves[index])
         self.sent += 1 + exchange.retried
         failed = exchange.error is not None
         self.phase.outage.add(failed=failed)
