@@ -194,7 +194,9 @@ class _Asking:
     def _taken(self, identity: Identity, exchange: Exchange) -> float:
         if self.login.token is None:
             return 0.0
-        token, lasts_s = values_in(exchange, {"token": self.login.token, "": self.login.expires_in or ""}).values()
+        pointers = {"token": self.login.token, "lasts_s": self.login.expires_in}
+        found = values_in(exchange, {name: place for name, place in pointers.items() if place})
+        token, lasts_s = found["token"], found.get("lasts_s")
         if not isinstance(token, str | int) or not str(token).isascii() or not str(token).isprintable():
             raise InputError(f"{self._told}: its answer has no token at {self.login.token}; mend login.token")
         identity.token, identity.line = str(token), f"Authorization: Bearer {token}\r\n".encode()

@@ -66,9 +66,9 @@ class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
+        self._saves = [endpoint.save for endpoint in target.endpoints]
         self._judges = [Judge(target.with_defaults(endpoint)) for endpoint in target.endpoints]
         self._counters = [Counter() for _ in target.endpoints]
-        self._saves = [endpoint.save for endpoint in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
         self._unchecked: dict[str, None] = {}
         self._spool = spool

@@ -447,7 +447,9 @@ class Target(Spec):
             raise ValueError(f"two entries are named {twice!r}; give one of them another name")
         tight = next((one.name for one in self.items if (one.target_p99_ms or math.inf) < (one.target_ms or 0)), None)
         if tight:
-            raise ValueError(f"{tight!r}: target_p99_ms is less than target_ms, which p95 cannot use up; raise it")
+            raise ValueError(
+                f"{tight!r}: target_p99_ms is less than target_ms, but p99 is never less than p95; raise it"
+            )
         known = {endpoint.name for endpoint in self.endpoints}
         for whole in self.wholes:
             unknown = next((load for load in whole.loads if load not in known), None)
@@ -485,11 +487,6 @@ class Target(Spec):
             raise InputError(f"{where}: {flaw}")
         return target
 
-    def with_defaults(self, endpoint: Endpoint) -> Endpoint:
-        """An endpoint with what the target says for those that do not say it."""
-        status = endpoint.expect.status or self.allowed_status
-        return endpoint.model_copy(update={"expect": endpoint.expect.model_copy(update={"status": status})})
-
     def _unsaved(self) -> str:
         """Where a page or a journey asks with a value that nothing saved before; or empty."""
         by_name = {endpoint.name: endpoint for endpoint in self.endpoints}
@@ -506,6 +503,11 @@ class Target(Spec):
         """The saved values that an endpoint asks with: only a journey has them."""
         saves = self.saves
         return tuple(one.text for one in endpoint.patterns(in_text=self.has_values) if one.text in saves)
+
+    def with_defaults(self, endpoint: Endpoint) -> Endpoint:
+        """An endpoint with what the target says for those that do not say it."""
+        status = endpoint.expect.status or self.allowed_status
+        return endpoint.model_copy(update={"expect": endpoint.expect.model_copy(update={"status": status})})
 
     def unknown_pattern(self, endpoint: Endpoint) -> str:
         """Why a place for a value of an endpoint can never get one, with the mend; or empty."""
