@@ -448,6 +448,11 @@ class Target(Spec):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"two entries are named {twice!r}; give one of them another name")
+        tight = next((one.name for one in self.items if (one.target_p99_ms or math.inf) < (one.target_ms or 0)), None)
+        if tight:
+            raise ValueError(
+                f"{tight!r}: target_p99_ms is less than target_ms, but p99 is never less than p95; raise it"
+            )
         known = {endpoint.name for endpoint in self.endpoints}
         for whole in self.wholes:
             unknown = next((load for load in whole.loads if load not in known), None)
