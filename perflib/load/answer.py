@@ -13,13 +13,25 @@ from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
+from perflib.load.connecting import CLIENT_CERTIFICATE
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
 from perflib.spec.target import Scalar
+from perflib.spec.undriven import protocol
 
 _OBJECT = Decoder(dict[str, Raw])
 _SCALAR = Decoder(str | bool | int | float | None)
 _CHARSET = re.compile(rb';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
+_SEARCHED_BYTES = 2_000
+_HTTPS = "the server speaks TLS; write https://"
+_OF_TLS = {
+    b"no required ssl certificate was sent": CLIENT_CERTIFICATE,
+    b"the ssl certificate error": "the server refuses the client certificate; mend tls.client_cert of the target file",
+    b"plain http request was sent to https port": _HTTPS,
+    b"speaking plain http to an ssl-enabled server": _HTTPS,
+    b"sent an http request to an https server": _HTTPS,
+}
+"""What nginx, Apache and Go's net/http say in the body of a 400."""
 _NAMED_KEYS = 5
 _SHOWN = 40
 """So many characters of a name are shown."""
@@ -42,6 +54,7 @@ class Judge:
             return exchange.error
         wanted = self._expect.status
         if exchange.status != wanted if wanted else not 200 <= exchange.status < 300:
+            exchange.reason = _why_so(exchange)
             return "status"
         given = exchange.header(b"content-type") if self._content_types else None
         if self._content_types and not _is_of(given or b"", self._content_types):
@@ -86,6 +99,17 @@ class Judge:
             return f"expected key {missing!r} is missing; there {_are(there)}"
         forbidden = self._expect.forbid.items()
         return next((f"{key} is {value!r}" for key, value in forbidden if _same(found.get(key), value)), "")
+
+
+def _why_so(exchange: Exchange) -> str:
+    """What a status says of a thing that perflib does not do, or of TLS; empty: what the status says."""
+    if exchange.status in (101, 426):
+        wanted = (exchange.header(b"upgrade") or b"").decode("latin-1")
+        return f"the server wants {protocol(wanted) or _shown(wanted) or 'another protocol'}"
+    if exchange.status == 407:
+        return "a proxy asks who is there; perflib asks a server itself, by none"
+    said = b"".join(exchange.body)[:_SEARCHED_BYTES].lower() if exchange.status == 400 else b""
+    return next((meant for words, meant in _OF_TLS.items() if words in said), "")
 
 
 def _are(some: list[str]) -> str:

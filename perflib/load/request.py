@@ -34,6 +34,8 @@ class WireRequest:
     idempotent: bool
     asks_head: bool = False
     """Its answer ends with its head, whatever length that tells (RFC 9112, 6.3)."""
+    timeout_ns: int = 0
+    """0: the scenario's."""
 
 
 def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> WireRequest:
@@ -48,7 +50,9 @@ def encode(target: Target, endpoint: Endpoint, environment: Mapping[str, str] = 
     lines += [f"{name}: {value}" for name, value in (headers | outgoing.headers).items()]
     _check(endpoint, lines)
     head = "\r\n".join([*lines, "", ""]).encode()
-    return WireRequest(head + content, endpoint.method in IDEMPOTENT, endpoint.method == "HEAD")
+    return WireRequest(
+        head + content, endpoint.method in IDEMPOTENT, endpoint.method == "HEAD", int(1e9 * (endpoint.timeout or 0))
+    )
 
 
 def _written(target: Target, endpoint: Endpoint, outgoing: Outgoing) -> str:

@@ -121,7 +121,7 @@ class Worker:
     async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         target = self._facts.target
-        address = await resolve(target.base_url, self._clock)
+        address = await resolve(target, self._clock)
         require_consent(target, self._scenario, address.hosts)
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
@@ -304,7 +304,8 @@ def _longest_s(facts: Facts) -> float:
     """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
     scenario = facts.scenario
     pages = (item for item in scenario.takes(facts.target) if isinstance(item, Page))
-    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * scenario.timeout_s
+    timeout_s = max(scenario.timeout_s, *(one.timeout or 0.0 for one in facts.target.endpoints))
+    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * timeout_s
     return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 

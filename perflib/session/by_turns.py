@@ -28,7 +28,7 @@ from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare
 from perflib.session.validity import with_validity
-from perflib.spec import Facts, InputError, Options, Target
+from perflib.spec import Facts, InputError, Options
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.faults import last_line
@@ -118,13 +118,9 @@ def _check_consent(comparison: Comparison, facts: Facts, say: Say) -> None:
     most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
     whole = facts.scenario.lasting(most_s)
     for side in (comparison.a, comparison.b):
-        told = check_consent(_at(facts.target, side), whole) if _is_url(side) else ""
+        told = check_consent(facts.target.at(side, "compare"), whole) if _is_url(side) else ""
         if told:
             say(told)
-
-
-def _at(target: Target, url: str) -> Target:
-    return Target.parse(target.model_dump() | {"base_url": url}, "compare")
 
 
 class _Turns:
@@ -189,7 +185,7 @@ class _Turns:
 
     def _measured(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
         scenario = self._facts.scenario.lasting(duration_s, min(_BLOCK_WARMUP_S, duration_s / 4))
-        target = _at(self._facts.target, urls[side])
+        target = self._facts.target.at(urls[side], "compare")
         seed = self._draw.randrange(2**31)
         facts = self._facts.replaced(scenario=scenario, target=target, seed=seed, setup=None)
         with TemporaryDirectory() as scratch, RunFolder.create(Path(scratch), facts) as folder:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
 from perflib.spec.target import Host, Target
+from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, Text, must
 from perflib.spec.workload import Open, Ramp
 
@@ -18,6 +19,14 @@ _RUN_ID = re.compile(r"(\w[\w.-]*)?")
 _LONGEST_RUN_ID_BYTES = 200
 _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at most 200 bytes, as in before-the-change"
 _OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
+
+
+def _check_url(url: str) -> str:
+    if undriven := by_url(url):
+        raise ValueError(undriven)
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("not a base URL; write http://host:port or https://host/path")
+    return url
 
 
 def _is_run_id(text: str) -> bool:
@@ -37,7 +46,7 @@ class Options(Load):
 
     target: str = ""
     """Target file (default: data/targets/dashboard.toml)."""
-    url: Annotated[str, Field(pattern=r"^$|^https?://")] = ""
+    url: Annotated[str, AfterValidator(_check_url)] = ""
     """Base URL in place of the target file's; with neither, the sample dashboard is started and measured."""
     profile: Profile = "brief"
     """How long the scenario is: brief (as the brief asks) or quick (seconds)."""
@@ -70,15 +79,15 @@ class Options(Load):
 
     def aimed(self, target: Target) -> Target:
         """`target` with the URL and the consent that these options give. Raises InputError for a bad URL."""
+        target = target.at(self.url, "--url") if self.url else target
         said = {
-            "base_url": self.url or target.base_url,
             "allow_hosts": tuple(dict.fromkeys((*target.allow_hosts, *self.allow_hosts))),
             "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
             "max_requests": self.max_requests or target.max_requests,
             "keep_going": target.keep_going or self.keep_going,
             "samples": target.samples and not self.no_samples,
         }
-        return target.parse(target.model_dump() | said, "--url")
+        return target.replaced(**said)
 
     def scenario(self, name: str, target: Target, where: str = "target file") -> Scenario:
         """The scenario `name` for `target`, with these options applied; `where` names the target file in messages.

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
@@ -22,6 +22,8 @@ HERE = "this machine"
 LOCAL = "processes"
 """The engine that drives a load from processes of this machine."""
 _HASH_DIGITS = 16
+_LATER = ("transport", "timeouts_s")
+"""What setups could not say before: where it is not said, their hash stays."""
 
 
 class Machine(Spec):
@@ -77,6 +79,10 @@ class Setup(Spec):
     engine: str | None = None
     connections: int | None = None
     """The bound of an open workload; 0: none."""
+    transport: str = ""
+    """How connections are made, where the target file says more than its base URL."""
+    timeouts_s: dict[str, float] = Field(default_factory=dict)
+    """Of requests that have one of their own, by name."""
 
     @classmethod
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
@@ -103,6 +109,8 @@ class Setup(Spec):
             workers=workers,
             engine=engine,
             connections=scenario.most_connections(workload) if isinstance(workload, Open) else 0,
+            transport=target.transport_in_words,
+            timeouts_s={one.name: one.timeout for one in endpoints if one.timeout},
         )
 
     @model_validator(mode="before")
@@ -114,7 +122,9 @@ class Setup(Spec):
     @cached_property
     def hash(self) -> str:
         """The same for equal setups; 16 hexadecimal digits of SHA-256."""
-        whole = json.dumps(self.model_dump(mode="json", exclude={"hash"}), sort_keys=True, separators=(",", ":"))
+        unsaid = {name for name in _LATER if not getattr(self, name)}
+        said = self.model_dump(mode="json", exclude={"hash", *unsaid})
+        whole = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(whole.encode()).hexdigest()[:_HASH_DIGITS]
 
     @property
@@ -162,6 +172,7 @@ def differences(now: Setup, was: Setup) -> tuple[str, ...]:
 def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
     """What a setup says in one word each, by what a reader calls it; the load with its shape, or its kind alone."""
     load = {"load": shape_in_words(setup.workload)} if shaped else {"workload": setup.workload.kind}
+    own = (f"{name} {value_s:g} s" for name, value_s in setup.timeouts_s.items())
     times = {"warm-up": setup.warmup_s, "time-out": setup.timeout_s, "duration": setup.duration_s}
     plain = ("auth", "enough_successes", "workers", "engine", "connections")
     return {
@@ -170,6 +181,8 @@ def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
         **load,
         **{name: None if value_s is None else f"{value_s:g} s" for name, value_s in times.items()},
         **{name.replace("_", " "): getattr(setup, name) for name in plain},
+        "transport": setup.transport or "plain",
+        "time-out of an endpoint": ", ".join(own) or "none",
     }
 
 

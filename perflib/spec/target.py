@@ -26,7 +26,9 @@ from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
-from perflib.spec.values import InputError, Spec, Written, must
+from perflib.spec.tls import Tls, shown_file
+from perflib.spec.undriven import by_header, by_url
+from perflib.spec.values import InputError, PositiveDuration, Spec, Written, must
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
@@ -60,6 +62,8 @@ def _is_url(url: str) -> bool:
 
 
 def _check_base_url(url: str) -> str:
+    if undriven := by_url(url):
+        raise ValueError(undriven)
     if not _is_url(url) or "?" in url or "#" in url:
         raise ValueError("not a base URL; write http://host:port or https://host/path, without a password")
     return url.rstrip("/")
@@ -71,6 +75,12 @@ def base_url_of(url: str, where: str) -> str:
         return _check_base_url(url)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _check_socket(path: str) -> str:
+    if not path.isprintable() or "://" in path:
+        raise ValueError("not the path of a socket; write /run/api.sock")
+    return path
 
 
 def _check_host(host: str) -> str:
@@ -185,6 +195,8 @@ class Endpoint(Spec):
     hot: bool = False
     cold: Cold | None = None
     expect: Expect = Expect()
+    timeout: PositiveDuration | None = None
+    """How long a request may take, in place of the scenario's time-out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -199,6 +211,9 @@ class Endpoint(Spec):
         expect = self.expect
         odd = next((one for one in expect.content_types if not MEDIA_RANGE.fullmatch(one)), None)
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
+        asked = ((name, by_header(name, value)) for name, value in self.headers.items() if isinstance(value, str))
+        if other := next((f"headers.{name}: {what}" for name, what in asked if what), ""):
+            return other
         if "#" in self.path:
             return 'path: "#" and what follows is never sent; write it as %23'
         if length is not None:
@@ -267,6 +282,11 @@ class Target(Spec):
     """Sent as a bearer token."""
     auth: AuthTable | None = None
     """Another kind of authentication: see `perflib.spec.auth`."""
+    tls: Tls = Tls()
+    unix_socket: Annotated[str, AfterValidator(_check_socket)] = ""
+    """Where connections go in place of the base URL's host and port: a path, from the target file's folder."""
+    reconnect_every: PositiveInt | None = None
+    """So many requests are sent over a connection before it is closed and opened anew. None: any number."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -326,10 +346,16 @@ class Target(Spec):
                 f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [scenario.NAME]"
             )
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
+        if "tls" in head and urlsplit(target.base_url).scheme == "http":
+            raise InputError(f"{where}: target.tls: base_url is http, which has none; write https:// or remove it")
         for number, endpoint in enumerate(target.endpoints, 1):
             if endpoint.flaw:
                 raise InputError(f"{where}: endpoint[{number}].{endpoint.flaw}")
         return target
+
+    def at(self, url: str, where: str) -> Self:
+        """The same at another URL, which is asked there and by no socket. Raises InputError for a bad URL."""
+        return self.parse(dict(self) | {"base_url": url, "unix_socket": ""}, where)
 
     def to_document(self) -> dict[str, Any]:
         """The inverse of `from_document`, defaults left out."""
@@ -342,6 +368,24 @@ class Target(Spec):
         """The variables that its token and its endpoints' secrets are read from."""
         of_auth = self.caller.secrets if self.caller else ()
         return tuple(dict.fromkeys((*of_auth, *(name for one in self.endpoints for name in one.secrets))))
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The variables and files of which the target gets what they hold; of a key it gets a proof alone."""
+        shown = self.tls.client_cert
+        return (*self.secrets, *((shown_file(shown),) if shown else ()))
+
+    @property
+    def transport_in_words(self) -> str:
+        """What of its connections changes what is measured; empty: nothing was asked for."""
+        said = ("a Unix socket" if self.unix_socket else "", self.tls.in_words)
+        anew = f"opened anew every {self.reconnect_every:,} requests" if self.reconnect_every else ""
+        return ", ".join(filter(None, (*said, anew)))
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether nobody checks that it is who it says."""
+        return not self.tls.verify and urlsplit(self.base_url).scheme == "https"
 
     @property
     def caller(self) -> Auth | None:
