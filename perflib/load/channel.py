@@ -11,6 +11,7 @@ from typing import Any
 import httptools
 
 from perflib.load.connecting import Fault, fault_of
+from perflib.load.cookies import LINES
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.load.lenient import LenientParser, RefusedError
 from perflib.load.stream import Stream
@@ -23,11 +24,11 @@ MAX_BESIDE_BODY_BYTES = 2**20
 class Channel:
     """A connection and its parser."""
 
-    def __init__(self, stream: Stream, most_answers: float = math.inf) -> None:
+    def __init__(self, stream: Stream, *, most_answers: float = math.inf, keeps_cookies: bool = False) -> None:
         self._stream, self._most_answers = stream, most_answers
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self.on_header = self._headers.__setitem__
+        self.on_header = self._keep_header if keeps_cookies else self._headers.__setitem__
         self.on_body = self._body.append
         self._parser: Any = httptools.HttpResponseParser(self)
         self._lenient: LenientParser | None = None
@@ -184,6 +185,13 @@ class Channel:
         told = exchange.header(b"content-length")
         of = f" of {int(told):,}" if told is not None and told.isdigit() else ""
         return f"after {sum(map(len, self._body)):,}{of} bytes"
+
+    def _keep_header(self, name: bytes, value: bytes) -> None:
+        """Each Set-Cookie counts: no other header may stand on several lines that cannot be joined (RFC 9110, 5.3)."""
+        if name.lower() == b"set-cookie":
+            name, earlier = b"set-cookie", self._headers.get(b"set-cookie")
+            value = value if earlier is None else earlier + LINES + value
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_complete = True

@@ -41,6 +41,7 @@ class Address:
     unix_socket: str = ""
     """Where it listens instead of all hosts."""
     reconnect_every: float = math.inf
+    keeps_cookies: bool = False
 
     def prefer(self, host: str) -> None:
         """Try this one first from now on: no later connection waits for one that does not answer."""
@@ -183,7 +184,7 @@ class Connection:
             late_ns = await stream.shake_hands(at.tls, at.server_name)
             exchange.tls_ns += perf_counter_ns() - dialled_ns - late_ns
             exchange.start_ns += late_ns
-        return Channel(stream, at.reconnect_every)
+        return Channel(stream, most_answers=at.reconnect_every, keeps_cookies=at.keeps_cookies)
 
     def expire(self, now_ns: int) -> None:
         """Give the request under way up if its time is over."""

@@ -1,10 +1,12 @@
 """Secrets: named by an environment variable, never a value."""
 
 import base64
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
+from urllib.parse import quote
 
 from perflib.spec.values import InputError, Spec, must
 
@@ -66,6 +68,14 @@ class Strike:
         if self._pattern is not None:
             text = self._pattern.sub(lambda found: _STRUCK * len(found[0]), text)
         return _RUN_OF_STRUCK.sub("***", text[:length])
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """A token as it is, percent-encoded, as JSON and in Base64: the usual ways, for the many that a run learns."""
+    yield from dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1]))
+    for before in range(3):
+        coded = base64.b64encode(b" " * before + secret.encode()).decode()
+        yield coded[math.ceil(8 * before / 6) : 8 * (before + len(secret)) // 6]
 
 
 _LONGEST_ESCAPE = 12

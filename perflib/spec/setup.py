@@ -14,7 +14,7 @@ from pydantic import Field, computed_field, model_validator
 
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Endpoint, Page, Target
+from perflib.spec.target import Endpoint, Journey, Target, Whole
 from perflib.spec.values import Spec, is_loopback
 from perflib.spec.workload import Open, Workload, shape_in_words
 
@@ -88,7 +88,7 @@ class Setup(Spec):
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
         """The setup of a run that drives `scenario` at `target`."""
         driven, workload = scenario.takes(target), scenario.workload
-        pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)
+        pages = sorted((item for item in driven if isinstance(item, Whole)), key=lambda page: page.name)
         asked = {item.name for item in driven} | {load for page in pages for load in page.loads}
         endpoints = sorted((one for one in target.endpoints if one.name in asked), key=lambda one: one.name)
         return cls(
@@ -101,8 +101,8 @@ class Setup(Spec):
             machine=machine,
             host=_host_of(target.base_url),
             auth=target.auth_in_words,
-            requests=tuple(map(_sent, endpoints)),
-            pages=tuple(SentPage(name=page.name, loads=page.loads, weight=page.weight) for page in pages),
+            requests=tuple(_sent(one, target) for one in endpoints),
+            pages=tuple(map(_page, pages)),
             warmup_s=scenario.warmup_s,
             timeout_s=scenario.timeout_s,
             enough_successes=scenario.enough_successes,
@@ -204,6 +204,18 @@ def _requests(now: Setup, was: Setup) -> tuple[str, ...]:
     )
 
 
+def _whole(page: SentPage) -> str:
+    return page.name if page.name.startswith("journey ") else f"page {page.name}"
+
+
+def _page(whole: Whole) -> SentPage:
+    """A page or a journey, its pauses being a step of it."""
+    pauses = whole.think_time if isinstance(whole, Journey) and any(whole.think_time) else ()
+    between = ("pauses of {:g} to {:g} s".format(*pauses),) if pauses else ()
+    named = f"journey {whole.name}" if isinstance(whole, Journey) else whole.name
+    return SentPage(name=named, loads=(*whole.loads, *between), weight=whole.weight)
+
+
 def _told(value: object) -> object:
     return f"{value:g}" if isinstance(value, float) else value or "nothing"
 
@@ -211,7 +223,7 @@ def _told(value: object) -> object:
 def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
     before = {page.name: page for page in was.pages or ()}
     return tuple(
-        f"page {page.name} loads {', '.join(page.loads)} (weight {page.weight:g}), "
+        f"{_whole(page)} loads {', '.join(page.loads)} (weight {page.weight:g}), "
         f"was {', '.join(before[page.name].loads)} (weight {before[page.name].weight:g})"
         for page in now.pages or ()
         if page.name in before and page != before[page.name]
@@ -229,18 +241,28 @@ def _host_of(base_url: str) -> str:
     return f"{HERE}{parts.path}" if is_here(base_url) else f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _sent(endpoint: Endpoint) -> SentRequest:
+def _sent(endpoint: Endpoint, target: Target) -> SentRequest:
     query = urlencode({name: _shown(value) for name, value in endpoint.params.items()}, doseq=True)
-    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    headers = target.headers | endpoint.headers
     cold = endpoint.cold
     return SentRequest(
         name=endpoint.name,
         line=f"{endpoint.method} {endpoint.path}{'?' if query else ''}{query}",
-        headers={name.lower(): str(_shown(value)) for name, value in sorted(endpoint.headers.items())},
-        body=body or "",
+        headers={name.lower(): str(_shown(value)) for name, value in sorted(headers.items())},
+        body=_content_of(endpoint, target),
         weight=endpoint.weight,
         cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
     )
+
+
+def _content_of(endpoint: Endpoint, target: Target) -> str:
+    """What is sent as a body, and the data that its patterns take their values from."""
+    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    others = endpoint.model_dump(mode="json", include={"form", "file", "multipart"}, exclude_defaults=True)
+    named = dict.fromkeys(one.source for one in endpoint.patterns(in_text=target.has_values))
+    data = [f"[data.{name}] {target.data[name].in_words}" for name in named if name in target.data]
+    said = [body or "", *([json.dumps(others, sort_keys=True)] if others else []), *data]
+    return "\n".join(part for part in said if part)
 
 
 def _shown(value: object) -> object:

@@ -10,6 +10,7 @@ import tomli_w
 
 from perflib.spec import InputError, Target
 from perflib.spec.values import Written
+from perflib.store.rows import with_digests
 
 _MARKS = ("performance_baselines.json", "pyproject.toml")
 _CLONE = Path(__file__).parents[2]
@@ -93,7 +94,11 @@ def load_target(path: Path) -> Target:
         raise InputError(f"{path}: no such target file; `perflib discover URL -o {path.name}` writes one") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as TOML ({error}); mend that place") from None
-    return Target.from_document(document, str(path)).replaced(folder=path.parent.absolute())
+    target = Target.from_document(document, str(path)).replaced(folder=path.parent.absolute())
+    try:
+        return with_digests(target)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def target_as_toml(target: Target) -> str:

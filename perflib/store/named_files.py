@@ -6,37 +6,27 @@ from pathlib import Path
 
 from perflib.spec import InputError, Target
 from perflib.spec.secret import Secret
+from perflib.spec.tls import shown_file
+from perflib.store.rows import file_below
 
 _LONGEST_SOCKET_BYTES = 107 if sys.platform == "linux" else 103
 """Of sun_path in unix(7), without its NUL."""
 
 
-def named_file(file: str | Secret, folder: Path, key: str) -> Path:
-    """The file that `key` of a target file in `folder` names.
-
-    Raises:
-        InputError: where there is none to be read, or a link leads out of the folder.
-    """
-    path = folder / file if isinstance(file, str) else Path(_value_of(file, key)).expanduser()
-    try:
-        inside = isinstance(file, Secret) or path.resolve().is_relative_to(folder.resolve())
-        is_file = path.is_file()
-        is_readable = os.access(path, os.R_OK)
-    except (OSError, RuntimeError):
-        inside, is_file, is_readable = True, False, False
-    if not inside:
-        named = f'{key.rpartition(".")[2]} = {{ env = "NAME" }}'
-        raise InputError(f"{key}: {path} is a link to a file elsewhere; name that in a variable, {named}, or copy it")
-    if not is_file or not is_readable:
-        why = "cannot be read; give yourself the right to" if is_file else "no such file; mend the path"
-        raise InputError(f"{key}: {path}: {why}")
+def named_file(file: str | Secret, folder: Path, where: str) -> Path:
+    """The file that the key `where` of a target file in `folder` names. Raises InputError where it cannot be read."""
+    path = file_below(folder, file, where) if isinstance(file, str) else Path(_value_of(file, where)).expanduser()
+    if not path.is_file():
+        raise InputError(f"{where}: {path} is no file; mend the path that {shown_file(file)} holds")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{where}: {path} cannot be read; make it readable")
     return path
 
 
-def _value_of(file: Secret, key: str) -> str:
+def _value_of(file: Secret, where: str) -> str:
     path = os.environ.get(file.env)
     if not path:
-        raise InputError(f"{key}: the variable {file.env} is not set; export it first")
+        raise InputError(f"{where}: the variable {file.env} is not set; export it first")
     return path
 
 

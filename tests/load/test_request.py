@@ -41,7 +41,7 @@ AS_WRITTEN = [
     "/s?",
     "/s?flag&q=a%20b&e=&&r=a+b",
     "/s?u=http://x/?y=1&z",
-    "/f?filter[a]=1&b={c}|^`\"<>\\'",
+    "/f?filter[a]=1&b={}|^`\"<>\\'",
     "/%zz%",
     "/~user/@me/:id/!$&'()*",
 ]
