@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import computed_field, model_validator
 
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
@@ -22,8 +22,6 @@ HERE = "this machine"
 LOCAL = "processes"
 """The engine that drives a load from processes of this machine."""
 _HASH_DIGITS = 16
-_LATER = ("transport", "timeouts_s")
-"""What setups could not say before: where it is not said, their hash stays."""
 
 
 class Machine(Spec):
@@ -46,6 +44,8 @@ class SentRequest(Spec):
     weight: float
     cold: str
     """How a cold answer shows, which the judged percentiles leave out."""
+    timeout: str = ""
+    """Of its own, in place of the scenario's."""
 
 
 class SentPage(Spec):
@@ -81,8 +81,6 @@ class Setup(Spec):
     """The bound of an open workload; 0: none."""
     transport: str = ""
     """How connections are made, where the target file says more than its base URL."""
-    timeouts_s: dict[str, float] = Field(default_factory=dict)
-    """Of requests that have one of their own, by name."""
 
     @classmethod
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
@@ -110,7 +108,6 @@ class Setup(Spec):
             engine=engine,
             connections=scenario.most_connections(workload) if isinstance(workload, Open) else 0,
             transport=target.transport_in_words,
-            timeouts_s={one.name: one.timeout for one in endpoints if one.timeout},
         )
 
     @model_validator(mode="before")
@@ -122,10 +119,18 @@ class Setup(Spec):
     @cached_property
     def hash(self) -> str:
         """The same for equal setups; 16 hexadecimal digits of SHA-256."""
-        unsaid = {name for name in _LATER if not getattr(self, name)}
-        said = self.model_dump(mode="json", exclude={"hash", *unsaid})
-        whole = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        whole = json.dumps(self._said(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(whole.encode()).hexdigest()[:_HASH_DIGITS]
+
+    def _said(self) -> dict[str, Any]:
+        """The setup as JSON values, without what setups of before could not say and this one does not: their hash
+        stays."""
+        said = self.model_dump(mode="json", exclude={"hash"})
+        for part in (said, *(said["requests"] or ())):
+            for name in _LATER:
+                if not part.get(name, True):
+                    del part[name]
+        return said
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -133,6 +138,7 @@ class Setup(Spec):
         return tuple(words for name, words in _WORDS.items() if getattr(self, name) is None)
 
 
+_LATER = ("transport", "timeout")
 _WORDS = {
     "host": "the target's host",
     "auth": "authentication",
@@ -150,6 +156,7 @@ _PARTS = {
     "body": "{name} is sent with other content",
     "weight": "{name} is weighted {now}, was {was}",
     "cold": "{name} is cold by {now}, was {was}",
+    "timeout": "{name} has a time-out of {now}, had {was}",
 }
 """How a difference in a part of a request is said."""
 
@@ -172,7 +179,6 @@ def differences(now: Setup, was: Setup) -> tuple[str, ...]:
 def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
     """What a setup says in one word each, by what a reader calls it; the load with its shape, or its kind alone."""
     load = {"load": shape_in_words(setup.workload)} if shaped else {"workload": setup.workload.kind}
-    own = (f"{name} {value_s:g} s" for name, value_s in setup.timeouts_s.items())
     times = {"warm-up": setup.warmup_s, "time-out": setup.timeout_s, "duration": setup.duration_s}
     plain = ("auth", "enough_successes", "workers", "engine", "connections")
     return {
@@ -182,7 +188,6 @@ def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
         **{name: None if value_s is None else f"{value_s:g} s" for name, value_s in times.items()},
         **{name.replace("_", " "): getattr(setup, name) for name in plain},
         "transport": setup.transport or "plain",
-        "time-out of an endpoint": ", ".join(own) or "none",
     }
 
 
@@ -252,6 +257,7 @@ def _sent(endpoint: Endpoint, target: Target) -> SentRequest:
         body=_content_of(endpoint, target),
         weight=endpoint.weight,
         cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
+        timeout=f"{endpoint.timeout:g} s" if endpoint.timeout else "",
     )
 
 
