@@ -35,6 +35,9 @@ from perflib.watch import sampler
 from perflib.watch.sampler import Found, Sampler
 
 
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
 class Watching(Protocol):
     """Somebody who watches a run."""
 
@@ -248,7 +251,8 @@ def require_consent(scenarios: Sequence[str], options: Options) -> None:
 def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
     if told := check_consent(facts.target, facts.scenario):
-        sys.stderr.write(f"{told}\n")
+        unused = " and ".join(name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower()))
+        sys.stderr.write(f"{told}{f'; no proxy is used, whatever {unused} says' if unused else ''}\n")
 
 
 def require_transport(target: Target) -> None:
