@@ -592,8 +592,7 @@ class Target(Spec):
     @property
     def given(self) -> tuple[str, ...]:
         """The variables and files of which the target gets what they hold; of a key it gets a proof alone."""
-        parts = (part.file for one in self.endpoints for part in one.multipart.values() if isinstance(part, FilePart))
-        files = (*(one.file for one in self.data.values()), *(one.file for one in self.endpoints), *parts)
+        files = (*(one.file for one in self.data.values()), *(name for one in self.endpoints for name in one.files))
         shown = shown_file(self.tls.client_cert) if self.tls.client_cert else None
         return tuple(dict.fromkeys((*self.secrets, *(file for file in (*files, shown) if file))))
 
