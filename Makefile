@@ -58,7 +58,7 @@ death: setup ## disturb 200 runs at random moments, count what is lost (ARGS="--
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
-	    --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
+	    --no-emit-package pip --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
 
 clean: ## remove .venv and caches, never data/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
