@@ -71,7 +71,7 @@ def gaps_of(workers: Rows, facts: Facts) -> Gaps:
     assert not isinstance(workload, Open)
     present = spans(workload, facts.scenario.warmup_s, facts.scenario.duration_s)
     think_ns = round(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
-    by_user = _turns(workers, think_ns)
+    by_user = _turns(workers, think_ns, facts.target)
     lost_ns = present_ns = requests = 0
     for part in facts.parts:
         for span in present:
@@ -95,22 +95,28 @@ def _window(span: Span, part: Part) -> tuple[int, int]:
     return max(begin_ns, begin_ns + int(span.start_s * 1e9)), min(begin_ns + int(span.end_s * 1e9), part.measured_to_ns)
 
 
-def _turns(workers: Rows, think_ns: int) -> dict[int, _Turns]:
-    """By user. One whose request was never answered is not idle."""
+def _turns(workers: Rows, think_ns: int, target: Target) -> dict[int, _Turns]:
+    """By user. One whose request was never answered is not idle; a step of a journey is due when its pause is over."""
     found: dict[int, _Turns] = {}
+    columns = ("user", "start_ns", "end_ns", "intended_ns", "page", "error")
     for rows in workers:
-        whole = (rows["page"] < 0) & (rows["start_ns"] >= 0)
-        user = rows["user"][whole]
-        order = _grouped(user)
-        user, start_ns, end_ns, error = (
-            column[order] for column in (user, *(rows[name][whole] for name in ("start_ns", "end_ns", "error")))
-        )
+        own = (rows["start_ns"] >= 0) & _is_turn(rows, target)
+        order = _grouped(rows["user"][own])
+        user, start_ns, end_ns, due_ns, page, error = (rows[name][own][order] for name in columns)
         pause_ns = np.where(np.isin(error, _PAUSING), PAUSE_AFTER_CONNECT_ERROR_NS, think_ns)
         idle_ns = np.where(end_ns >= 0, end_ns + pause_ns, _NEVER)
+        paused = (page[1:] >= 0) & (due_ns[1:] < start_ns[1:]) & (user[1:] == user[:-1])
+        idle_ns[:-1] = np.where(paused, due_ns[1:], idle_ns[:-1])
         for number in np.unique(user).tolist():
-            own = slice(*np.searchsorted(user, [number, number + 1]))
-            found[number] = _Turns(np.r_[-1, idle_ns[own]], np.r_[start_ns[own], _NEVER])
+            its = slice(*np.searchsorted(user, [number, number + 1]))
+            found[number] = _Turns(np.r_[-1, idle_ns[its]], np.r_[start_ns[its], _NEVER])
     return found
+
+
+def _is_turn(rows: NDArray[np.void], target: Target) -> NDArray[np.bool_]:
+    """Requests, pages, and the steps of journeys, whose own rows leave their pauses out."""
+    first = target.first_journey
+    return ((rows["page"] < 0) & (rows["item"] < first)) | (rows["page"] >= first)
 
 
 def _grouped(users: NDArray[np.int32]) -> Moments:
@@ -186,13 +192,13 @@ def _errors_ns(rows: NDArray[np.void], target: Target, lag_ms: float) -> Moments
 def _copied_ns(target: Target) -> Moments:
     """How long the kernel may take to copy the body of each endpoint's request, at the most. Shape (items,)."""
     sizes = [0 if one.body is None else len(json.dumps(one.body)) for one in target.endpoints]
-    return np.array([*(round(size / _COPIED_PER_NS) for size in sizes), *(0 for _ in target.pages)])
+    return np.array([*(round(size / _COPIED_PER_NS) for size in sizes), *(0 for _ in target.wholes)])
 
 
 def _of_pages_ns(rows: NDArray[np.void], whole: NDArray[np.bool_], ours: Moments, target: Target) -> Moments:
     """The same of pages, in the order of their rows: the worst part's own, and each later turn read and sent late.
 
-    A page's parts are recorded before it.
+    A page's parts are recorded before it. Of a journey it is that of all its steps.
     """
     some = np.flatnonzero(whole | (rows["page"] >= 0))
     some = some[_grouped(rows["user"][some])]
@@ -202,7 +208,9 @@ def _of_pages_ns(rows: NDArray[np.void], whole: NDArray[np.bool_], ours: Moments
     parts = ~whole[some]
     worst = np.maximum.reduceat(np.where(parts, ours[some], 0), begins)
     read_late = np.maximum.reduceat(np.where(parts, rows["read_late_ns"][some], 0), begins)
-    turns = np.array([math.ceil(len(page.loads) / PAGE_CONNECTIONS) for page in target.pages])
+    turns = np.array([math.ceil(len(one.loads) / PAGE_CONNECTIONS) for one in target.wholes])
     page = rows["item"][some][ends] - len(target.endpoints)
-    total: Moments = worst + (turns[page] - 1) * np.maximum(read_late, 0)
+    summed = np.add.reduceat(np.where(parts, ours[some], 0), begins)
+    of_pages = worst + (turns[page] - 1) * np.maximum(read_late, 0)
+    total: Moments = np.where(page < len(target.pages), of_pages, summed)
     return total[np.argsort(some[ends])]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
-from perflib.spec.run import EXCUSED, Part
+from perflib.spec.run import EXCUSED, Part, asked_alone
+from perflib.spec.target import Item, Journey
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
@@ -244,7 +245,7 @@ def _part_of(run: Run, name: str) -> Part | None:
 
 
 def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
-    own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
+    own = np.flatnonzero((table["endpoint"] == name) & asked_alone(table))
     same = ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
     return ItemRows(
         **{name: table[name].to_numpy()[own] for name in same},
@@ -288,7 +289,7 @@ def pooled(run: Run) -> pd.DataFrame:
     Warm-up included, cold answers and excused failures left out, with the columns that `measured` adds.
     """
     left_out = run.requests["cold"] | run.requests["error"].isin(list(EXCUSED))
-    own = run.requests.loc[run.requests["page"].isna() & ~left_out, _POOLED]
+    own = run.requests.loc[asked_alone(run.requests) & ~left_out, _POOLED]
     requests = own[own["kind"] == "request"]
     return _timed(own if requests.empty else requests)
 
@@ -327,21 +328,24 @@ def _account(error: "pd.Series[str]") -> Accounting:
     return Accounting(len(error), int(error.isna().sum()), failed, dropped, in_flight)
 
 
-def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
-    rows, part, is_page = item_rows(run, item.name), _part_of(run, item.name), item in run.facts.target.pages
+_KIND_OF: dict[type[Item], str] = {Endpoint: "request", Page: "page", Journey: "journey"}
+
+
+def _summarize_item(run: Run, item: Item) -> EndpointSummary:
+    rows, part, kind = item_rows(run, item.name), _part_of(run, item.name), _KIND_OF[type(item)]
     good, response_ms, unanswered_s = rows.good, rows.response_ms, _unanswered_s(run, item.name)
     failures = pd.Series(rows.error[rows.counted & ~good]).value_counts()
     count, errors = int(rows.counted.sum()), int(failures.sum())
     per_s = 1 / part.duration_s if part and part.duration_s else 0.0
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
-    phases_ms = [np.empty(0) if is_page else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
+    phases_ms = [np.empty(0) if kind != "request" else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
     series = series_of(run, item.name)
     judged_ms = rows.judged_ms if series is None else series.values
     p50_ms, p95_ms = (percentile(judged_ms, q) for q in (0.50, 0.95))
     started_ns = rows.start_ns[good]
     return EndpointSummary(
         endpoint=item.name,
-        kind="page" if is_page else "request",
+        kind=kind,
         requests=count,
         errors=errors,
         errors_by_kind={str(kind): int(number) for kind, number in failures.items() if number},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
@@ -30,6 +31,8 @@ class Exchange:
     retried: bool = False
     cold: bool = False
     received: int = 0
+    saved: Mapping[str, Any] | None = None
+    """What a step of a journey keeps of the answer."""
     row: int = -1
     """Of the data that it was asked with; -1: of none."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)

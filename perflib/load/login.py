@@ -5,15 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
-from msgspec import DecodeError
-from msgspec.json import decode
-
 from perflib.load.answer import Judge
 from perflib.load.caller import Caller, Identity
-from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
-from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
+from perflib.load.exchange import Exchange
 from perflib.load.pointer import value_at
 from perflib.load.request import Recipe, recipe
+from perflib.load.saving import document_of
 from perflib.load.values import Values
 from perflib.load.wire import Address, Connection
 from perflib.spec import Endpoint, InputError, Target
@@ -198,21 +195,12 @@ class _Asking:
     def _taken(self, identity: Identity, exchange: Exchange) -> float:
         if self.login.token is None:
             return 0.0
-        document = _document(exchange)
+        document = document_of(exchange)
         token, lasts_s = value_at(document, self.login.token), value_at(document, self.login.expires_in or "")
         if not isinstance(token, str | int) or not str(token).isascii() or not str(token).isprintable():
             raise InputError(f"{self._told}: its answer has no token at {self.login.token}; mend login.token")
         identity.token, identity.line = str(token), f"Authorization: Bearer {token}\r\n".encode()
         return float(lasts_s) if isinstance(lasts_s, int | float) else 0.0
-
-
-def _document(exchange: Exchange) -> Any:
-    """The JSON of an answer; None: it has none."""
-    try:
-        codings = codings_of(exchange.header(b"content-encoding") or b"")
-        return decode(decoded(b"".join(exchange.body), codings, MAX_ANSWER_BYTES))
-    except (DecodeError, DamagedError, UncheckedError, UnicodeDecodeError):
-        return None
 
 
 async def _answer(connection: Connection, request: Any) -> Exchange:

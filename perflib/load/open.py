@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from time import perf_counter_ns
 
 from perflib.load.arrivals import Share
 from perflib.load.caller import Caller
 from perflib.load.exchange import Exchange
+from perflib.load.journey import JourneyWalk, Wholes
 from perflib.load.pacer import Pacer
 from perflib.load.slot import Slot, Slots
 
@@ -23,7 +25,11 @@ class OpenLoad:
         limit: int,
         slots: Slots,
         callers: Callable[[int], Caller],
+        wholes: Wholes,
     ) -> None:
+        self._wholes = wholes
+        self._walks: dict[Slot, JourneyWalk] = {}
+        self._resting: dict[Slot, asyncio.TimerHandle] = {}
         self._steps, self._share, self._limit, self._callers = steps, share, limit, callers
         self._slots, self._recorder, self._phase = slots, slots.recorder, slots.recorder.phase
         self._idle: list[Slot] = []
@@ -50,8 +56,21 @@ class OpenLoad:
         """Send nothing more."""
         self._stopped.set()
         self._pacer.stop()
+        for slot, timer in list(self._resting.items()):
+            timer.cancel()
+            self._give_up(slot)
 
     def answered(self, slot: Slot, exchange: Exchange) -> None:
+        walk = self._walks.get(slot)
+        if walk is not None:
+            walk.answered(slot, exchange)
+            if walk.under_way:
+                return
+            del self._walks[slot]
+            self._recorder.keep(walk.whole(), walk.index, -1, slot.caller.number, None)
+        self._free(slot)
+
+    def _free(self, slot: Slot) -> None:
         self._idle.append(slot)
         self._phase.at_work -= 1
         self._end_if_answered()
@@ -72,9 +91,33 @@ class OpenLoad:
                 self._idle.append(slot)
                 return
             self._phase.at_work += 1
-            slot.ask(index, intended_ns=due_ns)
+            if index in self._wholes.journeys:
+                self._walks[slot] = self._wholes.walk(index, slot, partial(self._rest_until, slot))
+                self._walks[slot].begin(due_ns)
+            else:
+                slot.ask(index, intended_ns=due_ns)
         except Exception as problem:  # what a callback raises, an event loop would only print
             self.broke(problem)
+
+    def _rest_until(self, slot: Slot, at_ns: int, then: Callable[[], None]) -> None:
+        """Pause in a journey; where the time of the part ends meanwhile, it has no end."""
+        if self._stopped.is_set() or at_ns >= self._phase.until_ns:
+            self._give_up(slot)
+            return
+        left_s = (at_ns - perf_counter_ns()) / 1e9
+        self._resting[slot] = asyncio.get_running_loop().call_later(left_s, self._go_on, slot, then)
+
+    def _go_on(self, slot: Slot, then: Callable[[], None]) -> None:
+        self._resting.pop(slot, None)
+        try:
+            then()
+        except Exception as problem:  # what a callback raises, an event loop would only print
+            self.broke(problem)
+
+    def _give_up(self, slot: Slot) -> None:
+        self._resting.pop(slot, None)
+        self._walks.pop(slot, None)
+        self._free(slot)
 
     def _free_slot(self) -> Slot:
         if self._idle:

@@ -6,6 +6,7 @@ from time import perf_counter_ns
 from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.exchange import Exchange
+from perflib.load.saving import save
 from perflib.spec import ERROR_KINDS, Target
 from perflib.spec.run import EXCUSED
 from perflib.stats.histogram import LogHistogram
@@ -65,6 +66,7 @@ class Recorder:
 
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
         self._judges = [Judge(endpoint) for endpoint in target.endpoints]
+        self._saves = [endpoint.save for endpoint in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
         self._unchecked: dict[str, None] = {}
         self._spool = spool
@@ -87,6 +89,8 @@ class Recorder:
         """Judge an endpoint's answer, or the want of one, and keep it."""
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        if page >= 0 and self._saves[index] and exchange.error is None:
+            save(exchange, self._saves[index])
         self.sent += 1 + exchange.retried
         failed = exchange.error is not None
         self.phase.outage.add(failed=failed)

@@ -58,6 +58,8 @@ class Slot:
         try:
             exchange.row = self._row
             self._recorder.answered(exchange, self._index, self._page, self.caller.number, self._intended_ns)
+            if exchange.saved is not None:
+                self.caller.saved |= exchange.saved
             if self._sessions is not None:
                 self._sessions.answered(self.caller, exchange, self._index)
             exchange.body.clear()  # or each of thousands of connections holds its last answer

@@ -30,6 +30,7 @@ from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.event_loop import new_event_loop
 from perflib.load.evidence import Evidence
+from perflib.load.journey import Pauses, Wholes
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.login import Sessions
@@ -41,11 +42,11 @@ from perflib.load.slot import Slots
 from perflib.load.standstill import Standstills
 from perflib.load.values import Values
 from perflib.load.wire import Address, resolve
-from perflib.spec import Endpoint, Facts, InputError, Page
+from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.target import PAGE_CONNECTIONS, Item, Journey, Whole
 from perflib.spec.workload import Closed, Open, Ramp, Workload
 from perflib.store.owner import join
 from perflib.store.spool import (
@@ -230,26 +231,33 @@ class Worker:
 
     def _open_load(self, workload: Open) -> OpenLoad:
         scenario, share = self._scenario, self._share
-        starts_s = intended_starts_s(workload, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
+        arriving = workload.times(1 / self._requests_an_arrival())
+        starts_s = intended_starts_s(arriving, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
         intended_ns = (self._recorder.phase.measured_from_ns + starts_s * 1e9).astype(np.int64)
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
         if scenario.max_connections is None:
             limit = int(min(limit, most_connections()))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots, partial(self._caller, workload=workload))
+        callers = partial(self._caller, workload=workload)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots, callers, self._wholes())
+
+    def _requests_an_arrival(self) -> float:
+        """On average: the rate counts requests, and an arrival begins a journey of several."""
+        asked = [self._items[index] for index in self._recorder.phase.items]
+        steps = sum(item.weight * (len(item.steps) if isinstance(item, Journey) else 1) for item in asked)
+        return steps / sum(item.weight for item in asked)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
         scenario = self._scenario
-        asked = ((index, self._items[index]) for index in self._recorder.phase.items)
-        pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
+        wholes = self._wholes()
         return ClosedLoad(
             [
                 User(
                     span,
                     self._caller(span.user, workload),
                     self._walk(span.user),
-                    pages,
+                    wholes,
                     scenario,
                     self._slots,
                 )
@@ -257,6 +265,22 @@ class Worker:
                 if self._share.holds(span.user)
             ]
         )
+
+    def _wholes(self) -> Wholes:
+        """The pages and journeys of the part under way."""
+        asked = {index: self._items[index] for index in self._recorder.phase.items}
+        loads = {
+            index: [self._index[load] for load in item.loads]
+            for index, item in asked.items()
+            if isinstance(item, Whole)
+        }
+        pauses = {
+            index: Pauses(round(1e9 * item.think_time[0]), round(1e9 * item.think_time[1]), str(self._facts.seed))
+            for index, item in asked.items()
+            if isinstance(item, Journey)
+        }
+        journeys = {index: loads.pop(index) for index in pauses}
+        return Wholes(loads, journeys, pauses)
 
     def _turn(self, user: int, workload: Workload) -> Turn:
         """Of an open load's connections all draw from one row of turns, by arrivals."""
@@ -273,9 +297,9 @@ class Worker:
                 self._sessions.introduce(caller)
         return caller
 
-    def _data_of(self, item: Endpoint | Page) -> tuple[int, ...]:
+    def _data_of(self, item: Item) -> tuple[int, ...]:
         """The data that an item is asked with, by number."""
-        loads = item.loads if isinstance(item, Page) else (item.name,)
+        loads = item.loads if isinstance(item, Whole) else (item.name,)
         return tuple(dict.fromkeys(number for load in loads for number in self._recipes[self._index[load]].data))
 
     def _draw(self, caller: Caller, index: int) -> bool:
@@ -370,8 +394,9 @@ class _Words:
 def _longest_s(facts: Facts) -> float:
     """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
     scenario = facts.scenario
-    pages = (item for item in scenario.takes(facts.target) if isinstance(item, Page))
-    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * scenario.timeout_s
+    wholes = [item for item in scenario.takes(facts.target) if isinstance(item, Whole)]
+    turns = (math.ceil(len(one.loads) / (PAGE_CONNECTIONS if isinstance(one, Page) else 1)) for one in wholes)
+    drain_s = max(turns, default=1) * scenario.timeout_s
     return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 

@@ -286,6 +286,12 @@ def setup_of(facts: Facts) -> Setup:
     return Setup.of(facts.target, facts.scenario, facts.environment.machine, facts.workers, facts.engine)
 
 
+def asked_alone(requests: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are no part of a page and no step of a journey. Runs of versions before 0.3 have no journeys."""
+    alone = requests["page"].isna()
+    return alone & requests["journey"].isna() if "journey" in requests else alone
+
+
 def _no_samples() -> pd.DataFrame:
     import pandas as pd  # the generator's process does without it
 
@@ -327,7 +333,9 @@ class Run:
         rows = self.requests.query("kind == 'request' and end_ns >= 0 and first_byte_ns >= 0")
         over_ns = {name: part.measured_to_ns for part in self.facts.parts for name in part.items}
         early = rows[rows["warmup"]]
-        owner = early["page"].astype(object).fillna(early["endpoint"].astype(object))
+        owner = early["page"].astype(object)
+        for name in ("journey", "endpoint"):
+            owner = owner.fillna(early[name].astype(object)) if name in early else owner
         rows = rows.drop(early.index[~(early["end_ns"] > owner.map(over_ns))])
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]

@@ -14,7 +14,7 @@ from pydantic import computed_field, model_validator
 
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Endpoint, Page, Target
+from perflib.spec.target import Endpoint, Journey, Target, Whole
 from perflib.spec.values import Spec, is_loopback
 from perflib.spec.workload import Open, Workload, shape_in_words
 
@@ -82,7 +82,7 @@ class Setup(Spec):
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
         """The setup of a run that drives `scenario` at `target`."""
         driven, workload = scenario.takes(target), scenario.workload
-        pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)
+        pages = sorted((item for item in driven if isinstance(item, Whole)), key=lambda page: page.name)
         asked = {item.name for item in driven} | {load for page in pages for load in page.loads}
         endpoints = sorted((one for one in target.endpoints if one.name in asked), key=lambda one: one.name)
         return cls(
@@ -96,7 +96,7 @@ class Setup(Spec):
             host=_host_of(target.base_url),
             auth=target.auth_in_words,
             requests=tuple(_sent(one, target) for one in endpoints),
-            pages=tuple(SentPage(name=page.name, loads=page.loads, weight=page.weight) for page in pages),
+            pages=tuple(map(_page, pages)),
             warmup_s=scenario.warmup_s,
             timeout_s=scenario.timeout_s,
             enough_successes=scenario.enough_successes,
@@ -191,6 +191,18 @@ def _requests(now: Setup, was: Setup) -> tuple[str, ...]:
     )
 
 
+def _whole(page: SentPage) -> str:
+    return page.name if page.name.startswith("journey ") else f"page {page.name}"
+
+
+def _page(whole: Whole) -> SentPage:
+    """A page or a journey, its pauses being a step of it."""
+    pauses = whole.think_time if isinstance(whole, Journey) and any(whole.think_time) else ()
+    between = ("pauses of {:g} to {:g} s".format(*pauses),) if pauses else ()
+    named = f"journey {whole.name}" if isinstance(whole, Journey) else whole.name
+    return SentPage(name=named, loads=(*whole.loads, *between), weight=whole.weight)
+
+
 def _told(value: object) -> object:
     return f"{value:g}" if isinstance(value, float) else value or "nothing"
 
@@ -198,7 +210,7 @@ def _told(value: object) -> object:
 def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
     before = {page.name: page for page in was.pages or ()}
     return tuple(
-        f"page {page.name} loads {', '.join(page.loads)} (weight {page.weight:g}), "
+        f"{_whole(page)} loads {', '.join(page.loads)} (weight {page.weight:g}), "
         f"was {', '.join(before[page.name].loads)} (weight {before[page.name].weight:g})"
         for page in now.pages or ()
         if page.name in before and page != before[page.name]

@@ -27,7 +27,7 @@ from perflib.spec.data import Data, File
 from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
-from perflib.spec.values import InputError, Spec, Written, must
+from perflib.spec.values import InputError, NonNegativeDuration, Spec, Written, must
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
@@ -35,7 +35,7 @@ _METHODS = IDEMPOTENT | {"POST", "PATCH"}
 _LENGTHS = ("content-length", "transfer-encoding")
 _WITHOUT_CONTENT = (204, 205, 304)
 """Statuses whose answers have no body (RFC 9110, 15)."""
-_TABLES = {"endpoint": "endpoints", "page": "pages", "data": "data", "scenario": "scenarios"}
+_TABLES = {"endpoint": "endpoints", "page": "pages", "journey": "journeys", "data": "data", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
@@ -367,6 +367,49 @@ class Page(Spec):
     hot: bool = False
 
 
+def _check_think_time(value: object) -> object:
+    """ "1s" or "1s-3s" as seconds, from and to."""
+    ends = [part.strip() for part in value.split("-")] if isinstance(value, str) else value
+    if not isinstance(ends, list | tuple):
+        ends = [ends]
+    if len(ends) not in (1, 2):
+        raise ValueError('not a time or a range of times; write "2s" or "1s-3s"')
+    return ends[0], ends[-1]
+
+
+class Journey(Spec):
+    """Endpoints asked one after the other by one user; its time is that of its steps together, without the pauses."""
+
+    name: Annotated[str, Field(min_length=1)]
+    steps: Annotated[tuple[str, ...], Field(min_length=1)]
+    think_time: Annotated[tuple[NonNegativeDuration, NonNegativeDuration], BeforeValidator(_check_think_time)] = (0, 0)
+    """Between two steps, in seconds: from and to; each pause is drawn evenly between them."""
+    weight: Weight = 1
+    target_ms: PositiveFloat | None = None
+    hot: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.think_time[0] > self.think_time[1]:
+            raise ValueError("think_time: the range ends before it begins; write the shorter time first")
+        return self
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """Its endpoints, as a page has them."""
+        return self.steps
+
+
+Whole = Page | Journey
+"""What consists of endpoints."""
+Item = Endpoint | Page | Journey
+"""What a scenario drives."""
+
+
+def _named(whole: Whole) -> str:
+    return f"{'page' if isinstance(whole, Page) else 'journey'} {whole.name!r}"
+
+
 class Target(Spec):
     """The system under test, and what it may be sent. Holds the name of its token's variable, never the token."""
 
@@ -397,6 +440,7 @@ class Target(Spec):
     """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
     pages: Annotated[tuple[Page, ...], Field(validation_alias=_as_table("page"))] = ()
+    journeys: Annotated[tuple[Journey, ...], Field(validation_alias=_as_table("journey"))] = ()
     data: Annotated[dict[str, Data], AfterValidator(_check_data_names)] = Field(default_factory=dict)
     """Rows of values that patterns name: ``{client.id}`` is the column id of the data client."""
     scenarios: Annotated[
@@ -418,11 +462,11 @@ class Target(Spec):
         if twice:
             raise ValueError(f"two entries are named {twice!r}; give one of them another name")
         known = {endpoint.name for endpoint in self.endpoints}
-        for page in self.pages:
-            unknown = next((load for load in page.loads if load not in known), None)
+        for whole in self.wholes:
+            unknown = next((load for load in whole.loads if load not in known), None)
             if unknown:
                 raise ValueError(
-                    f"page {page.name!r} loads {unknown!r}, which is no endpoint here; add it or mend the name"
+                    f"{_named(whole)} loads {unknown!r}, which is no endpoint here; add it or mend the name"
                 )
         return self
 
@@ -441,8 +485,8 @@ class Target(Spec):
         unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
         if unknown:
             raise InputError(
-                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [data.NAME], "
-                "[scenario.NAME]"
+                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [[journey]], "
+                "[data.NAME], [scenario.NAME]"
             )
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
         for number, endpoint in enumerate(target.endpoints, 1):
@@ -450,7 +494,26 @@ class Target(Spec):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
         if target.login and (flaw := target.login.endpoint.flaw or target.unknown_pattern(target.login.endpoint)):
             raise InputError(f"{where}: login.{flaw}")
+        if flaw := target._unsaved():
+            raise InputError(f"{where}: {flaw}")
         return target
+
+    def _unsaved(self) -> str:
+        """Where a page or a journey asks with a value that nothing saved before; or empty."""
+        by_name = {endpoint.name: endpoint for endpoint in self.endpoints}
+        for whole in self.wholes:
+            there: set[str] = set()
+            for load in whole.loads:
+                missing = [name for name in self.saves_in(by_name[load]) if name not in there]
+                if missing:
+                    return f"{_named(whole)}: {load!r} needs {{{missing[0]}}}, which no step before it saves"
+                there |= set(by_name[load].save) if isinstance(whole, Journey) else set()
+        return ""
+
+    def saves_in(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The saved values that an endpoint asks with: only a journey has them."""
+        saves = self.saves
+        return tuple(one.text for one in endpoint.patterns(in_text=self.has_values) if one.text in saves)
 
     def unknown_pattern(self, endpoint: Endpoint) -> str:
         """Why a place for a value of an endpoint can never get one, with the mend; or empty."""
@@ -517,9 +580,19 @@ class Target(Spec):
         return self.cookies or (self.login is not None and self.login.cookies)
 
     @property
-    def items(self) -> tuple[Endpoint | Page, ...]:
-        """Endpoints, then pages: all that a scenario may drive, in the file's order."""
-        return *self.endpoints, *self.pages
+    def items(self) -> tuple[Item, ...]:
+        """Endpoints, then pages, then journeys: all that a scenario may drive, in the file's order."""
+        return *self.endpoints, *self.pages, *self.journeys
+
+    @property
+    def wholes(self) -> tuple[Whole, ...]:
+        """The items that consist of endpoints."""
+        return *self.pages, *self.journeys
+
+    @property
+    def first_journey(self) -> int:
+        """The place of the first journey among the items."""
+        return len(self.endpoints) + len(self.pages)
 
     def __repr__(self) -> str:
         return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
@@ -527,5 +600,6 @@ class Target(Spec):
     def _repr_html_(self) -> str:
         endpoints = [row(one.name, one.method, one.path, limit(one.target_ms)) for one in self.endpoints]
         pages = [row(page.name, "page", ", ".join(page.loads), limit(page.target_ms)) for page in self.pages]
+        pages += [row(one.name, "journey", ", ".join(one.steps), limit(one.target_ms)) for one in self.journeys]
         columns = (*words("Name", "Method", "Path"), *numbers("Limit, ms"))
         return Table(columns, (*endpoints, *pages), f"Target {self.name} at {self.base_url}").html()

@@ -84,8 +84,8 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
 
 def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None, phases: bool) -> Row:
     found = {} if against is None else {verdict.endpoint: verdict for verdict in against.endpoints}
-    grouped = any(other.kind == "page" for other in summary.endpoints)
-    group = "Pages" if one.kind == "page" else "Endpoints"
+    grouped = any(other.kind != "request" for other in summary.endpoints)
+    group = {"page": "Pages", "journey": "Journeys"}.get(one.kind, "Endpoints")
     return row(
         one.endpoint,
         f"{one.requests:,}",
