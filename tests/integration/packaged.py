@@ -41,6 +41,11 @@ class Packaged:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
+def planted() -> str:
+    """A secret that reads otherwise in a form, in Base64 and in percent signs."""
+    return f"s/{secrets.token_urlsafe(16)}+"
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
@@ -86,7 +91,7 @@ def await_connections(port: int, started: subprocess.Popen[bytes], log: Path) ->
 @contextmanager
 def django(folder: Path) -> Iterator[Packaged]:
     """A Django site: a login form with CSRF, and an API with a document for those who are logged in."""
-    port, password = free_port(), secrets.token_urlsafe(16)
+    port, password = free_port(), planted()
     site = ("uvicorn", "tests.integration.django_site:application", "--app-dir", str(ROOT), "--port", str(port))
     variables = {"SITE_DATABASE": str(folder / "site.db"), "SITE_SECRET": password}
     with listening(port, sys.executable, "-m", *site, folder=folder, **variables):
@@ -96,7 +101,7 @@ def django(folder: Path) -> Iterator[Packaged]:
 @contextmanager
 def datasette(folder: Path) -> Iterator[Packaged]:
     """datasette on a table of 1,000 gardens, which it shows to those alone who have its token."""
-    port, token = free_port(), secrets.token_urlsafe(16)
+    port, token = free_port(), planted()
     with sqlite3.connect(folder / "gardens.db") as database:
         database.execute("CREATE TABLE garden (id INTEGER PRIMARY KEY, name TEXT, trees INTEGER)")
         rows = ((number, f"garden {number}", number % 50) for number in range(1, GARDENS + 1))
@@ -181,7 +186,7 @@ def certificates(folder: Path) -> None:
 @contextmanager
 def jupyter(folder: Path) -> Iterator[Packaged]:
     """jupyter_server with a notebook; it knows its user by a token."""
-    port, token = free_port(), secrets.token_urlsafe(16)
+    port, token = free_port(), planted()
     (folder / "root").mkdir()
     (folder / "root/a.txt").write_text("one\n", encoding="utf-8")
     options = (
