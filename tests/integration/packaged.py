@@ -200,3 +200,54 @@ def jupyter(folder: Path) -> Iterator[Packaged]:
     variables = {name: str(folder / value) for name, value in own.items()} | {"JUPYTER_TOKEN": token}
     with listening(port, sys.executable, "-m", "jupyter_server", *options, folder=folder, **variables):
         yield Packaged(port, token)
+
+
+@contextmanager
+def fastify(folder: Path) -> Iterator[Packaged]:
+    """A Node server that asks for a key in a header and has a document at /documentation/json."""
+    port, key = free_port(), planted()
+    install = (tool("npm"), "install", "--silent", "--no-audit", "--no-fund", "fastify", "@fastify/swagger")
+    subprocess.run(install, cwd=folder, check=True, capture_output=True)
+    (folder / "server.js").write_text(_FASTIFY, encoding="utf-8")
+    with listening(port, tool("node"), "server.js", folder=folder, PORT=str(port), PARCEL_KEY=key):
+        yield Packaged(port, key)
+
+
+_FASTIFY = """\
+const app = require("fastify")();
+const parcel = { type: "object", properties: { id: { type: "integer" }, to: { type: "string" } }, required: ["id"] };
+const parcels = Array.from({ length: 500 }, (_, number) => ({ id: number + 1, to: `street ${number + 1}` }));
+
+app.register(require("@fastify/swagger"), {
+  openapi: {
+    info: { title: "Parcels", version: "1" },
+    components: { securitySchemes: { key: { type: "apiKey", in: "header", name: "X-Api-Key" } } },
+    security: [{ key: [] }],
+  },
+});
+app.addHook("onRequest", async (request, reply) => {
+  const isOpen = request.url === "/documentation/json";
+  if (!isOpen && request.headers["x-api-key"] !== process.env.PARCEL_KEY) reply.code(401).send({ error: "no key" });
+});
+app.register(async (api) => {
+  const list = { response: { 200: { type: "array", items: parcel } } };
+  api.get("/parcels", { schema: list }, async () => parcels.slice(0, 20));
+  const one = { params: { type: "object", properties: { id: { type: "integer" } } }, response: { 200: parcel } };
+  const found = async (request, reply) => parcels[request.params.id - 1] ?? reply.code(404).send({});
+  api.get("/parcels/:id", { schema: one }, found);
+  api.delete("/parcels/:id", async () => process.exit(1));
+  api.get("/documentation/json", { schema: { hide: true } }, async () => app.swagger());
+});
+app.listen({ host: "127.0.0.1", port: Number(process.env.PORT) });
+"""
+
+
+@contextmanager
+def go_httpbin(folder: Path) -> Iterator[Packaged]:
+    """A Go server that answers what it was asked, and has no document."""
+    port = free_port()
+    package = "github.com/mccutchen/go-httpbin/v2/cmd/go-httpbin@latest"
+    environment = os.environ | {"GOBIN": str(folder)}
+    subprocess.run([tool("go"), "install", package], env=environment, check=True, capture_output=True)
+    with listening(port, str(folder / "go-httpbin"), "-host", "127.0.0.1", "-port", str(port), folder=folder):
+        yield Packaged(port, planted())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from base64 import b64encode
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.first_report import FirstReport
-from tests.integration.packaged import GARDENS, datasette, django
+from tests.integration.packaged import GARDENS, datasette, django, nginx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +137,40 @@ name = "by trees"
 path = "/gardens/garden.json"
 params = {{ _shape = "objects", trees = "{{random:0-49}}" }}
 expect = {{ keys = ["rows"] }}
+"""
+
+
+@pytest.mark.xfail(reason="comes with [target] tls")
+def test_a_site_that_asks_for_a_client_certificate_is_measured_through_nginx(
+    tmp_path: Path, server_folder: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    with django(tmp_path / "site") as site, nginx(server_folder, site.url) as server:
+        first = new(tmp_path, API_TOKEN=site.secret)
+        first.write(NGINX.format(url=server.url))
+        for name in ("ca.pem", "client.pem", "client.key"):
+            shutil.copy(server_folder / name, first.folder / "data/targets")
+        first.other_secrets = (server_folder / "client.key").read_text(encoding="utf-8").split("\n")[1:2]
+        first.report("light_load")
+    (first.folder / "data/targets/client.key").unlink()
+    held(first, "GET /api/me", "GET /api/clients")
+    assert (first.requests["tls_ns"] > 0).sum() >= 4
+
+
+NGINX = """
+[target]
+name = "shop"
+base_url = "{url}"
+token_env = "API_TOKEN"
+tls = {{ ca_file = "ca.pem", client_cert = "client.pem", client_key = "client.key", server_name = "api.internal" }}
+
+[[endpoint]]
+path = "/api/me"
+expect = {{ keys = ["user"] }}
+
+[[endpoint]]
+path = "/api/clients"
+expect = {{ keys = ["items"] }}
 """
 
 
