@@ -78,7 +78,7 @@ class Options(Load):
             "keep_going": target.keep_going or self.keep_going,
             "samples": target.samples and not self.no_samples,
         }
-        return target.parse(target.model_dump() | said, "--url")
+        return target.parse(dict(target) | said, "--url")
 
     def scenario(self, name: str, target: Target, where: str = "target file") -> Scenario:
         """The scenario `name` for `target`, with these options applied; `where` names the target file in messages.

@@ -78,11 +78,14 @@ def test_a_target_file_of_the_page_is_measured_as_it_stands(
 ) -> None:
     for there, here in site.addresses.items():
         file = file.replace(there, here)
-    entered(tmp_path, monkeypatch, file, **dict.fromkeys(("API_TOKEN", "API_KEY", "API_PASSWORD"), site.django.secret))
-    (tmp_path / "clients.csv").write_text("id,name\n" + "".join(f"{number},client\n" for number in range(1, 301)))
+    entered(tmp_path, monkeypatch, "", **dict.fromkeys(("API_TOKEN", "API_KEY", "API_PASSWORD"), site.django.secret))
+    targets = tmp_path / "data/targets"
+    targets.mkdir(parents=True)
+    (targets / "api.toml").write_text(file, encoding="utf-8")
+    (targets / "clients.csv").write_text("id,name\n" + "".join(f"{number},client\n" for number in range(1, 301)))
     for name in ("ca.pem", "client.pem", "client.key"):
-        (tmp_path / name).write_bytes((site.folder / name).read_bytes())
-    status = main(["run", "light_load", "--target", "t.toml", *SHORT, "--json"])
+        (targets / name).write_bytes((site.folder / name).read_bytes())
+    status = main(["run", "light_load", "--target", "data/targets/api.toml", *SHORT, "--json"])
     said = capsys.readouterr()
     assert status == 0, said.err
     told = json.loads(said.out)
