@@ -58,11 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(served, ending.enter_context(nginx(folder / "nginx", served.url)), folder / "nginx")
 
 
-LATER = (
-    "A journey: steps that follow from each other",
-    "GraphQL",
-    "A private authority, a client certificate, a Unix socket",
-)
+LATER = ("A private authority",)
 """What the page promises and perflib cannot do yet."""
 
 
