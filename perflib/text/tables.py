@@ -108,7 +108,7 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
     found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
-    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
+    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 
@@ -287,7 +287,7 @@ def _run(facts: Facts) -> dict[str, str]:
         "Run": facts.run_id,
         "Started": facts.started_at,
         "State": facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}",
-        "Commit": facts.git_commit or "none",
+        "Revision": facts.version,
         "Brief": facts.brief,
         "Note": facts.note,
     }

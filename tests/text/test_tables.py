@@ -122,7 +122,7 @@ def test_the_cold_answers_have_their_own_table() -> None:
 
 
 def test_the_environment_tells_workload_machine_and_the_generators_cost() -> None:
-    shown = text(tables.method(make_run(brief="PS-5.1")))
+    shown = text(tables.method(make_run(brief="PS-5.1", sample_target=True)))
     for expected in (
         "closed, 10 users",
         "10 s after 1 s of warm-up",
@@ -230,7 +230,7 @@ def test_a_note_of_several_lines_tears_no_history() -> None:
     assert "first second [31m third" in told
     head, *rows = told.split("\n\n")[0].splitlines()
     assert len(rows) == len(frame)
-    assert head.split() == ["Run", "Target", "State", "Commit", "Brief", "p50,", "ms", "p95,", "ms", "Note"]
+    assert head.split() == ["Run", "Target", "State", "Revision", "Brief", "p50,", "ms", "p95,", "ms", "Note"]
 
 
 def test_the_history_ends_with_what_changed_and_with_what_cannot_be_read() -> None:
