@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from tests.integration.packaged import ROOT
 from tests.session.test_secrets import spellings
 
 if TYPE_CHECKING:
@@ -40,9 +39,8 @@ class FirstReport:
     other_secrets: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        (self.folder / "pyproject.toml").touch()
-        (self.folder / "data/targets").mkdir(parents=True)
-        (self.folder / "notebooks").symlink_to(ROOT / "notebooks")
+        self.folder.mkdir()
+        self.perflib("init", ".")
 
     def perflib(self, *words: str) -> None:
         """One command, which ends well."""
@@ -60,7 +58,7 @@ class FirstReport:
 
     def report(self, *scenarios: str) -> None:
         """The last command: the report is there."""
-        self.perflib("report", *scenarios, "--target", "data/targets/api.toml", *SHORT)
+        self.perflib("report", *scenarios, *SHORT)
         assert (self.folder / "data/reports/latest/index.html").is_file()
 
     @property

@@ -161,7 +161,11 @@ http {{
         ssl_certificate_key {folder}/server.key;
         ssl_client_certificate {folder}/ca.pem;
         ssl_verify_client on;
-        location / {{ proxy_pass {behind}; }}
+        location / {{
+            proxy_pass {behind};
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
     }}
 }}
 """

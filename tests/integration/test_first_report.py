@@ -22,7 +22,6 @@ SECRET = "s/planted in a log+"
 
 
 def new(tmp_path: Path, **secrets: str) -> FirstReport:
-    (tmp_path / "workbook").mkdir()
     return FirstReport(tmp_path / "workbook", secrets)
 
 
@@ -144,12 +143,12 @@ expect = {{ keys = ["rows"] }}
 
 
 @pytest.mark.xfail(reason="comes with [target] tls")
-def test_a_site_that_asks_for_a_client_certificate_is_measured_through_nginx(
+def test_a_django_site_over_https_that_asks_for_a_client_certificate_is_measured(
     tmp_path: Path, server_folder: Path
 ) -> None:
     (tmp_path / "site").mkdir()
     with django(tmp_path / "site") as site, nginx(server_folder, site.url) as server:
-        first = new(tmp_path, API_TOKEN=site.secret)
+        first = new(tmp_path, SITE_PASSWORD=site.secret)
         first.write(NGINX.format(url=server.url))
         for name in ("ca.pem", "client.pem", "client.key"):
             shutil.copy(server_folder / name, first.folder / "data/targets")
@@ -164,8 +163,15 @@ NGINX = """
 [target]
 name = "shop"
 base_url = "{url}"
-token_env = "API_TOKEN"
 tls = {{ ca_file = "ca.pem", client_cert = "client.pem", client_key = "client.key", server_name = "api.internal" }}
+headers = {{ Referer = "{url}/" }}
+
+[target.login]
+path = "/accounts/login/"
+form = {{ username = "demo", password = {{ env = "SITE_PASSWORD" }} }}
+cookies = true
+csrf = {{ cookie = "csrftoken", header = "X-CSRFToken" }}
+expect = {{ status = 302 }}
 
 [[endpoint]]
 path = "/api/me"
