@@ -3,6 +3,7 @@
 HTTP/1.1 per RFC 9112.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -14,6 +15,7 @@ from perflib.load.cookies import LINES
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.load.lenient import LenientParser, RefusedError
 from perflib.load.stream import Stream
+from perflib.spec.undriven import STREAMS
 
 MAX_BESIDE_BODY_BYTES = 2**20
 """Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
@@ -22,8 +24,8 @@ MAX_BESIDE_BODY_BYTES = 2**20
 class Channel:
     """A connection and its parser."""
 
-    def __init__(self, stream: Stream, *, keeps_cookies: bool = False) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, *, most_answers: float = math.inf, keeps_cookies: bool = False) -> None:
+        self._stream, self._most_answers = stream, most_answers
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self.on_header = self._keep_header if keeps_cookies else self._headers.__setitem__
@@ -77,7 +79,14 @@ class Channel:
     def give_up(self, kind: str) -> None:
         """Wait no longer for the answer under way."""
         if self._exchange is not None:
-            self.fail(kind, f"given up {self._progress(self._exchange)}")
+            self.fail(kind, f"{self._endless}given up {self._progress(self._exchange)}")
+
+    @property
+    def _endless(self) -> str:
+        """What the answer under way is, where it may be one that never ends; empty: it should."""
+        told = self._exchange.header(b"content-type") if self._exchange and self._head_complete else None
+        media_type = (told or b"").partition(b";")[0].strip().lower().decode("latin-1")
+        return f"never ends: {media_type}, " if media_type in STREAMS else ""
 
     def close(self) -> None:
         """End the connection; what is under way is forgotten."""
@@ -106,7 +115,7 @@ class Channel:
             if not self._read_leniently(data, exchange, str(refused)):
                 return False
         if exchange.received > MAX_ANSWER_BYTES:
-            self.fail("protocol", f"an answer of more than {MAX_ANSWER_BYTES / 2**20:g} MiB")
+            self.fail("protocol", f"{self._endless}an answer of more than {MAX_ANSWER_BYTES / 2**20:g} MiB")
         elif self._whole == 1:
             self._complete(exchange, now_ns, late_ns)
         elif self._whole:
@@ -201,7 +210,7 @@ class Channel:
         exchange.end_ns = self.idle_since_ns = now_ns - max(late_ns, 0)
         self.answers += 1
         self._exchange = None
-        if not self._keep:
+        if not self._keep or self.answers >= self._most_answers:
             self.close()
         self._over(exchange)
 

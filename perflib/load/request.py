@@ -47,6 +47,8 @@ class WireRequest:
     idempotent: bool
     asks_head: bool = False
     """Its answer ends with its head, whatever length that tells (RFC 9112, 6.3)."""
+    timeout_ns: int = 0
+    """0: the scenario's."""
 
 
 class Recipe:
@@ -56,10 +58,16 @@ class Recipe:
         head: with the empty line at its end, but for the line that tells the content's length.
         content: what follows it; None: there is none, and no length is told.
         data: whose rows it is asked with, by number; the first one's row is kept.
+        timeout_s: None: the scenario's.
     """
 
     def __init__(
-        self, method: str, head: Iterable[Piece], content: Iterable[Piece] | None, data: tuple[int, ...] = ()
+        self,
+        method: str,
+        head: Iterable[Piece],
+        content: Iterable[Piece] | None,
+        data: tuple[int, ...] = (),
+        timeout_s: float | None = None,
     ) -> None:
         self._pieces, body = _merged(head), _merged(content or ())
         self._length_at = -1
@@ -71,6 +79,7 @@ class Recipe:
         self._pieces = self._pieces if content is not None else _merged((*self._pieces, b"\r\n"))
         self._fills = [(at, piece) for at, piece in enumerate(self._pieces) if not isinstance(piece, bytes)]
         self._idempotent, self._asks_head, self.data = method in IDEMPOTENT, method == "HEAD", data
+        self._timeout_ns = int(1e9 * (timeout_s or 0))
 
     @property
     def is_fixed(self) -> bool:
@@ -84,7 +93,7 @@ class Recipe:
             parts[at] = fill(caller)
         if self._length_at >= 0:
             parts[self._length_at] = _length_line(parts[self._length_at + 1 :])
-        return WireRequest(b"".join(parts), self._idempotent, self._asks_head)
+        return WireRequest(b"".join(parts), self._idempotent, self._asks_head, self._timeout_ns)
 
 
 def _length_line(content: Iterable[Any]) -> bytes:
@@ -149,7 +158,7 @@ class _Writing:
         known_by = self._session({name.lower() for name in outgoing.headers})
         head = (*self._request_line(outgoing), *self._headers(own, outgoing, content), *known_by)
         body = content.pieces if tells_length else None
-        return Recipe(endpoint.method, head, body, self.values.data_in(patterns))
+        return Recipe(endpoint.method, head, body, self.values.data_in(patterns), endpoint.timeout)
 
     def _authenticated(self, own: Mapping[str, str | Secret]) -> Outgoing:
         """What authentication adds to the endpoint's own headers and parameters."""

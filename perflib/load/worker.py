@@ -136,7 +136,7 @@ class Worker:
     async def prepare(self) -> Address:
         """Find the target, and log its users in. Raises InputError where it is not to be asked, or refuses one."""
         target, workload = self._facts.target, self._scenario.workload
-        self._address = address = await resolve(target.base_url, self._clock)
+        self._address = address = await resolve(target, self._clock)
         require_consent(target, self._scenario, address.hosts)
         if self._sessions is not None:
             address.keeps_cookies = target.keeps_cookies
@@ -400,7 +400,8 @@ def _longest_s(facts: Facts) -> float:
     scenario = facts.scenario
     wholes = [item for item in scenario.takes(facts.target) if isinstance(item, Whole)]
     turns = (math.ceil(len(one.loads) / (PAGE_CONNECTIONS if isinstance(one, Page) else 1)) for one in wholes)
-    drain_s = max(turns, default=1) * scenario.timeout_s
+    longest_s = max(scenario.timeout_s, *(one.timeout or 0.0 for one in facts.target.endpoints))
+    drain_s = max(turns, default=1) * longest_s
     return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 

@@ -131,7 +131,7 @@ def _check_consent(comparison: Comparison, facts: Facts, at: At, say: Say) -> No
 
 
 def _at(target: Target, url: str) -> Target:
-    return Target.parse(dict(target) | {"base_url": url}, "compare")
+    return target.at(url, "compare")
 
 
 def _here(target: Target, url: str) -> Target:

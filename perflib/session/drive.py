@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
@@ -25,11 +26,15 @@ from perflib.spec.load import Source
 from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import LOCAL, Setup, differences
 from perflib.store.atomic import undisturbed
+from perflib.store.authorities import tls_context
 from perflib.store.figures import write_figures
 from perflib.store.folders import Workbook, load_target
 from perflib.store.runs import RunFolder, load_run
+from perflib.text.notices import UNVERIFIED
 from perflib.watch import sampler
 from perflib.watch.sampler import Found, Sampler
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class Watching(Protocol):
@@ -120,6 +125,7 @@ def _shown_again(scenario: str, options: Options, workbook: Workbook) -> Run:
 def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> Run:
     _announce(facts)
     require_secrets(facts.target)
+    require_transport(facts.target)
     facts, least = facts.replaced(memory=found.about), floor()
     with RunFolder.create(workbook.runs, facts) as folder, watch(folder) as watching:
         sampling = Sampler(found.source, folder.path)
@@ -264,7 +270,19 @@ def require_consent(scenarios: Sequence[str], options: Options) -> None:
 def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
     if told := check_consent(facts.target, facts.scenario):
-        sys.stderr.write(f"{told}\n")
+        unused = " and ".join(name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower()))
+        sys.stderr.write(f"{told}{f'; no proxy is used, whatever {unused} says' if unused else ''}\n")
+
+
+def require_transport(target: Target) -> None:
+    """Raise InputError for a certificate, a key or a socket that cannot be used; say what nobody checks."""
+    try:
+        if urlsplit(target.base_url).scheme == "https":
+            tls_context(target.tls, target.folder)
+    except InputError as error:
+        raise InputError(f"target {target.name!r}: {error}") from None
+    if target.is_unverified:
+        sys.stderr.write(f"perflib: {UNVERIFIED}\n")
 
 
 def require_secrets(target: Target) -> None:

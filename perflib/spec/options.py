@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from perflib.spec.address import target_at
 from perflib.spec.load import NOT_TAKEN, Load, Source
@@ -13,6 +13,7 @@ from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
 from perflib.spec.secret import Variable
 from perflib.spec.target import Host, Target
+from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, Text, must
 from perflib.spec.workload import Open, Ramp
 
@@ -22,8 +23,12 @@ _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at m
 _OF_THE_SETUP = ("target", "url", "token_env", "endpoints", "workers", "engine", *Load.model_fields)
 
 
-def _is_http(url: str) -> bool:
-    return not url or url.startswith(("http://", "https://"))
+def _check_url(url: str) -> str:
+    if undriven := by_url(url):
+        raise ValueError(undriven)
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("not a URL; write http://host:port/path or https://host/path")
+    return url
 
 
 def _is_run_id(text: str) -> bool:
@@ -43,7 +48,7 @@ class Options(Load):
 
     target: str = ""
     """Target file (default: the only one in data/targets; where dashboard.toml is there, the sample dashboard)."""
-    url: Annotated[str, must(_is_http, "not a URL; write http://host:port/path or https://host/path")] = ""
+    url: Annotated[str, AfterValidator(_check_url)] = ""
     """Measure this URL, which is one GET. With a target file: its base URL in place of the file's."""
     token_env: Variable | None = None
     """The environment variable of a bearer token, in place of the target's own authentication."""
@@ -93,16 +98,16 @@ class Options(Load):
 
     def aimed(self, target: Target) -> Target:
         """`target` with the URL, token and consent that these options give. Raises InputError for a bad URL."""
+        target = target.at(self.url, "--url") if self.url else target
         caller = {"token_env": self.token_env, "auth": None} if self.token_env else {}
         said = caller | {
-            "base_url": self.url or target.base_url,
             "allow_hosts": tuple(dict.fromkeys((*target.allow_hosts, *self.allow_hosts))),
             "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
             "max_requests": self.max_requests or target.max_requests,
             "keep_going": target.keep_going or self.keep_going,
             "samples": target.samples and not self.no_samples,
         }
-        return target.parse(dict(target) | said, "--url")
+        return target.replaced(**said)
 
     def scenario(self, name: str, target: Target, where: str = "target file") -> Scenario:
         """The scenario `name` for `target`, with these options applied; `where` names the target file in messages.

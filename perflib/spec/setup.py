@@ -44,6 +44,8 @@ class SentRequest(Spec):
     weight: float
     cold: str
     """How a cold answer shows, which the judged percentiles leave out."""
+    timeout: str = ""
+    """Of its own, in place of the scenario's."""
 
 
 class SentPage(Spec):
@@ -77,6 +79,8 @@ class Setup(Spec):
     engine: str | None = None
     connections: int | None = None
     """The bound of an open workload; 0: none."""
+    transport: str = ""
+    """How connections are made, where the target file says more than its base URL."""
 
     @classmethod
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
@@ -103,6 +107,7 @@ class Setup(Spec):
             workers=workers,
             engine=engine,
             connections=scenario.most_connections(workload) if isinstance(workload, Open) else 0,
+            transport=target.transport_in_words,
         )
 
     @model_validator(mode="before")
@@ -114,8 +119,18 @@ class Setup(Spec):
     @cached_property
     def hash(self) -> str:
         """The same for equal setups; 16 hexadecimal digits of SHA-256."""
-        whole = json.dumps(self.model_dump(mode="json", exclude={"hash"}), sort_keys=True, separators=(",", ":"))
+        whole = json.dumps(self._said(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(whole.encode()).hexdigest()[:_HASH_DIGITS]
+
+    def _said(self) -> dict[str, Any]:
+        """The setup as JSON values, without what setups of before could not say and this one does not: their hash
+        stays."""
+        said = self.model_dump(mode="json", exclude={"hash"})
+        for part in (said, *(said["requests"] or ())):
+            for name in _LATER:
+                if not part.get(name, True):
+                    del part[name]
+        return said
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -123,6 +138,7 @@ class Setup(Spec):
         return tuple(words for name, words in _WORDS.items() if getattr(self, name) is None)
 
 
+_LATER = ("transport", "timeout")
 _WORDS = {
     "host": "the target's host",
     "auth": "authentication",
@@ -140,6 +156,7 @@ _PARTS = {
     "body": "{name} is sent with other content",
     "weight": "{name} is weighted {now}, was {was}",
     "cold": "{name} is cold by {now}, was {was}",
+    "timeout": "{name} has a time-out of {now}, had {was}",
 }
 """How a difference in a part of a request is said."""
 
@@ -170,6 +187,7 @@ def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
         **load,
         **{name: None if value_s is None else f"{value_s:g} s" for name, value_s in times.items()},
         **{name.replace("_", " "): getattr(setup, name) for name in plain},
+        "transport": setup.transport or "plain",
     }
 
 
@@ -239,6 +257,7 @@ def _sent(endpoint: Endpoint, target: Target) -> SentRequest:
         body=_content_of(endpoint, target),
         weight=endpoint.weight,
         cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
+        timeout=f"{endpoint.timeout:g} s" if endpoint.timeout else "",
     )
 
 

@@ -29,7 +29,9 @@ from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
 from perflib.spec.revision import Revision
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
-from perflib.spec.values import InputError, NonNegativeDuration, Share, Spec, Written, must
+from perflib.spec.tls import Tls, shown_file
+from perflib.spec.undriven import by_header, by_url
+from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Share, Spec, Written, must
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
@@ -59,6 +61,8 @@ def _is_url(url: str) -> bool:
 
 
 def _check_base_url(url: str) -> str:
+    if undriven := by_url(url):
+        raise ValueError(undriven)
     if not _is_url(url) or "?" in url or "#" in url:
         raise ValueError("not a base URL; write http://host:port or https://host/path, without a password")
     return url.rstrip("/")
@@ -70,6 +74,18 @@ def base_url_of(url: str, where: str) -> str:
         return _check_base_url(url)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _check_socket(path: str) -> str:
+    if not path.isprintable() or "://" in path:
+        raise ValueError("not the path of a socket; write /run/api.sock")
+    return path
+
+
+def _undriven(headers: dict[str, str | Secret]) -> str:
+    """The first header that asks for something else than HTTP/1, and what it is; or empty."""
+    asked = ((name, by_header(name, value)) for name, value in headers.items() if isinstance(value, str))
+    return next((f"headers.{name}: {what}" for name, what in asked if what), "")
 
 
 def _check_host(host: str) -> str:
@@ -197,6 +213,8 @@ class Endpoint(Spec):
     hot: bool = False
     cold: Cold | None = None
     expect: Expect = Expect()
+    timeout: PositiveDuration | None = None
+    """How long a request may take, in place of the scenario's time-out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -210,6 +228,8 @@ class Endpoint(Spec):
         """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
         expect = self.expect
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
+        if other := _undriven(self.headers):
+            return other
         if len(self.contents) > 1:
             return f"{self.contents[1]}: {self.contents[0]} is given too; keep one of them"
         if "#" in self.path:
@@ -402,6 +422,11 @@ class Target(Spec):
     """Sent as a bearer token."""
     auth: AuthTable | None = None
     """Another kind of authentication: see `perflib.spec.auth`."""
+    tls: Tls = Tls()
+    unix_socket: Annotated[str, AfterValidator(_check_socket)] = ""
+    """Where connections go in place of the base URL's host and port: a path, from the target file's folder."""
+    reconnect_every: PositiveInt | None = None
+    """So many requests are sent over a connection before it is closed and opened anew. None: any number."""
     headers: dict[Header, str | Secret] = Field(default_factory=dict)
     """Sent with every request that has no such header of its own."""
     login: Login | None = None
@@ -481,6 +506,10 @@ class Target(Spec):
                 "[data.NAME], [scenario.NAME]"
             )
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
+        if "tls" in head and urlsplit(target.base_url).scheme == "http":
+            raise InputError(f"{where}: target.tls: base_url is http, which has none; write https:// or remove it")
+        if other := _undriven(target.headers):
+            raise InputError(f"{where}: target.{other}")
         for number, endpoint in enumerate(target.endpoints, 1):
             if flaw := target.with_defaults(endpoint).flaw or target.unknown_pattern(endpoint):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
@@ -489,6 +518,10 @@ class Target(Spec):
         if flaw := target._unsaved():
             raise InputError(f"{where}: {flaw}")
         return target
+
+    def at(self, url: str, where: str) -> Self:
+        """The same at another URL, which is asked there and by no socket. Raises InputError for a bad URL."""
+        return self.parse(dict(self) | {"base_url": url, "unix_socket": ""}, where)
 
     def _unsaved(self) -> str:
         """Where a page or a journey asks with a value that nothing saved before; or empty."""
@@ -555,6 +588,26 @@ class Target(Spec):
     def has_values(self) -> bool:
         """Whether there are data or saved values: bodies of text hold patterns then."""
         return bool(self.data or self.saves)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The variables and files of which the target gets what they hold; of a key it gets a proof alone."""
+        parts = (part.file for one in self.endpoints for part in one.multipart.values() if isinstance(part, FilePart))
+        files = (*(one.file for one in self.data.values()), *(one.file for one in self.endpoints), *parts)
+        shown = shown_file(self.tls.client_cert) if self.tls.client_cert else None
+        return tuple(dict.fromkeys((*self.secrets, *(file for file in (*files, shown) if file))))
+
+    @property
+    def transport_in_words(self) -> str:
+        """What of its connections changes what is measured; empty: nothing was asked for."""
+        said = ("a Unix socket" if self.unix_socket else "", self.tls.in_words)
+        anew = f"opened anew every {self.reconnect_every:,} requests" if self.reconnect_every else ""
+        return ", ".join(filter(None, (*said, anew)))
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether nobody checks that it is who it says."""
+        return not self.tls.verify and urlsplit(self.base_url).scheme == "https"
 
     @property
     def caller(self) -> Auth | None:

@@ -30,7 +30,7 @@ from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
 from perflib.text.failures import failure_lines, rest, rest_of
-from perflib.text.notices import slow_receiving_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines
 from perflib.text.words import baseline_sentence, duration_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
@@ -107,7 +107,8 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
-    found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
+    unverified = unverified_lines(run)
+    found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
     known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
@@ -259,7 +260,11 @@ def method(run: Run) -> Table:
     sample = " (the sample dashboard)" if run.facts.sample_target else ""
     groups = {
         "Method": _method(run),
-        "Target": {"Name": run.facts.target.name, "Address": run.facts.target.base_url + sample},
+        "Target": {
+            "Name": run.facts.target.name,
+            "Address": run.facts.target.base_url + sample,
+            "Connections": run.facts.target.transport_in_words,
+        },
         "Run": _run(run.facts),
         "Machine": _machine(run.facts.environment),
         "Load generator": _generator(run.facts),

@@ -13,7 +13,7 @@ from perflib.spec.baselines import Baselines
 from perflib.spec.revision import shown
 from perflib.text import tables
 from perflib.text.failures import failure_lines
-from perflib.text.notices import slow_receiving_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
@@ -27,6 +27,7 @@ class _Section:
     """A scenario of the index. What rests on its run is empty where it left none."""
 
     outcome: Outcome
+    callouts: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     table: Table | None = None
     environment: str = ""
@@ -101,6 +102,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
+        callouts=tuple(unverified_lines(run)),
         sentences=(
             tables.verdict_sentence(run, summary),
             *failure_lines(failures(run)),
