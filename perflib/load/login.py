@@ -141,8 +141,7 @@ class _Asking:
 
     def __init__(self, login: Login, path: str, page: Recipe | None, asked: Recipe, values: Values) -> None:
         self.login, self._page, self._asked, self._values, self._path = login, page, asked, values, path
-        expect = login.expect
-        self._judge = Judge(login.endpoint.replaced(expect=expect)) if expect is not None else None
+        self._judge = Judge(login.endpoint)
         self._address: Address
         self._timeout_s = 0.0
 
@@ -193,9 +192,7 @@ class _Asking:
         raise InputError(f"{self._told}: {page} sets no cookie {csrf.cookie} ({there}); mend login.csrf")
 
     def _require_success(self, exchange: Exchange) -> None:
-        error = exchange.error or (self._judge.error_of(exchange) if self._judge else None)
-        if error is None and self._judge is None and not 200 <= exchange.status < 400:
-            error = "status"
+        error = self._judge.error_of(exchange)
         if error is not None:
             reason = f" ({exchange.reason})" if exchange.reason else ""
             mend = "mend [target.login], or the secrets that it names"

@@ -344,7 +344,8 @@ class Login(Spec):
     def endpoint(self) -> Endpoint:
         """The request, as an endpoint has it."""
         said = self.model_dump(include={"path", "method", "headers", "body", "form"})
-        return Endpoint.model_validate(said | {"name": f"login {self.method} {self.path}"})
+        expect = self.expect or Expect(status=("2xx", "3xx"))
+        return Endpoint.model_validate(said | {"name": f"login {self.method} {self.path}", "expect": expect})
 
     @property
     def in_words(self) -> str:
