@@ -4,7 +4,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from perflib.spec import Options, Profile, parse_duration_s
 from perflib.spec.exits import ExitStatus
+from perflib.spec.values import parse_share
 
 Command = Callable[..., ExitStatus | None]
 
@@ -75,13 +75,8 @@ def _read_count(_: object, tokens: Sequence[Token]) -> int:
     raise ValueError(f"{text!r} is no whole number from 1 on")
 
 
-def _read_share(_: object, tokens: Sequence[Token]) -> float:
-    text = tokens[0].value
-    with suppress(ValueError):
-        share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-        if 0 <= share <= 1:
-            return share
-    raise ValueError(f"{text!r} is no share; write 1%")
+def _read_share(_: object, tokens: Sequence[Token]) -> object:
+    return parse_share(tokens[0].value)
 
 
 def _read_duration(_: object, tokens: Sequence[Token]) -> object:

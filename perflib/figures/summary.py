@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perflib.figures.limits import Limit, all_met, limits_of
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
@@ -53,8 +54,8 @@ class Cold:
 class EndpointSummary:
     """One endpoint's requests outside pages, or one page's loads.
 
-    `p*_ms` are of warm successes; `judged_p95_ms` counts one that failed or was unanswered as infinitely slow, and is
-    what `meets_target` compares, or `judged_p50_ms` where p95 lacks requests. None: the sample cannot support it.
+    `p*_ms` are of warm successes; `judged_*_ms` count one that failed or was unanswered as infinitely slow, and are
+    what limits are held against: see `limits`. None: the sample cannot support it.
     """
 
     endpoint: str
@@ -83,8 +84,12 @@ class EndpointSummary:
     """Of an answer, its head included."""
     judged_p50_ms: float | None
     judged_p95_ms: float | None
+    judged_p99_ms: float | None
     target_ms: float | None
+    target_p99_ms: float | None
+    max_errors: float | None
     meets_target: bool | None
+    """Whether all its limits are met."""
     first_ms: float | None
     """The very first answer of the run, warm-up included: what a first visitor waits."""
     cold: Cold
@@ -93,6 +98,13 @@ class EndpointSummary:
     def judged_errors(self) -> int:
         """Those of the target: what an error share is of."""
         return self.errors - sum(self.errors_by_kind.get(kind, 0) for kind in EXCUSED)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Its limits, and whether each is met."""
+        share = self.judged_errors / self.requests if self.requests else None
+        judged_ms = self.judged_p50_ms, self.judged_p95_ms, self.judged_p99_ms
+        return limits_of(self, judged_ms, share, self.unanswered)
 
 
 @dataclass(frozen=True)
@@ -125,9 +137,9 @@ class Summary:
 
 
 def _row(one: EndpointSummary) -> Row:
-    met = "" if one.target_ms is None else {True: "met", False: "missed", None: "insufficient"}[one.meets_target]
+    met = {True: "met", False: "missed", None: "insufficient"}[one.meets_target] if one.limits else ""
     times = (ms(value_ms) for value_ms in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
-    return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one.target_ms), met)
+    return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one), met)
 
 
 @dataclass(frozen=True)
@@ -341,9 +353,9 @@ def _summarize_item(run: Run, item: Item) -> EndpointSummary:
     phases_ms = [np.empty(0) if kind != "request" else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
     series = series_of(run, item.name)
     judged_ms = rows.judged_ms if series is None else series.values
-    p50_ms, p95_ms = (percentile(judged_ms, q) for q in (0.50, 0.95))
+    p50_ms, p95_ms, p99_ms = (percentile(judged_ms, q) for q in (0.50, 0.95, 0.99))
     started_ns = rows.start_ns[good]
-    return EndpointSummary(
+    found = EndpointSummary(
         endpoint=item.name,
         kind=kind,
         requests=count,
@@ -364,21 +376,15 @@ def _summarize_item(run: Run, item: Item) -> EndpointSummary:
         bytes_p50=percentile(rows.warm_bytes, 0.50),
         judged_p50_ms=p50_ms,
         judged_p95_ms=p95_ms,
+        judged_p99_ms=p99_ms,
         target_ms=item.target_ms,
-        meets_target=meets(item.target_ms, p50_ms, p95_ms, len(unanswered_s)),
+        target_p99_ms=item.target_p99_ms,
+        max_errors=item.max_errors,
+        meets_target=None,
         first_ms=float(response_ms[good][started_ns.argmin()]) if len(started_ns) else None,
         cold=_cold(response_ms[rows.counted & rows.cold & good]),
     )
-
-
-def meets(limit_ms: float | None, p50_ms: float | None, p95_ms: float | None, unanswered: int) -> bool | None:
-    """Whether judged figures meet a limit on p95, which is no smaller than p50; None: no limit, or too few requests."""
-    least_ms = p50_ms if p95_ms is None else p95_ms
-    if limit_ms is None:
-        return None
-    if unanswered or (least_ms is not None and least_ms >= limit_ms):
-        return False
-    return None if p95_ms is None else True
+    return replace(found, meets_target=all_met(found.limits))
 
 
 def judged_ms(rows: pd.DataFrame) -> Floats:

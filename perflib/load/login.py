@@ -8,9 +8,8 @@ from typing import Any
 from perflib.load.answer import Judge
 from perflib.load.caller import Caller, Identity
 from perflib.load.exchange import Exchange
-from perflib.load.pointer import value_at
 from perflib.load.request import Recipe, recipe
-from perflib.load.saving import document_of
+from perflib.load.saving import values_in
 from perflib.load.values import Values
 from perflib.load.wire import Address, Connection
 from perflib.spec import Endpoint, InputError, Target
@@ -195,8 +194,9 @@ class _Asking:
     def _taken(self, identity: Identity, exchange: Exchange) -> float:
         if self.login.token is None:
             return 0.0
-        document = document_of(exchange)
-        token, lasts_s = value_at(document, self.login.token), value_at(document, self.login.expires_in or "")
+        pointers = {"token": self.login.token, "lasts_s": self.login.expires_in}
+        found = values_in(exchange, {name: place for name, place in pointers.items() if place})
+        token, lasts_s = found["token"], found.get("lasts_s")
         if not isinstance(token, str | int) or not str(token).isascii() or not str(token).isprintable():
             raise InputError(f"{self._told}: its answer has no token at {self.login.token}; mend login.token")
         identity.token, identity.line = str(token), f"Authorization: Bearer {token}\r\n".encode()

@@ -6,9 +6,10 @@ from time import perf_counter_ns
 from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.exchange import Exchange
+from perflib.load.repeats import Counter
 from perflib.load.saving import save
 from perflib.spec import ERROR_KINDS, Target
-from perflib.spec.run import EXCUSED
+from perflib.spec.run import EXCUSED, Repeats
 from perflib.stats.histogram import LogHistogram
 from perflib.store.spool import COLD, COUNTED, RETRIED, WARMUP, Spool
 
@@ -65,8 +66,9 @@ class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
-        self._judges = [Judge(endpoint) for endpoint in target.endpoints]
         self._saves = [endpoint.save for endpoint in target.endpoints]
+        self._judges = [Judge(target.with_defaults(endpoint)) for endpoint in target.endpoints]
+        self._counters = [Counter() for _ in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
         self._unchecked: dict[str, None] = {}
         self._spool = spool
@@ -85,6 +87,11 @@ class Recorder:
         """What was not judged: an endpoint each, with the reason."""
         return tuple(self._unchecked)
 
+    @property
+    def repeats(self) -> tuple[Repeats, ...]:
+        """What the answers of each endpoint had in common."""
+        return tuple(counter.of(name) for counter, name in zip(self._counters, self._names, strict=True))
+
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
         judge = self._judges[index]
@@ -96,8 +103,10 @@ class Recorder:
         self.phase.outage.add(failed=failed)
         if failed:
             self._failed(exchange, index, exchange.start_ns if intended_ns is None else intended_ns)
-        elif exchange.reason:
-            self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
+        else:
+            self._counters[index].add(exchange)
+            if exchange.reason:
+                self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
         self.keep(exchange, index, page, user, intended_ns)
 
     def _failed(self, exchange: Exchange, index: int, intended_ns: int) -> None:

@@ -194,6 +194,7 @@ class Worker:
             refusals=recorder.refusals,
             refusal=recorder.refusal,
             unchecked=(*recorder.unchecked, *(self._sessions.problems if self._sessions else ())),
+            repeats=recorder.repeats,
         )
 
     def _clock_steps(self) -> tuple[ClockStep, ...]:

@@ -34,7 +34,6 @@ from perflib.text.notices import UNVERIFIED
 from perflib.watch import sampler
 from perflib.watch.sampler import Found, Sampler
 
-
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 

@@ -1,5 +1,6 @@
 """What is measured, how, and what a measurement leaves: frozen, validated, without effects."""
 
+from perflib.spec.expect import Expect as Expect
 from perflib.spec.options import Options as Options
 from perflib.spec.run import ERROR_KINDS as ERROR_KINDS
 from perflib.spec.run import Environment as Environment
@@ -11,7 +12,6 @@ from perflib.spec.scenario_table import Profile as Profile
 from perflib.spec.stages import Stage as Stage
 from perflib.spec.target import Cold as Cold
 from perflib.spec.target import Endpoint as Endpoint
-from perflib.spec.target import Expect as Expect
 from perflib.spec.target import Page as Page
 from perflib.spec.target import Target as Target
 from perflib.spec.values import InputError as InputError

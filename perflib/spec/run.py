@@ -16,7 +16,7 @@ from perflib.spec.values import Spec
 from perflib.spec.workload import load_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -151,6 +151,40 @@ class CoresUsed(Spec):
     of: int
 
 
+class Repeats(Spec):
+    """What the answers of an endpoint had in common: some of its successes, in warm-up and as parts of pages too."""
+
+    endpoint: str
+    answers: int
+    """That were looked at."""
+    cached: int
+    """Of them, those that came from a cache, as a header of theirs says."""
+    cache: str
+    """The first such header: "X-Cache: HIT"."""
+    same: int = 0
+    """Of them, those that had the bytes of the one looked at before."""
+    body_bytes: int = 0
+    """Of the last."""
+
+    @classmethod
+    def of_all(cls, some: Iterable[Repeats]) -> tuple[Repeats, ...]:
+        """Those of several workers, or runs, an endpoint each."""
+        found: dict[str, Repeats] = {}
+        for one in some:
+            before = found.get(one.endpoint)
+            found[one.endpoint] = one if before is None else before._and(one)
+        return tuple(found.values())
+
+    def _and(self, other: Repeats) -> Repeats:
+        return self.replaced(
+            answers=self.answers + other.answers,
+            cached=self.cached + other.cached,
+            cache=self.cache or other.cache,
+            body_bytes=max(self.body_bytes, other.body_bytes),
+            same=self.same + other.same,
+        )
+
+
 class Generator(Spec):
     """What the load generator knows of itself, over the whole run."""
 
@@ -194,6 +228,8 @@ class Generator(Spec):
     """Why the last of them, and the mend."""
     unchecked: tuple[str, ...] = ()
     """What was not judged: an endpoint each, with the reason."""
+    repeats: tuple[Repeats, ...] = ()
+    """An endpoint each."""
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +259,7 @@ class Generator(Spec):
             refusals=sum(one.refusals for one in workers),
             refusal=next((one.refusal for one in workers if one.refusal), ""),
             unchecked=tuple(dict.fromkeys(told for one in workers for told in one.unchecked)),
+            repeats=Repeats.of_all(told for one in workers for told in one.repeats),
         )
 
     def as_json(self) -> dict[str, Any]:

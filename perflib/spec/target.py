@@ -24,24 +24,21 @@ from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
 from perflib.spec.data import Data, File
+from perflib.spec.expect import WITHOUT_CONTENT, Expect, Scalar, Statuses
 from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
 from perflib.spec.tls import Tls, shown_file
 from perflib.spec.undriven import by_header, by_url
-from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec, Written, must
+from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Share, Spec, Written, must
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
 _METHODS = IDEMPOTENT | {"POST", "PATCH"}
 _LENGTHS = ("content-length", "transfer-encoding")
-_WITHOUT_CONTENT = (204, 205, 304)
-"""Statuses whose answers have no body (RFC 9110, 15)."""
 _TABLES = {"endpoint": "endpoints", "page": "pages", "journey": "journeys", "data": "data", "scenario": "scenarios"}
 _LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-MEDIA_RANGE = re.compile(rf"\s*{TOKEN.pattern}/{TOKEN.pattern}\s*(;.*)?")
-Scalar = str | bool | int | float
 
 
 def _as_table(name: str) -> AliasChoices:
@@ -168,24 +165,6 @@ Param = Annotated[Scalar | Secret | tuple[Scalar | Secret, ...], BeforeValidator
 _UPPER_CASE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
-class Expect(Spec):
-    """What an answer must be to count as a success. Without it: any 2xx, any content."""
-
-    status: Annotated[int, Field(ge=200, le=599)] | None = None
-    content_type: str | tuple[str, ...] | None = None
-    """A media type or range, such as ``text/*``, or several; parameters and case do not matter."""
-    keys: tuple[str, ...] = ()
-    """Keys that the JSON object of the body must have at its top level."""
-    forbid: dict[str, Scalar] = Field(default_factory=dict)
-    """Top-level values that make a 200 a failure, such as ``{"status": "error"}``."""
-
-    @property
-    def content_types(self) -> tuple[str, ...]:
-        """The media ranges, one of which an answer must have; none: any will do."""
-        said = self.content_type or ()
-        return (said,) if isinstance(said, str) else said
-
-
 class Cold(Spec):
     """How a cold answer shows: this header has this value (both compared without regard to case)."""
 
@@ -228,6 +207,8 @@ class Endpoint(Spec):
     """Values of the answer, each at a JSON pointer (RFC 6901), for the later steps of a journey."""
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
+    target_p99_ms: PositiveFloat | None = None
+    max_errors: Share | None = None
     hot: bool = False
     cold: Cold | None = None
     expect: Expect = Expect()
@@ -245,7 +226,6 @@ class Endpoint(Spec):
     def flaw(self) -> str:
         """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
         expect = self.expect
-        odd = next((one for one in expect.content_types if not MEDIA_RANGE.fullmatch(one)), None)
         length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
         if other := _undriven(self.headers):
             return other
@@ -255,11 +235,9 @@ class Endpoint(Spec):
             return 'path: "#" and what follows is never sent; write it as %23'
         if length is not None:
             return f"headers.{length}: perflib tells the length of the body itself; remove it"
-        if odd is not None:
-            return f"expect.content_type: {odd!r} is no media type; write one such as application/json, or a list"
-        if (expect.keys or expect.forbid) and (self.method == "HEAD" or expect.status in _WITHOUT_CONTENT):
-            return "expect: such an answer has no body; remove keys and forbid"
-        return ""
+        if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= WITHOUT_CONTENT):
+            return f"expect: such an answer has no body; remove {', '.join(expect.of_body)}"
+        return expect.flaw
 
     @property
     def contents(self) -> tuple[str, ...]:
@@ -384,6 +362,8 @@ class Page(Spec):
     loads: Annotated[tuple[str, ...], Field(min_length=1)]
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
+    target_p99_ms: PositiveFloat | None = None
+    max_errors: Share | None = None
     hot: bool = False
 
 
@@ -406,6 +386,8 @@ class Journey(Spec):
     """Between two steps, in seconds: from and to; each pause is drawn evenly between them."""
     weight: Weight = 1
     target_ms: PositiveFloat | None = None
+    target_p99_ms: PositiveFloat | None = None
+    max_errors: Share | None = None
     hot: bool = False
 
     @model_validator(mode="after")
@@ -449,6 +431,8 @@ class Target(Spec):
     login: Login | None = None
     cookies: bool = False
     """Whether each user keeps and sends the target's cookies, also without a login."""
+    allowed_status: Statuses = "2xx"
+    """Of successes, where an endpoint's `expect` says no status."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts besides this machine that may get load; only ever those named, without wildcards."""
     allow_plain_token: bool = False
@@ -519,7 +503,7 @@ class Target(Spec):
         if other := _undriven(target.headers):
             raise InputError(f"{where}: target.{other}")
         for number, endpoint in enumerate(target.endpoints, 1):
-            if flaw := endpoint.flaw or target.unknown_pattern(endpoint):
+            if flaw := target.with_defaults(endpoint).flaw or target.unknown_pattern(endpoint):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
         if target.login and (flaw := target.login.endpoint.flaw or target.unknown_pattern(target.login.endpoint)):
             raise InputError(f"{where}: login.{flaw}")
@@ -547,6 +531,11 @@ class Target(Spec):
         """The saved values that an endpoint asks with: only a journey has them."""
         saves = self.saves
         return tuple(one.text for one in endpoint.patterns(in_text=self.has_values) if one.text in saves)
+
+    def with_defaults(self, endpoint: Endpoint) -> Endpoint:
+        """An endpoint with what the target says for those that do not say it."""
+        status = endpoint.expect.status or self.allowed_status
+        return endpoint.model_copy(update={"expect": endpoint.expect.model_copy(update={"status": status})})
 
     def unknown_pattern(self, endpoint: Endpoint) -> str:
         """Why a place for a value of an endpoint can never get one, with the mend; or empty."""
@@ -651,8 +640,8 @@ class Target(Spec):
         return f"<Target {self.name} at {self.base_url}: {len(self.endpoints)} endpoints, {len(self.pages)} pages>"
 
     def _repr_html_(self) -> str:
-        endpoints = [row(one.name, one.method, one.path, limit(one.target_ms)) for one in self.endpoints]
-        pages = [row(page.name, "page", ", ".join(page.loads), limit(page.target_ms)) for page in self.pages]
-        pages += [row(one.name, "journey", ", ".join(one.steps), limit(one.target_ms)) for one in self.journeys]
+        endpoints = [row(one.name, one.method, one.path, limit(one)) for one in self.endpoints]
+        pages = [row(page.name, "page", ", ".join(page.loads), limit(page)) for page in self.pages]
+        pages += [row(one.name, "journey", ", ".join(one.steps), limit(one)) for one in self.journeys]
         columns = (*words("Name", "Method", "Path"), *numbers("Limit, ms"))
         return Table(columns, (*endpoints, *pages), f"Target {self.name} at {self.base_url}").html()

@@ -12,7 +12,7 @@ from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
-from perflib.show.numbers import INSUFFICIENT, NOTHING, limit, ms, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.stats.band import Change
@@ -59,7 +59,7 @@ def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
     p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
-    limits = (limit(one.target_ms), cells.outcome(one))
+    limits = (limit(one), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
     return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
 
@@ -189,8 +189,8 @@ def _baseline_rows(baseline: Baseline) -> list[Row]:
         row(
             name,
             *(cells.figure(value) for value in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms)),
-            limit(one.target_ms),
-            cells.met(one.target_ms, one.meets_target),
+            below(one.target_ms),
+            cells.met(one.target_ms is not None, one.meets_target),
             group=group,
         )
         for name, one in baseline.endpoints.items()

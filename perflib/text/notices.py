@@ -2,6 +2,7 @@
 
 from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
+from perflib.judge.flattery import flattered
 from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
 from perflib.spec import Run
@@ -21,13 +22,14 @@ _WHY_SLOW: dict[Why, str] = {
 
 
 def notices(run: Run) -> list[str]:
-    """The rate that the target bears, what failed and why, where receiving takes most of the time, doubts."""
+    """The rate that the target bears, what failed and why, where receiving takes most of the time, caches, doubts."""
     limit = rate_limit_phrase(run)
     explained = [one for one in failures(run) if one.reason]
     told = [*([f"{limit[0].upper()}{limit[1:]}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
-    return [*unverified_lines(run), *told, *slow_receiving_lines(run), *unchecked, *doubts, *_clock_steps(run)]
+    slow, flatter = slow_receiving_lines(run), flattered([run])
+    return [*unverified_lines(run), *told, *slow, *flatter, *unchecked, *doubts, *_clock_steps(run)]
 
 
 def unverified_lines(run: Run) -> list[str]:

@@ -13,6 +13,7 @@ from perflib.figures import spike
 from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
+from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
 from perflib.judge.validity import cores_in_words
 from perflib.show.numbers import NOTHING, limit, rate_of, scaled, seconds, share
@@ -38,7 +39,8 @@ from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
-    "judged on p95, where each failed request counts as infinitely slow. Cold answers (cache misses) are left out."
+    "judged on p95, unless it says p99, with each failed request as infinitely slow. Cold answers (cache misses) are "
+    "left out."
 )
 _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
@@ -94,7 +96,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING, rest_of(one)),
         *([] if not phases else cells.phases(one)),
-        limit(one.target_ms),
+        limit(one),
         cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
         group=group if grouped else "",
@@ -105,7 +107,8 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
-    found = (*unverified_lines(run), *failure_lines(failed.failures(run)), *slow_receiving_lines(run))
+    slow, flatter = slow_receiving_lines(run), flattered([run])
+    found = (*unverified_lines(run), *failure_lines(failed.failures(run)), *slow, *flatter)
     known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 

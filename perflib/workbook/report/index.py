@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perflib.figures.failures import failures
 from perflib.judge.check import check
+from perflib.judge.flattery import flattered
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
@@ -68,9 +69,10 @@ def write_index(
 def set_verdict(outcomes: Sequence[Outcome]) -> str:
     """The verdict on the whole set, in sentences. Invalid and failed runs are named, never judged."""
     sound = [(one, one.summary) for one in outcomes if one.summary and not one.unfit]
-    limits = [(one, row) for one, summary in sound for row in summary.endpoints if row.target_ms is not None]
-    missed = [f"{row.endpoint} ({one.scenario})" for one, row in limits if row.meets_target is False]
-    open_ = sum(row.meets_target is None for _, row in limits)
+    rows = [(one, row) for one, summary in sound for row in summary.endpoints]
+    limits = [(f"{row.endpoint} ({one.scenario})", limit.meets) for one, row in rows for limit in row.limits]
+    missed = [name for name, met in limits if met is False]
+    open_ = sum(met is None for _, met in limits)
     leaking = [one.scenario for one, _ in sound if one.memory is not None and one.memory.verdict == "LEAK"]
     due = sum(summary.requests.scheduled for _, summary in sound)
     lost = due - sum(summary.requests.completed for _, summary in sound)
@@ -104,6 +106,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
             tables.verdict_sentence(run, summary),
             *failure_lines(failures(run)),
             *slow_receiving_lines(run),
+            *flattered([run]),
             *of_memory,
         ),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from perflib.figures.summary import EndpointSummary, Summary, meets
+from perflib.figures.limits import meets
+from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.leak import Memory
 from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open, Run, Scenario, Workload
@@ -139,7 +140,7 @@ def _pages_in_time(summary: Summary, limit_ms: float) -> _Found:
     failed = sum(row.errors for row in pages)
     reasons += [f"{failed:,} loads failed"] if failed else []
     judged = [row.judged_p95_ms for row in pages]
-    late = any(meets(limit_ms, row.judged_p50_ms, row.judged_p95_ms, row.unanswered) is False for row in pages)
+    late = any(meets(limit_ms, (row.judged_p50_ms, row.judged_p95_ms), row.unanswered) is False for row in pages)
     return _Found(False if late else None if None in judged else True, ", ".join(reasons))
 
 
