@@ -168,7 +168,7 @@ def test_a_server_of_an_own_ca_that_asks_for_a_certificate_is_measured_and_the_r
     run = perflib.run("light_load", target=str(file), users=2, duration="0.5s", warmup=0, profile="quick")
     assert len(run.requests) > 10
     assert run.requests["error"].isna().all()
-    kept = (next((book / "data/runs").iterdir()) / "run.json").read_text()
+    kept = (next((book / "data/runs").glob("2*")) / "run.json").read_text()
     assert '"client.key"' in kept
     assert str(book) not in kept
     assert not any("verified" in one for one in notices(run))
