@@ -37,7 +37,10 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
         @wraps(command)
         def with_options(*words: Any, **given: Any) -> ExitStatus | None:
             chosen = {name: given.pop(name) for name in offered if name in given}
-            return command(*words, options=Options.parse({"profile": profile} | chosen, "run options"), **given)
+            options = Options.parse({"profile": profile} | chosen, "run options")
+            if options.told_of_url:
+                say(options.told_of_url)
+            return command(*words, options=options, **given)
 
         own = [one for one in inspect.signature(command).parameters.values() if one.name != "options"]
         with_options.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Target
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span, spans
 from perflib.spec.run import MAX_LAG_MS, OwnError, Part
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.target import PAGE_CONNECTIONS, Item
 from perflib.stats import Floats
 from perflib.stats.percentile import percentile
 
@@ -158,19 +158,20 @@ def own_errors(workers: Rows, facts: Facts, lag_ms: float, left_out: int) -> lis
             took_ns = (rows["end_ns"][own] - rows["intended_ns"][own]).astype(np.float64)
             took.append(np.where(good, took_ns, math.inf))
             ours.append(np.where(good, error_ns[own], 0.0))
-        found += _of_percentiles(item.name, item.target_ms, np.concatenate(took), np.concatenate(ours))
+        found += _of_percentiles(item, np.concatenate(took), np.concatenate(ours))
     return found
 
 
-def _of_percentiles(name: str, limit_ms: float | None, took_ns: Floats, error_ns: Floats) -> list[OwnError]:
+def _of_percentiles(item: Item, took_ns: Floats, error_ns: Floats) -> list[OwnError]:
     if not error_ns.any():
         return []
     found, without_ns = [], took_ns - np.minimum(error_ns, took_ns)
+    of_p99_ms = item.target_p99_ms or item.target_ms
     for word, q in _PERCENTILES:
         of_ns, less_ns = percentile(took_ns, q), percentile(without_ns, q)
         if of_ns is not None and less_ns is not None and math.isfinite(of_ns):
-            ms = (of_ns - less_ns) / 1e6
-            found.append(OwnError(endpoint=name, percentile=word, ms=ms, of_ms=of_ns / 1e6, limit_ms=limit_ms))
+            ms, limit_ms = (of_ns - less_ns) / 1e6, of_p99_ms if word == "p99" else item.target_ms
+            found.append(OwnError(endpoint=item.name, percentile=word, ms=ms, of_ms=of_ns / 1e6, limit_ms=limit_ms))
     return found
 
 

@@ -407,6 +407,7 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "run_id": facts.run_id,
         "scenario": facts.scenario.name,
         "profile": facts.profile,
+        "revision": facts.version,
         "valid": facts.valid,
         "invalid_reasons": list(facts.invalid_reasons),
         "state": facts.state,

@@ -4,12 +4,24 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
+from perflib.load.connecting import CLIENT_CERTIFICATE
 from perflib.load.document import NOWHERE, document_of, instead, kind_of, opened, shown, text_of, value_at
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
-from perflib.load.hints import hint_of
 from perflib.spec import Endpoint
 from perflib.spec.expect import Scalar
 from perflib.spec.pointer import steps_of
+from perflib.spec.undriven import protocol
+
+_SEARCHED_BYTES = 2_000
+_HTTPS = "the server speaks TLS; write https://"
+_OF_TLS = {
+    b"no required ssl certificate was sent": CLIENT_CERTIFICATE,
+    b"the ssl certificate error": "the server refuses the client certificate; mend tls.client_cert of the target file",
+    b"plain http request was sent to https port": _HTTPS,
+    b"speaking plain http to an ssl-enabled server": _HTTPS,
+    b"sent an http request to an https server": _HTTPS,
+}
+"""What nginx, Apache and Go's net/http say in the body of a 400."""
 
 
 class Judge:
@@ -31,7 +43,7 @@ class Judge:
         if exchange.error is not None:
             return exchange.error
         if exchange.status not in self._statuses:
-            exchange.reason = hint_of(exchange)
+            exchange.reason = _why_so(exchange)
             return "status"
         if exchange.status not in self._judged_statuses:
             return None
@@ -100,6 +112,17 @@ class Judge:
 def _is_nothing(value: object) -> bool:
     """True for what is missing, null, or an empty list or object."""
     return value is NOWHERE or value is None or value in ([], {})
+
+
+def _why_so(exchange: Exchange) -> str:
+    """What a status says of a thing that perflib does not do, or of TLS; empty: what the status says."""
+    if exchange.status in (101, 426):
+        wanted = (exchange.header(b"upgrade") or b"").decode("latin-1")
+        return f"the server wants {protocol(wanted) or shown(wanted) or 'another protocol'}"
+    if exchange.status == 407:
+        return "a proxy asks who is there; perflib asks a server itself, by none"
+    said = b"".join(exchange.body)[:_SEARCHED_BYTES].lower() if exchange.status == 400 else b""
+    return next((meant for words, meant in _OF_TLS.items() if words in said), "")
 
 
 def _same(found: object, value: Scalar) -> bool:

@@ -306,4 +306,5 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
     stopped = not cut and any(outcome.stopped for outcome in outcomes)  # one that is cut ends the others
-    return Outcome(parts, generator, stopped=stopped, cut=cut)
+    revision = next((outcome.revision for outcome in outcomes if outcome.revision), "")
+    return Outcome(parts, generator, stopped=stopped, cut=cut, revision=revision)

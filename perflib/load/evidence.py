@@ -72,6 +72,10 @@ class Evidence:
         if len(secret) >= _SHORTEST_SECRET:
             self._learnt |= dict.fromkeys(spellings(secret))
 
+    def told(self, value: bytes) -> str:
+        """The value of a header as it may be kept: bounded, and without a secret."""
+        return self._text(value, _VALUE_BYTES).strip()
+
     def forget_recent(self) -> None:
         """A second had a success, or no answer at all."""
         for seen in self._seen.values():

@@ -81,6 +81,10 @@ class Recorder:
         self.refusals, self.refusal = 0, ""
         """Connections that this machine refused the load generator, and why the last one."""
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
+        asked = target.revision.header if target.revision else None
+        self._revision_header = asked.lower().encode() if asked else b""
+        self.revision = ""
+        """Of the target, by the first answer that tells it."""
 
     @property
     def unchecked(self) -> tuple[str, ...]:
@@ -99,6 +103,8 @@ class Recorder:
         if page >= 0 and self._saves[index] and exchange.error is None:
             save(exchange, self._saves[index])
         self.sent += 1 + exchange.retried
+        if self._revision_header and (told := exchange.header(self._revision_header)):
+            self._revision_header, self.revision = b"", self.evidence.told(told)
         failed = exchange.error is not None
         self.phase.outage.add(failed=failed)
         if failed:

@@ -12,6 +12,8 @@ _HIT = re.compile(rb"(?<![\w=-])(?:\w+_)?(?:refresh)?(hit|stale|updating|revalid
 
 _FIRST, _THEN_EVERY = 100, 7
 """So many answers are looked at, and then one of so many: no even number, as servers take turns."""
+_KEPT_BYTES = 2**20
+"""Each endpoint may keep one body: no longer one is compared."""
 
 
 class Counter:
@@ -27,9 +29,9 @@ class Counter:
         if self._seen > _FIRST and self._seen % _THEN_EVERY:
             return
         self._answers += 1
-        if exchange.content == self._body:
-            self._same += 1
-        self._body = exchange.content
+        content = exchange.content
+        self._same += content == self._body
+        self._body = content if len(content) <= _KEPT_BYTES else b""
         for name in exchange.spelling.of_caches:
             if _tells_hit(name, exchange.headers[name]):
                 self._cached += 1

@@ -90,6 +90,8 @@ class Outcome:
     """Why the worker itself ended the run early; empty where it did not."""
     broken: str = ""
     """Why nobody could end it, and when: a worker died, say; `parts` and `generator` are not known then."""
+    revision: str = ""
+    """Of the target, as its answers told it."""
 
     @property
     def state(self) -> State:
@@ -170,7 +172,8 @@ class Worker:
                 self._sessions.close()
         self._spool.flush()
         stopped = self._stop.is_set() and not self._cut
-        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), stopped, self._cut)
+        health = self._own_health(process_time() - cpu_from_s)
+        return Outcome(tuple(parts), health, stopped, self._cut, revision=self._recorder.revision)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder

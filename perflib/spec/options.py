@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import AfterValidator, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
+from perflib.spec.address import target_at
 from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
+from perflib.spec.secret import Variable
 from perflib.spec.target import Host, Target
 from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, Text, must
@@ -18,14 +20,14 @@ from perflib.spec.workload import Open, Ramp
 _RUN_ID = re.compile(r"(\w[\w.-]*)?")
 _LONGEST_RUN_ID_BYTES = 200
 _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at most 200 bytes, as in before-the-change"
-_OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
+_OF_THE_SETUP = ("target", "url", "token_env", "endpoints", "workers", "engine", *Load.model_fields)
 
 
 def _check_url(url: str) -> str:
     if undriven := by_url(url):
         raise ValueError(undriven)
     if url and not url.startswith(("http://", "https://")):
-        raise ValueError("not a base URL; write http://host:port or https://host/path")
+        raise ValueError("not a URL; write http://host:port/path or https://host/path")
     return url
 
 
@@ -45,9 +47,11 @@ class Options(Load):
     """
 
     target: str = ""
-    """Target file (default: data/targets/dashboard.toml)."""
+    """Target file (default: the only one in data/targets; where dashboard.toml is there, the sample dashboard)."""
     url: Annotated[str, AfterValidator(_check_url)] = ""
-    """Base URL in place of the target file's; with neither, the sample dashboard is started and measured."""
+    """Measure this URL, which is one GET. With a target file: its base URL in place of the file's."""
+    token_env: Variable | None = None
+    """The environment variable of a bearer token, in place of the target's own authentication."""
     profile: Profile = "brief"
     """How long the scenario is: brief (as the brief asks) or quick (seconds)."""
     endpoints: tuple[Text, ...] = ()
@@ -66,6 +70,8 @@ class Options(Load):
     """Do not stop after 5 seconds in which every request failed."""
     no_samples: bool = False
     """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
+    revision: Annotated[Text, Field(max_length=200)] = ""
+    """The version of the target that is measured, kept with the run (default: what the target file says)."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: Text = ""
@@ -77,10 +83,24 @@ class Options(Load):
     run_id: Annotated[str, must(_is_run_id, _NO_RUN_ID)] = ""
     """Name of the run; a stored run of this name is shown again in place of a new measurement."""
 
+    @property
+    def told_of_url(self) -> str:
+        """How to measure more than a bare server's one GET, where these options ask for that; else empty."""
+        if self.target or not self.url:
+            return ""
+        target = self.target_here()
+        more = f"`perflib discover {target.base_url} -o data/targets/api.toml` finds its endpoints"
+        return f"only GET / of {target.name} is measured; {more}" if target.endpoints[0].path == "/" else ""
+
+    def target_here(self) -> Target:
+        """The target that the URL of these options describes by itself; see `target_at`."""
+        return self.replaced(url="").aimed(target_at(self.url))
+
     def aimed(self, target: Target) -> Target:
-        """`target` with the URL and the consent that these options give. Raises InputError for a bad URL."""
+        """`target` with the URL, token and consent that these options give. Raises InputError for a bad URL."""
         target = target.at(self.url, "--url") if self.url else target
-        said = {
+        caller = {"token_env": self.token_env, "auth": None} if self.token_env else {}
+        said = caller | {
             "allow_hosts": tuple(dict.fromkeys((*target.allow_hosts, *self.allow_hosts))),
             "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
             "max_requests": self.max_requests or target.max_requests,
@@ -151,6 +171,7 @@ class Said(TypedDict, total=False):
 
     target: str
     url: str
+    token_env: str | None
     profile: str
     users: int | None
     rate: float | None
@@ -170,6 +191,7 @@ class Said(TypedDict, total=False):
     max_requests: int | None
     keep_going: bool
     no_samples: bool
+    revision: str
     pid: int | None
     brief: str
     note: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 
 from perflib.show.table import Table
+from perflib.spec.revision import shown
 from perflib.spec.scenario import Scenario
 from perflib.spec.scenario_table import Profile
 from perflib.spec.setup import LOCAL, Machine, Setup
@@ -292,12 +293,25 @@ class Facts(Spec):
     finished_at: str | None = None
     environment: Environment
     git_commit: str | None = None
+    """Of the workbook: what the sample dashboard was measured at."""
+    revision: str = ""
+    """Of the target, in its own words; empty: not known. See `version`."""
     brief: str = ""
     note: str = ""
     parts: tuple[Part, ...] = ()
     generator: Generator = Generator()
     memory: MemorySource = MemorySource()
     invalid_reasons: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Which version of the target was measured; empty: not known. The workbook's commit is the sample's alone."""
+        return self.revision or (self.sample_target and self.git_commit) or ""
+
+    @property
+    def named(self) -> str:
+        """Its id, and the version that it measured."""
+        return f"{self.run_id}, revision {shown(self.version)}" if self.version else self.run_id
 
     @property
     def valid(self) -> bool:

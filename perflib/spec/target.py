@@ -26,6 +26,7 @@ from perflib.spec.briefs import check_brief
 from perflib.spec.data import Data, File
 from perflib.spec.expect import WITHOUT_CONTENT, Expect, Scalar, Statuses
 from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
+from perflib.spec.revision import Revision
 from perflib.spec.scenario_table import ScenarioTable
 from perflib.spec.secret import TOKEN, Header, Secret, Variable
 from perflib.spec.tls import Tls, shown_file
@@ -445,6 +446,8 @@ class Target(Spec):
     """Whether a run keeps samples of failed answers, which hold what the target said."""
     metrics_url: MetricsUrl | None = None
     """Prometheus text with process_resident_memory_bytes, asked once per second for the target's memory."""
+    revision: Revision | None = None
+    """Where a run learns which version of the target it measured."""
     validation: Annotated[str, AfterValidator(check_brief)] = ""
     """The brief whose criteria a report of this target opens with; empty: none."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, validation_alias=_as_table("endpoint"))]
@@ -470,6 +473,11 @@ class Target(Spec):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"two entries are named {twice!r}; give one of them another name")
+        tight = next((one.name for one in self.items if (one.target_p99_ms or math.inf) < (one.target_ms or 0)), None)
+        if tight:
+            raise ValueError(
+                f"{tight!r}: target_p99_ms is less than target_ms, but p99 is never less than p95; raise it"
+            )
         known = {endpoint.name for endpoint in self.endpoints}
         for whole in self.wholes:
             unknown = next((load for load in whole.loads if load not in known), None)
@@ -584,8 +592,7 @@ class Target(Spec):
     @property
     def given(self) -> tuple[str, ...]:
         """The variables and files of which the target gets what they hold; of a key it gets a proof alone."""
-        parts = (part.file for one in self.endpoints for part in one.multipart.values() if isinstance(part, FilePart))
-        files = (*(one.file for one in self.data.values()), *(one.file for one in self.endpoints), *parts)
+        files = (*(one.file for one in self.data.values()), *(name for one in self.endpoints for name in one.files))
         shown = shown_file(self.tls.client_cert) if self.tls.client_cert else None
         return tuple(dict.fromkeys((*self.secrets, *(file for file in (*files, shown) if file))))
 

@@ -19,6 +19,12 @@ _MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env", "ba
 _LONGEST_ECHO = 80
 
 
+_NO_SUCH = dict.fromkeys(("tuple_type", "list_type"), 'no list; write it in brackets: ["a", "b"]') | dict.fromkeys(
+    ("dict_type", "model_type"), "no table; write it in braces: { name = value }"
+)
+"""What to write, where pydantic names types of Python."""
+
+
 class InputError(Exception):
     """Bad input of a user: one line that names the file, the key and the mend. Ends a command with status 2."""
 
@@ -142,7 +148,7 @@ def _first_problem(error: ValidationError) -> str:
         return f"{key}: unknown key; remove it or mend its spelling"
     if problem["type"] == "missing":
         return f"{key}: missing; add it"
-    reason = problem["msg"].removeprefix("Value error, ")
+    reason = _NO_SUCH.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     return f"{key}: {reason}{_echo(problem)}" if key else reason
 
 

@@ -15,6 +15,7 @@ from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
+from perflib.spec.revision import shown
 from perflib.stats.band import Change
 from perflib.text import cells
 from perflib.text.failures import failure_lines, rest
@@ -137,7 +138,7 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
     figures = numbers("p50, ms", "p95, ms") if single else numbers("Endpoints")
     stored = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
     return Table(
-        columns=(*words("Run", "Target", "State", "Commit", "Brief"), *figures, *words("Note")),
+        columns=(*words("Run", "Target", "State", "Revision", "Brief"), *figures, *words("Note")),
         rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
         notes=notes,
         id="runs",
@@ -149,7 +150,7 @@ def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     figures = (value if math.isfinite(value) else None for value in (run["p50_ms"], run["p95_ms"]))
     times = (cells.figure(value, why, of) for value in figures)
     state = run["state"] if run["valid"] else Cell("broken" if run["state"] == "broken" else "invalid", "bad")
-    about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
+    about = (run["run_id"], run["target"], state, shown(run["revision"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 
 
@@ -163,13 +164,9 @@ def _changes(frame: pd.DataFrame) -> list[str]:
 
 def _release(run: dict[Hashable, Any]) -> str:
     """The release that a run is of, as far as it is known."""
-    commit = _commit(run["git_commit"])
-    told = ", ".join(str(part) for part in (commit and f"commit {commit}", run["brief"], run["note"]) if part)
+    revision = shown(run["revision"])
+    told = ", ".join(str(part) for part in (revision and f"revision {revision}", run["brief"], run["note"]) if part)
     return f" ({told})" if told else ""
-
-
-def _commit(commit: object) -> str:
-    return commit[:7] if isinstance(commit, str) else ""
 
 
 def baselines(stored: Baselines) -> Table:

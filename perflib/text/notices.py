@@ -28,8 +28,8 @@ def notices(run: Run) -> list[str]:
     told = [*([f"{limit[0].upper()}{limit[1:]}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
-    slow, flatter = slow_receiving_lines(run), flattered([run])
-    return [*unverified_lines(run), *told, *slow, *flatter, *unchecked, *doubts, *_clock_steps(run)]
+    found = (*unverified_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
+    return [*found, *unchecked, *doubts, *_clock_steps(run)]
 
 
 def unverified_lines(run: Run) -> list[str]:

@@ -4,12 +4,13 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import asdict, replace
 from typing import Any
 
 from perflib.figures import failures as failed
-from perflib.figures import spike
+from perflib.figures import spike, values
 from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
@@ -107,9 +108,9 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
-    slow, flatter = slow_receiving_lines(run), flattered([run])
-    found = (*unverified_lines(run), *failure_lines(failed.failures(run)), *slow, *flatter)
-    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
+    unverified = unverified_lines(run)
+    found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
+    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 
@@ -149,6 +150,24 @@ def _sample(number: int, one: dict[Hashable, Any]) -> list[Row]:
     group = f"{number}. {one['endpoint']}: {what} at {one['t_ns'] / 1e9:,.2f} s"
     facts = {"reason": one["reason"], **one["headers"], "body": one["body"]}
     return [row(name, value, group=group) for name, value in facts.items() if value] or [row("", "", group=group)]
+
+
+def by_value(run: Run, most: int = 20) -> Table:
+    """The slowest rows of the data, by their median; empty where the run asked with none."""
+    found = values.by_value(run)
+    rows = [
+        row(
+            one["endpoint"],
+            str(one["value"]) or f"row {one['row']}",
+            f"{one['requests']:,}",
+            cells.failed(one["failed"], one["requests"]),
+            *(cells.figure(None if math.isnan(one[q]) else one[q], NOTHING) for q in ("p50_ms", "max_ms")),
+        )
+        for one in found.head(most).to_dict("records")
+    ]
+    more = [f"The slowest {most:,} of {len(found):,} values; by_value(run, most=…) shows more."] * (len(found) > most)
+    columns = (*words("Endpoint", "Asked with"), *numbers("Requests", "Failed", "p50", "Max"))
+    return Table(columns, tuple(rows), "Slowest values", notes=tuple(more))
 
 
 def cold(run: Run) -> Table:
@@ -292,7 +311,7 @@ def _run(facts: Facts) -> dict[str, str]:
         "Run": facts.run_id,
         "Started": facts.started_at,
         "State": facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}",
-        "Commit": facts.git_commit or "none",
+        "Revision": facts.version,
         "Brief": facts.brief,
         "Note": facts.note,
     }

@@ -235,6 +235,13 @@ def test_only_a_send_that_was_interrupted_may_have_left_late() -> None:
     assert errors(open_rows(400, took_ms=1000.0, send_ns=4 * MS)) == {}, "a hundredth of the answer's time is nothing"
 
 
+def test_each_percentile_is_measured_by_its_own_limit() -> None:
+    facts, limited = run_of(ARRIVALS), ABC[0].replaced(target_ms=200, target_p99_ms=900)
+    facts = facts.replaced(target=facts.target.replaced(endpoints=(limited, *ABC[1:])))
+    found = own_errors([open_rows(400, send_ns=4 * MS)], facts, 0.0, LEFT_OUT)
+    assert {one.percentile: one.limit_ms for one in found} == {"p50": 200, "p95": 200, "p99": 900}
+
+
 def test_a_large_body_may_take_its_time_to_be_sent() -> None:
     large = ABC[0].replaced(method="POST", body="x" * 5_000_000)
     facts = run_of(ARRIVALS)

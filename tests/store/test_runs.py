@@ -196,7 +196,6 @@ def test_the_workbook_is_found_upward_from_its_notebooks(tmp_path: Path, monkeyp
     assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "data" / "runs"
     monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / "elsewhere"))
     assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "elsewhere" / "runs"
-    assert Workbook.find(tmp_path).default_target == tmp_path / "data/targets/dashboard.toml"
 
 
 def test_outside_of_any_workbook_the_clones_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

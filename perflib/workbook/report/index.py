@@ -10,6 +10,7 @@ from perflib.judge.flattery import flattered
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
+from perflib.spec.revision import shown
 from perflib.text import tables
 from perflib.text.failures import failure_lines
 from perflib.text.notices import slow_receiving_lines, unverified_lines
@@ -124,6 +125,6 @@ def environment_line(facts: Facts) -> str:
         f"{machine.cpu}, {machine.cores} cores, {machine.ram_bytes / 2**30:.0f} GiB",
         f"{machine.os} {machine.arch}",
         f"Python {machine.python}",
-        f"commit {facts.git_commit[:10]}" if facts.git_commit else "",
+        f"revision {shown(facts.version)}" if facts.version else "",
     )
     return " · ".join(filter(None, words))
