@@ -170,7 +170,9 @@ class _Asking:
         connection = Connection(self._address, self._timeout_s)
         try:
             if self._page is not None:
-                user.jar.take(await _answer(connection, self._page.written(user)), self._path)
+                page = await _answer(connection, self._page.written(user))
+                user.jar.take(page, self._path)
+                self._require_token(user, page.status)
             exchange = await _answer(connection, self._asked.written(user))
             user.jar.take(exchange, self._path)
             self._require_success(exchange)
@@ -181,6 +183,14 @@ class _Asking:
     @property
     def _told(self) -> str:
         return self.login.endpoint.name
+
+    def _require_token(self, user: Caller, status: int) -> None:
+        csrf = self.login.csrf
+        if csrf is None or csrf.cookie in user.jar.cookies:
+            return
+        page = f"GET {csrf.page or self.login.path}"
+        there = f"it sets {', '.join(sorted(user.jar.cookies))}" if user.jar.cookies else f"HTTP {status}"
+        raise InputError(f"{self._told}: {page} sets no cookie {csrf.cookie} ({there}); mend login.csrf")
 
     def _require_success(self, exchange: Exchange) -> None:
         error = exchange.error or (self._judge.error_of(exchange) if self._judge else None)

@@ -209,6 +209,20 @@ def test_a_missing_token_or_variable_is_told(workbook: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
+    ("csrf", "told"),
+    [
+        ('cookie = "crsf"', "GET /form sets no cookie crsf (it sets csrf); mend login.csrf"),
+        ('page = "/token", cookie = "csrf"', "GET /token sets no cookie csrf (HTTP 405); mend login.csrf"),
+    ],
+)
+def test_a_csrf_cookie_that_does_not_come_is_told_with_those_that_do(workbook: Path, csrf: str, told: str) -> None:
+    login = f'[target.login]\npath = "/form"\ncookies = true\ncsrf = {{ header = "X-CSRF", {csrf} }}\n'
+    with serving(Service()) as service, pytest.raises(InputError) as refused:
+        run(workbook, service, login)
+    assert str(refused.value) == f"login POST /form: {told}"
+
+
+@pytest.mark.parametrize(
     ("login", "told"),
     [
         ('path = "/t"', 'nothing of its answer is used; write token = "/access_token", or cookies = true'),
