@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from perflib.figures.row import figures_of
@@ -218,12 +218,17 @@ def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
         environment=machine,
         git_commit=git_commit(workbook.root) if is_sample(options.url) else None,
         revision=options.revision or revision_of(target),
-        asked=options.replaced(
-            target=portable(options.target, workbook), url="" if is_sample(options.url) else options.url
-        ).as_call(),
+        asked=_call_of(options, workbook),
         brief=options.brief,
         note=options.note,
     )
+
+
+def _call_of(options: Options, workbook: Workbook) -> dict[str, Any]:
+    """What asks for this target and load once more, whatever other target files there will be."""
+    file = options.target or ("" if options.url else str(workbook.own_target or ""))
+    url = "" if is_sample(options.url) else options.url
+    return options.replaced(target=portable(file, workbook), url=url).as_call()
 
 
 def target_of(options: Options, workbook: Workbook) -> Target:

@@ -219,6 +219,7 @@ def test_the_only_target_file_of_a_workbook_is_measured_where_none_is_named(
     assert shop.asked == {"/shop"}
     (tmp_path / "book/data/targets/other.toml").write_text(TARGET.format(url=shop.url))
     capsys.readouterr()
+    assert runs(tmp_path / "book")[0]["asked"]["target"] == "data/targets/shop.toml"
     assert main(RUN) == 2
     assert "holds other.toml, shop.toml; name one: --target data/targets/other.toml" in capsys.readouterr().err
 
