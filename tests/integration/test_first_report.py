@@ -142,7 +142,6 @@ expect = {{ keys = ["rows"] }}
 """
 
 
-@pytest.mark.xfail(reason="comes with [target] tls")
 def test_a_django_site_over_https_that_asks_for_a_client_certificate_is_measured(
     tmp_path: Path, server_folder: Path
 ) -> None:
@@ -164,7 +163,6 @@ NGINX = """
 name = "shop"
 base_url = "{url}"
 tls = {{ ca_file = "ca.pem", client_cert = "client.pem", client_key = "client.key", server_name = "api.internal" }}
-headers = {{ Referer = "{url}/" }}
 
 [target.login]
 path = "/accounts/login/"
