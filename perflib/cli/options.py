@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from perflib.spec import Options, Profile, parse_duration_s
 from perflib.spec.exits import ExitStatus
+from perflib.spec.options import option_of
 from perflib.spec.values import parse_share
 
 Command = Callable[..., ExitStatus | None]
@@ -50,15 +51,14 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
 
 
 def _parameter(option: str, field: FieldInfo, default: object) -> inspect.Parameter:
-    name, parts = option, _parts(field.annotation)
+    name, parts = option_of(option), _parts(field.annotation)
     kind: Any = next((part for part in parts if part is bool or get_origin(part) is Literal), str)
     if get_origin(field.annotation) is tuple and str in parts:
-        kind, name = list[str], name.removesuffix("s")
-    words = name.split("_")
+        kind = list[str]
     shown = Parameter(
-        name="--" + "-".join(words),
+        name=f"--{name}",
         help=" ".join((field.description or "").split()),
-        metavar=None if kind is bool else "N" if int in parts else words[-1].upper(),
+        metavar=None if kind is bool else "N" if int in parts else name.rpartition("-")[2].upper(),
         show_default=str(default) if default else False,
         group=_RUN_OPTIONS,
     )

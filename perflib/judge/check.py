@@ -257,7 +257,7 @@ def match(run: Run, baselines: Baselines) -> Match:
     setup = setup_of(run.facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = f"`perflib baseline record {setup.scenario}`"
+        record = run.facts.again("baseline record")
         return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
     closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
     if differs := differences(setup, closest.known_setup):
@@ -394,7 +394,7 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
     slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
-    told = "`perflib check baseline` measures each alone and names the cause"
+    told = f"{first_runs[0].facts.again('check', 'baseline')} measures each alone and names the cause"
     if apart:
         told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
     return [

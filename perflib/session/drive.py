@@ -28,7 +28,7 @@ from perflib.spec.setup import LOCAL, Setup, differences
 from perflib.store.atomic import undisturbed
 from perflib.store.authorities import tls_context
 from perflib.store.figures import write_figures
-from perflib.store.folders import Workbook, load_target
+from perflib.store.folders import Workbook, load_target, portable
 from perflib.store.runs import RunFolder, load_run
 from perflib.text.notices import UNVERIFIED
 from perflib.watch import sampler
@@ -218,6 +218,9 @@ def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
         environment=machine,
         git_commit=git_commit(workbook.root) if is_sample(options.url) else None,
         revision=options.revision or revision_of(target),
+        asked=options.replaced(
+            target=portable(options.target, workbook), url="" if is_sample(options.url) else options.url
+        ).as_call(),
         brief=options.brief,
         note=options.note,
     )

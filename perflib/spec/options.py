@@ -1,7 +1,8 @@
 """Run options: what a caller may change of a scenario, the same on the command line and in notebooks."""
 
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
@@ -20,6 +21,11 @@ from perflib.spec.workload import Open, Ramp
 _RUN_ID = re.compile(r"(\w[\w.-]*)?")
 _LONGEST_RUN_ID_BYTES = 200
 _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at most 200 bytes, as in before-the-change"
+OF_THE_TARGET = (
+    *("target", "url", "token_env", "profile"),
+    *("allow_hosts", "allow_plain_token", "max_requests", "keep_going"),
+)
+"""Options that another scenario takes as well."""
 _OF_THE_SETUP = ("target", "url", "token_env", "endpoints", "workers", "engine", *Load.model_fields)
 
 
@@ -33,6 +39,9 @@ def _check_url(url: str) -> str:
 
 def _is_run_id(text: str) -> bool:
     return bool(_RUN_ID.fullmatch(text)) and len(text.encode()) <= _LONGEST_RUN_ID_BYTES
+
+
+_REPEATED = ("endpoints", "allow_hosts")
 
 
 class IdleError(InputError):
@@ -146,6 +155,11 @@ class Options(Load):
         refused = (*NOT_TAKEN[plain.workload.kind], *(("stages", "workers") if plain.isolated else ()))
         return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
+    def as_call(self) -> dict[str, Any]:
+        """What these options say of the target and the load, as `as_said`: what another run of the setup needs."""
+        said = self.as_said()
+        return {name: said[name] for name in dict.fromkeys((*OF_THE_TARGET, *_OF_THE_SETUP)) if name in said}
+
     def without(self, names: Iterable[str]) -> Self:
         """The same, some options left as they are by default."""
         return self.replaced(**{name: Options.model_fields[name].default for name in names})
@@ -158,6 +172,25 @@ class Options(Load):
     def asks_for_a_setup(self) -> bool:
         """Whether these options say anything of what is sent, beyond the name of a run."""
         return any(getattr(self, name) != Options.model_fields[name].default for name in _OF_THE_SETUP)
+
+
+def in_words(said: Mapping[str, Any]) -> str:
+    """Options that `Options.as_said` tells, as a command line has them.
+
+    >>> in_words({"users": 5, "endpoints": ["GET /a", "/b"], "keep_going": True})
+    "--users 5 --endpoint 'GET /a' --endpoint /b --keep-going"
+    """
+    words: list[str] = []
+    for name, value in said.items():
+        flag = f"--{option_of(name)}"
+        many = value if isinstance(value, list) else [value]
+        words += [flag] if value is True else [word for one in many for word in (flag, str(one))]
+    return shlex.join(words)
+
+
+def option_of(field: str) -> str:
+    """How the command line calls a field: in the singular where it is given several times."""
+    return (field.removesuffix("s") if field in _REPEATED else field).replace("_", "-")
 
 
 def suggested(name: str, known: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import JsonValue, model_validator
 
 from perflib.show.table import Table
+from perflib.spec.options import OF_THE_TARGET, in_words
 from perflib.spec.revision import shown
 from perflib.spec.scenario import Scenario
 from perflib.spec.scenario_table import Profile
@@ -296,6 +297,8 @@ class Facts(Spec):
     """Of the workbook: what the sample dashboard was measured at."""
     revision: str = ""
     """Of the target, in its own words; empty: not known. See `version`."""
+    asked: dict[str, JsonValue] | None = None
+    """The run options that ask for this target and load, see `Options.as_call`; None: of a version that kept none."""
     brief: str = ""
     note: str = ""
     parts: tuple[Part, ...] = ()
@@ -312,6 +315,13 @@ class Facts(Spec):
     def named(self) -> str:
         """Its id, and the version that it measured."""
         return f"{self.run_id}, revision {shown(self.version)}" if self.version else self.run_id
+
+    def again(self, command: str, scenario: str = "") -> str:
+        """A perflib command on the same target, and its load unless it is on another scenario."""
+        asked = self.asked if self.asked is not None or self.sample_target else {"target": "FILE"}
+        other = scenario not in ("", self.scenario.name)
+        said = {name: value for name, value in (asked or {}).items() if name in OF_THE_TARGET or not other}
+        return " ".join(filter(None, (f"`perflib {command} {scenario or self.scenario.name}", in_words(said)))) + "`"
 
     @property
     def valid(self) -> bool:

@@ -473,11 +473,6 @@ class Target(Spec):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"two entries are named {twice!r}; give one of them another name")
-        tight = next((one.name for one in self.items if (one.target_p99_ms or math.inf) < (one.target_ms or 0)), None)
-        if tight:
-            raise ValueError(
-                f"{tight!r}: target_p99_ms is less than target_ms, but p99 is never less than p95; raise it"
-            )
         known = {endpoint.name for endpoint in self.endpoints}
         for whole in self.wholes:
             unknown = next((load for load in whole.loads if load not in known), None)
@@ -515,13 +510,19 @@ class Target(Spec):
                 raise InputError(f"{where}: endpoint[{number}].{flaw}")
         if target.login and (flaw := target.login.endpoint.flaw or target.unknown_pattern(target.login.endpoint)):
             raise InputError(f"{where}: login.{flaw}")
-        if flaw := target._unsaved():
+        if flaw := target._tight() or target._unsaved():
             raise InputError(f"{where}: {flaw}")
         return target
 
     def at(self, url: str, where: str) -> Self:
         """The same at another URL, which is asked there and by no socket. Raises InputError for a bad URL."""
         return self.parse(dict(self) | {"base_url": url, "unix_socket": ""}, where)
+
+    def _tight(self) -> str:
+        """What has a limit of p99 below that of p95; or empty."""
+        names = (one.name for one in self.items if (one.target_p99_ms or math.inf) < (one.target_ms or 0))
+        told = "target_p99_ms is less than target_ms, but p99 is never less than p95; raise it"
+        return next((f"{name!r}: {told}" for name in names), "")
 
     def _unsaved(self) -> str:
         """Where a page or a journey asks with a value that nothing saved before; or empty."""
@@ -592,8 +593,7 @@ class Target(Spec):
     @property
     def given(self) -> tuple[str, ...]:
         """The variables and files of which the target gets what they hold; of a key it gets a proof alone."""
-        parts = (part.file for one in self.endpoints for part in one.multipart.values() if isinstance(part, FilePart))
-        files = (*(one.file for one in self.data.values()), *(one.file for one in self.endpoints), *parts)
+        files = (*(one.file for one in self.data.values()), *(name for one in self.endpoints for name in one.files))
         shown = shown_file(self.tls.client_cert) if self.tls.client_cert else None
         return tuple(dict.fromkeys((*self.secrets, *(file for file in (*files, shown) if file))))
 

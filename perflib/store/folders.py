@@ -95,6 +95,12 @@ class Workbook:
         return found[0]
 
 
+def portable(path: str, workbook: Workbook) -> str:
+    """A path from the workbook's root where it lies in there; another as it is."""
+    whole = Path(path).resolve()
+    return str(whole.relative_to(workbook.root)) if path and whole.is_relative_to(workbook.root) else path
+
+
 def _is_example(path: Path) -> bool:
     """Whether nobody has filled it in."""
     return path.name == Path(_EXAMPLE).name and path.read_bytes() == (_EMPTY / _EXAMPLE).read_bytes()

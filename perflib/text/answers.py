@@ -172,7 +172,8 @@ def _release(run: dict[Hashable, Any]) -> str:
 def baselines(stored: Baselines) -> Table:
     """All baselines, each a group of rows."""
     if not stored.baselines:
-        return Table((), (), "There are no baselines; `perflib baseline record light_load` makes one.", id="baselines")
+        record = "`perflib baseline record light_load` makes one, with the --target or --url of your runs"
+        return Table((), (), f"There are no baselines; {record}.", id="baselines")
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
     rows = tuple(one for baseline in stored.baselines for one in _baseline_rows(baseline))
     return Table((*words("Endpoint"), *times, *words("Met")), rows, id="baselines")

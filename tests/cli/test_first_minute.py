@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,28 @@ def test_of_a_header_that_never_came_it_is_told(workbook: Path, shop: Shop, caps
     (workbook / "t.toml").write_text(target)
     main([*RUN, "--target", "t.toml"])
     assert "target.revision: no answer had the header X-Build" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--target", "t.toml", "--users", "3", "--profile", "quick"],
+        ["--target", "t.toml", "--url", "{url}"],
+        ["--url", "{url}/shop?a=b&c=d", "--endpoint", "GET /shop?a=b&c=d"],
+    ],
+)
+def test_the_command_that_a_check_names_records_the_baseline_that_it_lacked(
+    workbook: Path, shop: Shop, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    check = ["check", "light_load", *SHORT, *(word.format(url=shop.url) for word in words), "--format", "json"]
+    assert main(check) in (0, 3)
+    [note] = [note for note in json.loads(capsys.readouterr().out)["notes"] if "no baseline of" in note]
+    record = shlex.split(note.split("`")[1].removeprefix("perflib "))
+    assert main([*record, "--runs", "1"]) == 0
+    assert shop.asked in ({"/shop"}, {"/shop?a=b&c=d"})
+    capsys.readouterr()
+    assert main(check) in (0, 1, 3)
+    assert "no baseline" not in capsys.readouterr().out
 
 
 def test_the_only_target_file_of_a_workbook_is_measured_where_none_is_named(

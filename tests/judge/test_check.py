@@ -403,7 +403,7 @@ def test_a_run_of_the_baseline_itself_is_judged_with_a_warning() -> None:
 
 def test_in_a_closed_mix_a_cause_is_named_only_by_endpoints_measured_apart() -> None:
     slow = as_recorded_now(run_of(100, times=1.5))
-    assert "`perflib check baseline` measures each alone" in check([slow], BASELINES).notes[0]
+    assert "`perflib check baseline --target FILE` measures each alone" in check([slow], BASELINES).notes[0]
     alone = {"scenario": "baseline", "seconds": 2.0, "per_s": 100.0, "target": TARGET}
     before = [changed(make_run(seed=seed, **alone), run_id=f"alone-{seed}") for seed in range(8)]
     both = Baselines(baselines=(*BASELINES.baselines, baseline_of(before)))
