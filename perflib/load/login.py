@@ -13,6 +13,7 @@ from perflib.load.saving import values_in
 from perflib.load.values import Values
 from perflib.load.wire import Address, Connection
 from perflib.spec import Endpoint, InputError, Target
+from perflib.spec.expect import Expect
 from perflib.spec.run import failure_in_words
 from perflib.spec.target import Login
 
@@ -21,6 +22,8 @@ _AT_ONCE = 10
 _ALL_WITHIN_S = 50.0
 _RENEWED_AFTER = 0.8
 """Of the time that a token lasts."""
+_WELCOME = Expect(status=("2xx", "3xx"))
+"""Unless a target file says what is expected."""
 _OF_LOGIN = -2
 """The item that the login's rows are drawn for."""
 
@@ -171,10 +174,10 @@ class _Asking:
             if self._page is not None:
                 page = await _answer(connection, self._page.written(user))
                 user.jar.take(page, self._path)
-                self._require_token(user, page.status)
+                self._require_token(user, page)
             exchange = await _answer(connection, self._asked.written(user))
             user.jar.take(exchange, self._path)
-            self._require_success(exchange)
+            _require_success(self._told, self._judge, exchange)
             return self._taken(user.identity, exchange)
         finally:
             connection.close()
@@ -183,20 +186,14 @@ class _Asking:
     def _told(self) -> str:
         return self.login.endpoint.name
 
-    def _require_token(self, user: Caller, status: int) -> None:
+    def _require_token(self, user: Caller, page: Exchange) -> None:
         csrf = self.login.csrf
         if csrf is None or csrf.cookie in user.jar.cookies:
             return
-        page = f"GET {csrf.page or self.login.path}"
-        there = f"it sets {', '.join(sorted(user.jar.cookies))}" if user.jar.cookies else f"HTTP {status}"
-        raise InputError(f"{self._told}: {page} sets no cookie {csrf.cookie} ({there}); mend login.csrf")
-
-    def _require_success(self, exchange: Exchange) -> None:
-        error = self._judge.error_of(exchange)
-        if error is not None:
-            reason = f" ({exchange.reason})" if exchange.reason else ""
-            mend = "mend [target.login], or the secrets that it names"
-            raise InputError(f"{self._told}: {failure_in_words(error, exchange.status)}{reason}; {mend}")
+        asked = f"{self._told}: GET {csrf.page or self.login.path}"
+        _require_success(asked, Judge(Endpoint(path="/", expect=_WELCOME)), page)
+        there = ", ".join(sorted(user.jar.cookies)) or "none"
+        raise InputError(f"{asked} sets no cookie {csrf.cookie}, but {there}; mend login.csrf")
 
     def _taken(self, identity: Identity, exchange: Exchange) -> float:
         if self.login.token is None:
@@ -208,6 +205,14 @@ class _Asking:
             raise InputError(f"{self._told}: its answer has no token at {self.login.token}; mend login.token")
         identity.token, identity.line = str(token), f"Authorization: Bearer {token}\r\n".encode()
         return float(lasts_s) if isinstance(lasts_s, int | float) else 0.0
+
+
+def _require_success(asked: str, judge: Judge, exchange: Exchange) -> None:
+    error = judge.error_of(exchange)
+    if error is not None:
+        reason = f" ({exchange.reason})" if exchange.reason else ""
+        mend = "mend [target.login], or the secrets that it names"
+        raise InputError(f"{asked}: {failure_in_words(error, exchange.status)}{reason}; {mend}")
 
 
 async def _answer(connection: Connection, request: Any) -> Exchange:

@@ -53,6 +53,11 @@ class FirstReport:
         self.said += done.stdout + done.stderr
         assert done.returncode == 0, done.stdout + done.stderr
 
+    @property
+    def written(self) -> str:
+        """The target file."""
+        return (self.folder / "data/targets/api.toml").read_text(encoding="utf-8")
+
     def write(self, target: str) -> None:
         (self.folder / "data/targets/api.toml").write_text(target, encoding="utf-8")
 

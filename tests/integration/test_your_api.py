@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from perflib.cli.app import main
+from perflib.spec.exits import ExitStatus
 from tests.integration.packaged import ROOT, Packaged, django, nginx
 from tests.workbooks import entered
 
@@ -58,17 +59,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(served, ending.enter_context(nginx(folder / "nginx", served.url)), folder / "nginx")
 
 
-LATER = ("A private authority",)
-"""What the page promises and perflib cannot do yet."""
+EACH = [pytest.param(file, id=f"{number} {heading}") for number, (heading, file) in enumerate(written())]
 
 
-def each() -> Iterator[object]:
-    for number, (heading, file) in enumerate(written()):
-        marks = [pytest.mark.xfail(reason="comes with its key")] if heading.startswith(LATER) else []
-        yield pytest.param(file, id=f"{number} {heading}", marks=marks)
-
-
-@pytest.mark.parametrize("file", list(each()))
+@pytest.mark.parametrize("file", EACH)
 def test_a_target_file_of_the_page_is_measured_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], site: Site, file: str
 ) -> None:
@@ -83,7 +77,7 @@ def test_a_target_file_of_the_page_is_measured_as_it_stands(
         (targets / name).write_bytes((site.folder / name).read_bytes())
     status = main(["run", "light_load", "--target", "data/targets/api.toml", *SHORT, "--json"])
     said = capsys.readouterr()
-    assert status == 0, said.err
+    assert status in (ExitStatus.OK, ExitStatus.NOT_JUDGED), said.err  # this machine may be busy
     told = json.loads(said.out)
     assert told["requests"]["failed"] == 0, told["failures"]
     assert all(row["requests"] > 0 for row in told["endpoints"])

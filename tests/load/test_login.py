@@ -213,8 +213,8 @@ def test_a_missing_token_or_variable_is_told(workbook: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("csrf", "told"),
     [
-        ('cookie = "crsf"', "GET /form sets no cookie crsf (it sets csrf); mend login.csrf"),
-        ('page = "/token", cookie = "csrf"', "GET /token sets no cookie csrf (HTTP 405); mend login.csrf"),
+        ('cookie = "crsf"', "GET /form sets no cookie crsf, but csrf; mend login.csrf"),
+        ('page = "/token", cookie = "csrf"', "GET /token: HTTP 405; mend [target.login], or the secrets that it names"),
     ],
 )
 def test_a_csrf_cookie_that_does_not_come_is_told_with_those_that_do(workbook: Path, csrf: str, told: str) -> None:
