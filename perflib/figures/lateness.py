@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Target
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span, spans
 from perflib.spec.run import MAX_LAG_MS, OwnError, Part
-from perflib.spec.target import PAGE_CONNECTIONS, Item
+from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey
 from perflib.stats import Floats
 from perflib.stats.percentile import percentile
 
@@ -96,17 +96,18 @@ def _window(span: Span, part: Part) -> tuple[int, int]:
 
 
 def _turns(workers: Rows, think_ns: int, target: Target) -> dict[int, _Turns]:
-    """By user. One whose request was never answered is not idle; a step of a journey is due when its pause is over."""
+    """By user. One whose request was never answered is not idle, nor is one in a journey with pauses between steps."""
     found: dict[int, _Turns] = {}
-    columns = ("user", "start_ns", "end_ns", "intended_ns", "page", "error")
+    columns = ("user", "start_ns", "end_ns", "page", "error")
+    pausing = [index for index, item in enumerate(target.items) if isinstance(item, Journey) and any(item.think_time)]
     for rows in workers:
         own = (rows["start_ns"] >= 0) & _is_turn(rows, target)
         order = _grouped(rows["user"][own])
-        user, start_ns, end_ns, due_ns, page, error = (rows[name][own][order] for name in columns)
+        user, start_ns, end_ns, page, error = (rows[name][own][order] for name in columns)
         pause_ns = np.where(np.isin(error, _PAUSING), PAUSE_AFTER_CONNECT_ERROR_NS, think_ns)
         idle_ns = np.where(end_ns >= 0, end_ns + pause_ns, _NEVER)
-        paused = (page[1:] >= 0) & (due_ns[1:] < start_ns[1:]) & (user[1:] == user[:-1])
-        idle_ns[:-1] = np.where(paused, due_ns[1:], idle_ns[:-1])
+        paused = np.isin(page[1:], pausing) & (page[1:] == page[:-1]) & (user[1:] == user[:-1])
+        idle_ns[:-1] = np.where(paused, start_ns[1:], idle_ns[:-1])
         for number in np.unique(user).tolist():
             its = slice(*np.searchsorted(user, [number, number + 1]))
             found[number] = _Turns(np.r_[-1, idle_ns[its]], np.r_[start_ns[its], _NEVER])

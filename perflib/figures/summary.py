@@ -15,7 +15,7 @@ from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
 from perflib.spec.run import EXCUSED, Part, asked_alone
-from perflib.spec.target import Item, Journey
+from perflib.spec.whole import Item, Journey
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile

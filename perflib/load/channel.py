@@ -4,6 +4,7 @@ HTTP/1.1 per RFC 9112.
 """
 
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -170,7 +171,10 @@ class Channel:
             self._complete(exchange, perf_counter_ns(), -1)
         else:
             fault = Fault("reset", "closed") if problem is None else fault_of(problem, "reset")
-            self.fail(fault.kind, f"{fault.reason} {self._progress(exchange)}")
+            if isinstance(problem, ssl.SSLError) and not self.answers and exchange.first_byte_ns < 0:
+                self.fail("connect", fault.reason)  # by TLS 1.3 a server refuses a client once its handshake is over
+            else:
+                self.fail(fault.kind, f"{fault.reason} {self._progress(exchange)}")
 
     def _ends_with_connection(self) -> bool:
         lenient = self._lenient

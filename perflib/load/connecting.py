@@ -42,7 +42,9 @@ _OTHER_NAME = "; name what it is issued to in tls.server_name of the target file
 _CERTIFICATE_MENDS = dict.fromkeys((18, 19, 20, 21), _UNKNOWN_CA) | dict.fromkeys((62, 64), _OTHER_NAME)
 """By OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted; those of a
 certificate of another host, or another address."""
-_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
+_SAID = re.compile(r"^\[.*?\]|\(_ssl\.c:\d+\)$")
+"""What Python adds to OpenSSL's words; its own names of them lack some."""
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13) alert (.+)")
 _REFUSED = "the server refuses the client certificate ({}); mend tls.client_cert of the target file"
 _OF_A_CERTIFICATE = (
     "bad certificate",
@@ -55,6 +57,8 @@ _OF_A_CERTIFICATE = (
 )
 _ALERTS = {
     "certificate required": CLIENT_CERTIFICATE,
+    "handshake failure": "the server ends the handshake: it asks for a client certificate (name it in tls.client_cert "
+    "of the target file), or shares no version or cipher with this machine",
     "no application protocol": f"the server speaks {HTTP_2}",
     **{said: _REFUSED.format(said) for said in _OF_A_CERTIFICATE},
 }
@@ -181,8 +185,8 @@ def _tls_reason(error: ssl.SSLError) -> str:
         return f"certificate verify failed: {error.verify_message.rstrip('.')}{mend}"
     if error.reason in _PLAIN_TEXT:
         return _WITHOUT_TLS
-    alert = _ALERT.fullmatch(error.reason or "")
+    said = _SAID.sub("", str(error)).strip() or "failed"
+    alert = _ALERT.fullmatch(said)
     if alert is None:
-        return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
-    said = alert[1].lower().replace("_", " ")
-    return _ALERTS.get(said) or f"TLS: the server says: {said}"
+        return f"TLS: {said}"
+    return _ALERTS.get(alert[1]) or f"TLS: the server says: {alert[1]}"

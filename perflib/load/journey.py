@@ -66,21 +66,22 @@ class JourneyWalk:
 
     def begin(self, due_ns: int | None = None) -> None:
         """Send the first step; `due_ns` None: it is due now."""
-        self._ask(next(self._steps), due_ns)
+        self._due_ns = due_ns
+        self._ask(next(self._steps))
 
     def answered(self, slot: Slot, exchange: Exchange) -> None:
         """A step is over: pause, and go on."""
         self._parts.append(exchange)
         begun_ns = exchange.start_ns if self._due_ns is None else self._due_ns
+        self._due_ns = None
         self._took_ns += exchange.end_ns - begun_ns if exchange.end_ns >= 0 else 0
         step = next(self._steps, None) if exchange.error is None else None
         if step is None:
             self.under_way = False
         elif pause_ns := self._pause_ns():
-            due_ns = exchange.end_ns + pause_ns
-            self._rest_until(due_ns, lambda: self._ask(step, due_ns))
+            self._rest_until(exchange.end_ns + pause_ns, lambda: self._ask(step))
         else:
-            self._ask(step, None)
+            self._ask(step)
 
     def whole(self) -> Exchange:
         """The journey as one exchange, as long as its steps together: pauses are left out, it begins so much later."""
@@ -98,6 +99,5 @@ class JourneyWalk:
             received=sum(part.received for part in parts),
         )
 
-    def _ask(self, step: int, due_ns: int | None) -> None:
-        self._due_ns = due_ns
-        self._slot.ask(step, page=self.index, intended_ns=due_ns)
+    def _ask(self, step: int) -> None:
+        self._slot.ask(step, page=self.index, intended_ns=self._due_ns)

@@ -13,14 +13,15 @@ from perflib.load.saving import values_in
 from perflib.load.values import Values
 from perflib.load.wire import Address, Connection
 from perflib.spec import Endpoint, InputError, Target
+from perflib.spec.login import WELCOME, Login
 from perflib.spec.run import failure_in_words
-from perflib.spec.target import Login
 
 _AT_ONCE = 10
 """So many users log in at a time."""
 _ALL_WITHIN_S = 50.0
 _RENEWED_AFTER = 0.8
 """Of the time that a token lasts."""
+"""Unless a target file says what is expected."""
 _OF_LOGIN = -2
 """The item that the login's rows are drawn for."""
 
@@ -141,8 +142,7 @@ class _Asking:
 
     def __init__(self, login: Login, path: str, page: Recipe | None, asked: Recipe, values: Values) -> None:
         self.login, self._page, self._asked, self._values, self._path = login, page, asked, values, path
-        expect = login.expect
-        self._judge = Judge(login.endpoint.replaced(expect=expect)) if expect is not None else None
+        self._judge = Judge(login.endpoint)
         self._address: Address
         self._timeout_s = 0.0
 
@@ -170,10 +170,12 @@ class _Asking:
         connection = Connection(self._address, self._timeout_s)
         try:
             if self._page is not None:
-                user.jar.take(await _answer(connection, self._page.written(user)), self._path)
+                page = await _answer(connection, self._page.written(user))
+                user.jar.take(page, self._path)
+                self._require_token(user, page)
             exchange = await _answer(connection, self._asked.written(user))
             user.jar.take(exchange, self._path)
-            self._require_success(exchange)
+            _require_success(self._told, self._judge, exchange)
             return self._taken(user.identity, exchange)
         finally:
             connection.close()
@@ -182,14 +184,14 @@ class _Asking:
     def _told(self) -> str:
         return self.login.endpoint.name
 
-    def _require_success(self, exchange: Exchange) -> None:
-        error = exchange.error or (self._judge.error_of(exchange) if self._judge else None)
-        if error is None and self._judge is None and not 200 <= exchange.status < 400:
-            error = "status"
-        if error is not None:
-            reason = f" ({exchange.reason})" if exchange.reason else ""
-            mend = "mend [target.login], or the secrets that it names"
-            raise InputError(f"{self._told}: {failure_in_words(error, exchange.status)}{reason}; {mend}")
+    def _require_token(self, user: Caller, page: Exchange) -> None:
+        csrf = self.login.csrf
+        if csrf is None or csrf.cookie in user.jar.cookies:
+            return
+        asked = f"{self._told}: GET {csrf.page or self.login.path}"
+        _require_success(asked, Judge(Endpoint(path="/", expect=WELCOME)), page)
+        there = ", ".join(sorted(user.jar.cookies)) or "none"
+        raise InputError(f"{asked} sets no cookie {csrf.cookie}, but {there}; mend login.csrf")
 
     def _taken(self, identity: Identity, exchange: Exchange) -> float:
         if self.login.token is None:
@@ -201,6 +203,14 @@ class _Asking:
             raise InputError(f"{self._told}: its answer has no token at {self.login.token}; mend login.token")
         identity.token, identity.line = str(token), f"Authorization: Bearer {token}\r\n".encode()
         return float(lasts_s) if isinstance(lasts_s, int | float) else 0.0
+
+
+def _require_success(asked: str, judge: Judge, exchange: Exchange) -> None:
+    error = judge.error_of(exchange)
+    if error is not None:
+        reason = f" ({exchange.reason})" if exchange.reason else ""
+        mend = "mend [target.login], or the secrets that it names"
+        raise InputError(f"{asked}: {failure_in_words(error, exchange.status)}{reason}; {mend}")
 
 
 async def _answer(connection: Connection, request: Any) -> Exchange:

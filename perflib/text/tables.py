@@ -4,12 +4,13 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import asdict, replace
 from typing import Any
 
 from perflib.figures import failures as failed
-from perflib.figures import spike
+from perflib.figures import spike, values
 from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
@@ -149,6 +150,24 @@ def _sample(number: int, one: dict[Hashable, Any]) -> list[Row]:
     group = f"{number}. {one['endpoint']}: {what} at {one['t_ns'] / 1e9:,.2f} s"
     facts = {"reason": one["reason"], **one["headers"], "body": one["body"]}
     return [row(name, value, group=group) for name, value in facts.items() if value] or [row("", "", group=group)]
+
+
+def by_value(run: Run, most: int = 20) -> Table:
+    """The slowest rows of the data, by their median; empty where the run asked with none."""
+    found = values.by_value(run)
+    rows = [
+        row(
+            one["endpoint"],
+            str(one["value"]) or f"row {one['row']}",
+            f"{one['requests']:,}",
+            cells.failed(one["failed"], one["requests"]),
+            *(cells.figure(None if math.isnan(one[q]) else one[q], NOTHING) for q in ("p50_ms", "max_ms")),
+        )
+        for one in found.head(most).to_dict("records")
+    ]
+    more = [f"The slowest {most:,} of {len(found):,} values; by_value(run, most=…) shows more."] * (len(found) > most)
+    columns = (*words("Endpoint", "Asked with"), *numbers("Requests", "Failed", "p50", "Max"))
+    return Table(columns, tuple(rows), "Slowest values", notes=tuple(more))
 
 
 def cold(run: Run) -> Table:

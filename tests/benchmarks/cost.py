@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.peers import CLOSED, PERFLIB_CHECKED, Result, installed, markdown, notes
+from tests.benchmarks.peers import CLOSED, PERFLIB_CHECKED, PERFLIB_VALUES, Result, installed, markdown, notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = (PERFLIB_CHECKED, *CLOSED)
+NAMES = (PERFLIB_CHECKED, PERFLIB_VALUES, *CLOSED)
 
 _CONFIGURATION = """
 daemon off;

@@ -5,6 +5,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -229,6 +230,25 @@ def test_rows_that_cannot_be_read_are_told_by_file_and_line(tmp_path: Path, name
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=re.escape(told)):
         next(requests_of(tmp_path, f'[[endpoint]]\npath = "/{{c.id}}"\n[data.c]\nfile = "{name}"\n'))
+
+
+def test_the_slowest_values_of_a_run_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / "data"))
+    slow = {"/c/102": (0.03, answer()), "/n/b": (0.06, answer())}
+    with answering(lambda path: slow.get(path, answer())) as server:
+        (tmp_path / "t.toml").write_text(
+            f'[target]\nname = "t"\nbase_url = "{server.url}"\n[[endpoint]]\npath = "/c/{{c}}"\n'
+            '[[endpoint]]\npath = "/n/{n.name}"\n[data.c]\nrange = [100, 104]\n'
+            '[data.n]\nvalues = [{ name = "a" }, { name = "b" }]\n',
+            encoding="utf-8",
+        )
+        run = perflib.run("light_load", target=str(tmp_path / "t.toml"), users=2, duration="1s", warmup="0s")
+    shown = perflib.tables.by_value(run, most=3)
+    told = [(row["Endpoint"], row["Asked with"]) for row in shown.records()]
+    assert told[:2] == [("GET /n/{n.name}", "name b"), ("GET /c/{c}", "102")]
+    assert shown.notes == ("The slowest 3 of 7 values; by_value(run, most=…) shows more.",)
+    before = replace(run, requests=run.requests.drop(columns="row"))
+    assert perflib.tables.by_value(before).rows == ()
 
 
 def test_a_run_asks_with_every_row_keeps_which_and_ends_where_unique_ones_run_out(

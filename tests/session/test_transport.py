@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -168,7 +169,7 @@ def test_a_server_of_an_own_ca_that_asks_for_a_certificate_is_measured_and_the_r
     run = perflib.run("light_load", target=str(file), users=2, duration="0.5s", warmup=0, profile="quick")
     assert len(run.requests) > 10
     assert run.requests["error"].isna().all()
-    kept = (next((book / "data/runs").iterdir()) / "run.json").read_text()
+    kept = (next((book / "data/runs").glob("2*")) / "run.json").read_text()
     assert '"client.key"' in kept
     assert str(book) not in kept
     assert not any("verified" in one for one in notices(run))
@@ -214,6 +215,44 @@ def judged(file: Path, exchange: Exchange) -> str:
     """The reason that a failure is told by."""
     assert Judge(load_target(file).endpoints[0]).error_of(exchange) is not None
     return exchange.reason
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize(
+    ("tls", "reason"),
+    [
+        (MUTUAL, ""),
+        ('ca_file = "ca.pem", server_name = "api.internal"', "asks for a client certificate"),
+        (MUTUAL.replace("client.", "stranger."), "the server refuses the client certificate (unknown ca); mend tls.cl"),
+    ],
+    ids=["right", "none", "a stranger's"],
+)
+def test_a_server_that_refuses_a_client_within_or_after_the_handshake_says_so(
+    book: Path, certificates: Path, tls: str, reason: str, version: ssl.TLSVersion
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version, context.verify_mode = version, ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.load_verify_locations(certificates / "ca.pem")
+    with scripted([(OK,)], tls=context) as server:
+        (exchange,) = asked(with_certificates(book, certificates, server.url, tls))
+    assert exchange.error == ("connect" if reason else None)
+    assert reason in exchange.reason
+    assert not exchange.reason.endswith("before an answer")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+@pytest.mark.parametrize("secured", [False, True], ids=["h2c", "h2"])
+def test_a_server_of_http_2_alone_is_called_one(book: Path, certificates: Path, secured: bool) -> None:
+    make = "createSecureServer({key: f('server.key'), cert: f('server.pem')})" if secured else "createServer()"
+    source = f"const f = require('fs').readFileSync; const s = require('http2').{make};"
+    source += "s.listen(0, '127.0.0.1', () => console.log(s.address().port));"
+    with subprocess.Popen(["node", "-e", source], cwd=certificates, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = f"{'https' if secured else 'http'}://127.0.0.1:{server.stdout.readline().strip()}"
+        (exchange,) = asked(target_file(book, url, "tls.verify = false" if secured else ""))
+        server.kill()
+    assert exchange.reason.endswith(f"the server speaks {HTTP_2}")
 
 
 BAD_FILES = {
