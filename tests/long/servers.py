@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
+
 from tests.integration.first_report import FirstReport
 from tests.integration.packaged import fastify, go_httpbin, jupyter
 from tests.integration.test_first_report import held, new, server_folder
@@ -20,9 +22,18 @@ __all__ = ["FirstReport", "server_folder"]
 def test_jupyter_server_is_found_with_its_token(tmp_path: Path, server_folder: Path) -> None:
     with jupyter(server_folder) as server:
         first = new(tmp_path, PERF_API_TOKEN=server.secret)
-        first.perflib("discover", f"{server.url}/api/spec.yaml", "-o", "data/targets/api.toml")
+        document = httpx.get(f"{server.url}/api/spec.yaml", headers={"Authorization": f"Bearer {server.secret}"}).text
+        (first.folder / "spec.yaml").write_text(document + TOKEN_IS_ASKED_FOR, encoding="utf-8")
+        first.perflib("discover", "spec.yaml", "--url", server.url, "-o", "data/targets/api.toml")
         first.report("light_load")
     held(first, "GET /api/status", "GET /api/kernels", "GET /api/sessions", "GET /api/kernelspecs", at_least=True)
+
+
+TOKEN_IS_ASKED_FOR = """
+securityDefinitions:
+  token: {type: apiKey, in: header, name: Authorization, description: a bearer token}
+"""
+"""What its document leaves out."""
 
 
 def test_a_node_server_is_found_with_its_key_and_nothing_of_it_is_deleted(tmp_path: Path, server_folder: Path) -> None:
