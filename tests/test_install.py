@@ -107,6 +107,9 @@ def target(core: Core) -> Iterator[str]:
 def measured(core: Core, target: str) -> dict[str, object]:
     done = core.perflib("run", "light_load", "--target", target, *QUICK, "--json")
     assert done.returncode in (0, 3), done.stderr
+    assert f"no workbook here: runs are kept in {core.folder / 'data'}; `perflib init DIR` makes" in done.stderr
+    again = core.perflib("run", "light_load", "--target", target, *QUICK)
+    assert "no workbook here" not in again.stderr
     run: dict[str, object] = json.loads(done.stdout)
     assert done.returncode == (0 if run["valid"] else 3)
     return run

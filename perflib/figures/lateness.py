@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Target
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span, spans
 from perflib.spec.run import MAX_LAG_MS, OwnError, Part
-from perflib.spec.target import PAGE_CONNECTIONS, Item, Journey
+from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey
 from perflib.stats import Floats
 from perflib.stats.percentile import percentile
 

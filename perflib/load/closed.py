@@ -12,7 +12,7 @@ from perflib.load.slot import Slot, Slots
 from perflib.spec import Scenario
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.whole import PAGE_CONNECTIONS
 from perflib.spec.workload import Closed
 
 

@@ -13,16 +13,14 @@ from perflib.load.saving import values_in
 from perflib.load.values import Values
 from perflib.load.wire import Address, Connection
 from perflib.spec import Endpoint, InputError, Target
-from perflib.spec.expect import Expect
+from perflib.spec.login import WELCOME, Login
 from perflib.spec.run import failure_in_words
-from perflib.spec.target import Login
 
 _AT_ONCE = 10
 """So many users log in at a time."""
 _ALL_WITHIN_S = 50.0
 _RENEWED_AFTER = 0.8
 """Of the time that a token lasts."""
-_WELCOME = Expect(status=("2xx", "3xx"))
 """Unless a target file says what is expected."""
 _OF_LOGIN = -2
 """The item that the login's rows are drawn for."""
@@ -191,7 +189,7 @@ class _Asking:
         if csrf is None or csrf.cookie in user.jar.cookies:
             return
         asked = f"{self._told}: GET {csrf.page or self.login.path}"
-        _require_success(asked, Judge(Endpoint(path="/", expect=_WELCOME)), page)
+        _require_success(asked, Judge(Endpoint(path="/", expect=WELCOME)), page)
         there = ", ".join(sorted(user.jar.cookies)) or "none"
         raise InputError(f"{asked} sets no cookie {csrf.cookie}, but {there}; mend login.csrf")
 

@@ -23,9 +23,9 @@ from perflib.load.caller import Caller, Coding, Fill, Turn
 from perflib.load.values import Values
 from perflib.spec import Endpoint, InputError, Target
 from perflib.spec.auth import Outgoing
+from perflib.spec.endpoint import IDEMPOTENT, SAFE, FilePart, Param, as_text, each, secret_variable
 from perflib.spec.pattern import Pattern, pieces_of
 from perflib.spec.secret import Secret
-from perflib.spec.target import IDEMPOTENT, SAFE, FilePart, Param, as_text, each, secret_variable
 from perflib.store.rows import bytes_of
 
 _HEADERS = {"User-Agent": f"perflib/{version('perflib')}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}

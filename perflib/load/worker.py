@@ -46,7 +46,7 @@ from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
-from perflib.spec.target import PAGE_CONNECTIONS, Item, Journey, Whole
+from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey, Whole
 from perflib.spec.workload import Closed, Open, Ramp, Workload
 from perflib.store.owner import join
 from perflib.store.spool import (

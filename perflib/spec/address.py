@@ -2,7 +2,8 @@
 
 import re
 
-from perflib.spec.target import Endpoint, Target, base_url_of
+from perflib.spec.endpoint import Endpoint
+from perflib.spec.target import Target, base_url_of
 from perflib.spec.values import InputError
 
 _URL = re.compile(r"(https?://[^/?#]*)([^#]*)(#.*)?", re.DOTALL)

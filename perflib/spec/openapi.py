@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from perflib.spec.endpoint import Endpoint, as_text
 from perflib.spec.expect import MEDIA_RANGE
 from perflib.spec.openapi_document import PLACE, Document, Node, Operation, is_scalar, items_of, node_of
-from perflib.spec.target import Endpoint, Target, as_text
+from perflib.spec.target import Target
 from perflib.spec.values import InputError
 
 _TOKEN_ENV = "PERF_API_TOKEN"

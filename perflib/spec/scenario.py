@@ -13,8 +13,9 @@ from perflib.show.table import Table
 from perflib.spec.abort import AbortOn
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
-from perflib.spec.target import Item, Target
+from perflib.spec.target import Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
+from perflib.spec.whole import Item
 from perflib.spec.workload import Open, Ramp, Workload, load_in_words
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}

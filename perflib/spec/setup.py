@@ -12,10 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import computed_field, model_validator
 
+from perflib.spec.endpoint import Endpoint
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Endpoint, Journey, Target, Whole
+from perflib.spec.target import Target
 from perflib.spec.values import Spec, is_loopback
+from perflib.spec.whole import Journey, Whole
 from perflib.spec.workload import Open, Workload, shape_in_words
 
 HERE = "this machine"

@@ -2,19 +2,14 @@
 
 import math
 import re
-from datetime import date, time
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BeforeValidator,
     Field,
-    JsonValue,
-    PositiveFloat,
     PositiveInt,
     model_validator,
 )
@@ -23,22 +18,20 @@ from perflib.show.numbers import limit
 from perflib.show.table import Table, numbers, row, words
 from perflib.spec.auth import Auth, AuthTable, Bearer
 from perflib.spec.briefs import check_brief
-from perflib.spec.data import Data, File
-from perflib.spec.expect import WITHOUT_CONTENT, Expect, Scalar, Statuses
-from perflib.spec.pattern import NAME, RESERVED, Pattern, listed, patterns_in
+from perflib.spec.data import Data
+from perflib.spec.endpoint import LONGEST_URL, Endpoint, undriven
+from perflib.spec.expect import Statuses
+from perflib.spec.login import Login
+from perflib.spec.pattern import NAME, RESERVED, Pattern, listed
 from perflib.spec.revision import Revision
 from perflib.spec.scenario_table import ScenarioTable
-from perflib.spec.secret import TOKEN, Header, Secret, Variable
+from perflib.spec.secret import Header, Secret, Variable
 from perflib.spec.tls import Tls, shown_file
-from perflib.spec.undriven import by_header, by_url
-from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Share, Spec, Written, must
+from perflib.spec.undriven import by_url
+from perflib.spec.values import InputError, Spec, must
+from perflib.spec.whole import Item, Journey, Page, Whole
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110, 9.2.2; the first four are also safe (9.2.1). Of other methods nothing is known."""
-_METHODS = IDEMPOTENT | {"POST", "PATCH"}
-_LENGTHS = ("content-length", "transfer-encoding")
 _TABLES = {"endpoint": "endpoints", "page": "pages", "journey": "journeys", "data": "data", "scenario": "scenarios"}
-_LONGEST_URL = 8000
 _SCENARIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -57,7 +50,7 @@ def _is_url(url: str) -> bool:
         fits = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna")) and parts.port != 0
     except ValueError:
         return False
-    return fits and "@" not in parts.netloc and url.isprintable() and " " not in url and len(url) <= _LONGEST_URL
+    return fits and "@" not in parts.netloc and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
 
 
 def _check_base_url(url: str) -> str:
@@ -80,12 +73,6 @@ def _check_socket(path: str) -> str:
     if not path.isprintable() or "://" in path:
         raise ValueError("not the path of a socket; write /run/api.sock")
     return path
-
-
-def _undriven(headers: dict[str, str | Secret]) -> str:
-    """The first header that asks for something else than HTTP/1, and what it is; or empty."""
-    asked = ((name, by_header(name, value)) for name, value in headers.items() if isinstance(value, str))
-    return next((f"headers.{name}: {what}" for name, what in asked if what), "")
 
 
 def _check_host(host: str) -> str:
@@ -114,300 +101,6 @@ def _check_data_names(tables: dict[str, Data]) -> dict[str, Data]:
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
 MetricsUrl = Annotated[str, must(_is_url, "not the URL of metrics; write http://host:port/metrics, without a password")]
-UrlPath = Annotated[
-    str,
-    must(lambda path: path.startswith("/"), 'a path starts with "/"'),
-    must(
-        lambda path: path.isprintable() and not any(c.isspace() for c in path),
-        "a path holds no spaces or invisible characters; write a space as %20, a tab as %09",
-    ),
-    must(lambda path: len(path) <= _LONGEST_URL, f"a path holds at most {_LONGEST_URL:,} characters"),
-]
-Method = Annotated[
-    str,
-    must(TOKEN.fullmatch, "not a method; write one word such as GET, HEAD or PURGE"),
-    must(
-        lambda method: method in _METHODS or method.upper() not in _METHODS,
-        "the case of a method matters (RFC 9110, 9.1); write it in capitals",
-    ),
-    must(lambda method: method.upper() != "CONNECT", "opens a tunnel and asks for nothing; leave the endpoint out"),
-]
-Weight = Annotated[int | float, Field(ge=0, le=1e12)]
-"""Of a scenario's mix; 0: only asked for as a part of a page."""
-
-
-def _check_param(value: object) -> object:
-    return tuple(map(_check_one, value)) if isinstance(value, list | tuple) else _check_one(value)
-
-
-def _check_one(value: object) -> object:
-    fits = isinstance(value, str | int | Secret) or (isinstance(value, dict) and "env" in value)
-    if not fits and not (isinstance(value, float) and math.isfinite(value)):
-        raise ValueError('no parameter; write text, a number, true, a list of these, or { env = "NAME" }')
-    return value.text if isinstance(value, Written) else value
-
-
-def _check_body(value: object) -> object:
-    if isinstance(value, date | time):
-        raise ValueError(f'JSON has no dates; write it as text: "{value.isoformat()}"')
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f'JSON has no {value}; write a number, or "{value}" as text')
-    if isinstance(value, Written) and Decimal(value.text) != Decimal(repr(value)):
-        raise ValueError(f"{value.text} has more digits than a number keeps; write the whole body as text")
-    for inner in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
-        _check_body(inner)
-    return value
-
-
-Param = Annotated[Scalar | Secret | tuple[Scalar | Secret, ...], BeforeValidator(_check_param)]
-"""The value of a query parameter, or several, each sent with the name."""
-
-
-_UPPER_CASE = re.compile(r"[A-Z_][A-Z0-9_]*")
-
-
-class Cold(Spec):
-    """How a cold answer shows: this header has this value (both compared without regard to case)."""
-
-    header: str
-    equals: str
-
-
-class FilePart(Spec):
-    """A part of a multipart body: ``{ file = "photo.jpg", content_type = "image/jpeg" }``."""
-
-    file: File
-    content_type: str = "application/octet-stream"
-
-
-class Endpoint(Spec):
-    """One request of the target.
-
-    >>> Endpoint(path="/clients", target_ms=200).name
-    'GET /clients'
-    """
-
-    path: UrlPath
-    name: str = ""
-    method: Method = "GET"
-    params: dict[str, Param] = Field(default_factory=dict)
-    """Appended to the path's own query, in this order."""
-    headers: dict[Header, str | Secret] = Field(default_factory=dict)
-    """A value that is a secret is named by its variable: ``params = { key = { env = "API_KEY" } }``."""
-    body: Annotated[JsonValue, BeforeValidator(_check_body)] = None
-    """Text sent as it is, or any other value sent as JSON; ``{ env = "NAME" }`` in it is a secret."""
-    form: dict[str, Param] = Field(default_factory=dict)
-    """Sent as a form (application/x-www-form-urlencoded)."""
-    file: File | None = None
-    """Its bytes are the body."""
-    multipart: dict[str, str | Secret | FilePart] = Field(default_factory=dict)
-    """Sent as multipart/form-data (RFC 7578)."""
-    template: bool = False
-    """Whether a body of text holds patterns; it does anyway where the target file has data or saves a value."""
-    save: dict[str, str] = Field(default_factory=dict)
-    """Values of the answer, each at a JSON pointer (RFC 6901), for the later steps of a journey."""
-    weight: Weight = 1
-    target_ms: PositiveFloat | None = None
-    target_p99_ms: PositiveFloat | None = None
-    max_errors: Share | None = None
-    hot: bool = False
-    cold: Cold | None = None
-    expect: Expect = Expect()
-    timeout: PositiveDuration | None = None
-    """How long a request may take, in place of the scenario's time-out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("name") and "path" in data:
-            return data | {"name": f"{data.get('method', 'GET')} {data['path']}"}
-        return data
-
-    @property
-    def flaw(self) -> str:
-        """Why it is not sent as written, or never succeeds: key, reason, mend; or empty. Stored runs may have one."""
-        expect = self.expect
-        length = next((name for name in self.headers if name.lower() in _LENGTHS), None)
-        if other := _undriven(self.headers):
-            return other
-        if len(self.contents) > 1:
-            return f"{self.contents[1]}: {self.contents[0]} is given too; keep one of them"
-        if "#" in self.path:
-            return 'path: "#" and what follows is never sent; write it as %23'
-        if length is not None:
-            return f"headers.{length}: perflib tells the length of the body itself; remove it"
-        if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= WITHOUT_CONTENT):
-            return f"expect: such an answer has no body; remove {', '.join(expect.of_body)}"
-        return expect.flaw
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """The keys that say its content; one at the most fits."""
-        return tuple(key for key in ("body", "form", "file", "multipart") if getattr(self, key) not in (None, {}))
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The variables that its secrets are read from."""
-        lists = (*self.params.values(), *self.form.values())
-        values = (*(value for values in lists for value in each(values)), *self.headers.values())
-        said = (*values, *self.multipart.values())
-        return (*(value.env for value in said if isinstance(value, Secret)), *_secrets_in(self.body))
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files whose content it sends."""
-        parts = (part.file for part in self.multipart.values() if isinstance(part, FilePart))
-        return (*((self.file,) if self.file else ()), *parts)
-
-    def patterns(self, *, in_text: bool) -> tuple[Pattern, ...]:
-        """The places for values; `in_text`: those of a body of text too."""
-        body = "" if isinstance(self.body, str) and not (in_text or self.template) else self.body
-        said = (self.path, self.params, self.headers, self.form, self.multipart, body)
-        return tuple(one for part in said for one in patterns_in(part))
-
-
-def _secrets_in(body: Any) -> tuple[str, ...]:
-    """The variables that a JSON value names: a table whose only key is ``env`` and whose value is in capitals."""
-    if (variable := secret_variable(body)) is not None:
-        return (variable,)
-    parts = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
-    return tuple(name for part in parts for name in _secrets_in(part))
-
-
-def secret_variable(value: Any) -> str | None:
-    """The variable that a table in a JSON body names as its secret's; None for any other value.
-
-    >>> secret_variable({"env": "PW"}), secret_variable({"env": "staging"})
-    ('PW', None)
-    """
-    found = value["env"] if isinstance(value, dict) and set(value) == {"env"} else None
-    return found if isinstance(found, str) and _UPPER_CASE.fullmatch(found) else None
-
-
-def each(values: Param) -> tuple[Scalar | Secret, ...]:
-    """The values of a parameter."""
-    return values if isinstance(values, tuple) else (values,)
-
-
-def as_text(value: Scalar) -> str:
-    """A scalar as TOML and JSON write it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""RFC 9110, 9.2.1."""
-Pointer = Annotated[str, must(lambda text: text.startswith("/"), 'no JSON pointer (RFC 6901); write "/access_token"')]
-
-
-class Csrf(Spec):
-    """A token that the target gives in a cookie, and wants back in a header of each request that changes data."""
-
-    cookie: Annotated[str, Field(min_length=1)]
-    header: Header
-    page: UrlPath | None = None
-    """Asked for first, as it sets the cookie; None: the login's own path."""
-
-
-class Login(Spec):
-    """What makes virtual users known to the target, before they are measured.
-
-    >>> Login(path="/login", form={"user": "u"}, cookies=True).endpoint.name
-    'login POST /login'
-    """
-
-    path: UrlPath
-    method: Method = "POST"
-    headers: dict[Header, str | Secret] = Field(default_factory=dict)
-    body: Annotated[JsonValue, BeforeValidator(_check_body)] = None
-    form: dict[str, Param] = Field(default_factory=dict)
-    expect: Expect | None = None
-    """What its answer must be; None: a status from 200 to 399."""
-    token: Pointer | None = None
-    """Where the answer has the token that is sent as a bearer token from then on."""
-    expires_in: Pointer | None = None
-    """Where the answer has the seconds after which another login is due."""
-    cookies: bool = False
-    """Whether each user keeps and sends the target's cookies."""
-    csrf: Csrf | None = None
-    per: Literal["run", "user"] = "run"
-    """Whether all users are one for the target, or each logs in by itself."""
-
-    @model_validator(mode="after")
-    def _leads_somewhere(self) -> Self:
-        if not (self.token or self.cookies):
-            raise ValueError('nothing of its answer is used; write token = "/access_token", or cookies = true')
-        if self.csrf and not self.cookies:
-            raise ValueError("csrf: its token comes in a cookie; write cookies = true beside it")
-        return self
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The request, as an endpoint has it."""
-        said = self.model_dump(include={"path", "method", "headers", "body", "form"})
-        expect = self.expect or Expect(status=("2xx", "3xx"))
-        return Endpoint.model_validate(said | {"name": f"login {self.method} {self.path}", "expect": expect})
-
-    @property
-    def in_words(self) -> str:
-        """What is done, without a secret."""
-        return f"login {self.method} {self.path}, once a {self.per}"
-
-
-PAGE_CONNECTIONS = 6
-"""So many parts of a page are on their way at a time, as in a browser."""
-
-
-class Page(Spec):
-    """Endpoints fetched in parallel, as a browser would; its time is the last answer's."""
-
-    name: Annotated[str, Field(min_length=1)]
-    loads: Annotated[tuple[str, ...], Field(min_length=1)]
-    weight: Weight = 1
-    target_ms: PositiveFloat | None = None
-    target_p99_ms: PositiveFloat | None = None
-    max_errors: Share | None = None
-    hot: bool = False
-
-
-def _check_think_time(value: object) -> object:
-    """ "1s" or "1s-3s" as seconds, from and to."""
-    ends = [part.strip() for part in value.split("-")] if isinstance(value, str) else value
-    if not isinstance(ends, list | tuple):
-        ends = [ends]
-    if len(ends) not in (1, 2):
-        raise ValueError('not a time or a range of times; write "2s" or "1s-3s"')
-    return ends[0], ends[-1]
-
-
-class Journey(Spec):
-    """Endpoints asked one after the other by one user; its time is that of its steps together, without the pauses."""
-
-    name: Annotated[str, Field(min_length=1)]
-    steps: Annotated[tuple[str, ...], Field(min_length=1)]
-    think_time: Annotated[tuple[NonNegativeDuration, NonNegativeDuration], BeforeValidator(_check_think_time)] = (0, 0)
-    """Between two steps, in seconds: from and to; each pause is drawn evenly between them."""
-    weight: Weight = 1
-    target_ms: PositiveFloat | None = None
-    target_p99_ms: PositiveFloat | None = None
-    max_errors: Share | None = None
-    hot: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.think_time[0] > self.think_time[1]:
-            raise ValueError("think_time: the range ends before it begins; write the shorter time first")
-        return self
-
-    @property
-    def loads(self) -> tuple[str, ...]:
-        """Its endpoints, as a page has them."""
-        return self.steps
-
-
-Whole = Page | Journey
-"""What consists of endpoints."""
-Item = Endpoint | Page | Journey
-"""What a scenario drives."""
 
 
 def _named(whole: Whole) -> str:
@@ -504,7 +197,7 @@ class Target(Spec):
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
         if "tls" in head and urlsplit(target.base_url).scheme == "http":
             raise InputError(f"{where}: target.tls: base_url is http, which has none; write https:// or remove it")
-        if other := _undriven(target.headers):
+        if other := undriven(target.headers):
             raise InputError(f"{where}: target.{other}")
         for number, endpoint in enumerate(target.endpoints, 1):
             if flaw := target.with_defaults(endpoint).flaw or target.unknown_pattern(endpoint):

@@ -47,6 +47,11 @@ class Workbook:
         elsewhere = os.environ.get("PERFLIB_DATA")
         return storable(Path(elsewhere).absolute()) if elsewhere else self.root / "data"
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is more than the current folder."""
+        return any(os.access(self.root / mark, os.F_OK) for mark in _MARKS)
+
     def make_data(self) -> None:
         """Make the data folder. Raises InputError where that cannot be."""
         try:

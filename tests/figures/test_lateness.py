@@ -13,7 +13,7 @@ from perflib.load.arrivals import WHOLE, Share
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Page, Ramp, Stage, Workload
 from perflib.spec.presence import spans
 from perflib.spec.run import OwnError, Part
-from perflib.spec.target import Journey
+from perflib.spec.whole import Journey
 from perflib.store.spool import COLD, REQUEST_ROW, WARMUP
 from tests.load.test_worker import ABC, facts_of
 

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from perflib.show.table import one_line
 from perflib.spec import Run
-from perflib.spec.target import Item
+from perflib.spec.whole import Item
 from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TEMPLATE
 from perflib.workbook.charts.windows import warmups_s
 
