@@ -90,6 +90,8 @@ class EndpointSummary:
     max_errors: float | None
     meets_target: bool | None
     """Whether all its limits are met."""
+    journey: str
+    """Whose step this is; empty: of none."""
     first_ms: float | None
     """The very first answer of the run, warm-up included: what a first visitor waits."""
     cold: Cold
@@ -118,6 +120,8 @@ class Summary:
     server_errors: int
     """Answers with a 5xx status."""
     endpoints: tuple[EndpointSummary, ...]
+    steps: tuple[EndpointSummary, ...] = ()
+    """Of each journey, in its order; a step has no limit of its own there."""
 
     def frame(self) -> pd.DataFrame:
         """One row per endpoint or page, columns as in `EndpointSummary`."""
@@ -200,6 +204,14 @@ class ItemRows:
         begun = (self.start_ns >= 0) & (self.start_ns < from_ns)
         return np.asarray((from_ns < to_ns) & begun & (self._never | (self.end_ns > to_ns)))
 
+    def series(self, part: Part) -> "Series":
+        """The judged times: warm, failed and unanswered ones infinite."""
+        at_s = (self.intended_ns - part.measured_from_ns).clip(0) / 1e9
+        through = self.through(part)
+        judged_ms = np.where(self.good & ~through, self.response_ms, math.inf)
+        own = self.warm | through
+        return Series(at_s[own], judged_ms[own], part.duration_s)
+
     def unanswered_s(self, part: Part) -> Floats:
         """How long those requests were under way, as far as it was watched. Shape (such,)."""
         over_ns = np.where(self._never, part.measured_to_ns, self.end_ns)
@@ -235,7 +247,7 @@ def item_rows(run: Run, name: str) -> ItemRows:
         weakref.finalize(table, _KEPT.pop, id(table))
     kept = _KEPT.setdefault(id(table), {})
     if name not in kept:
-        kept[name] = _rows_of(table, name)
+        kept[name] = _rows_of(table, (table["endpoint"] == name) & asked_alone(table))
     return kept[name]
 
 
@@ -244,20 +256,15 @@ def series_of(run: Run, name: str) -> Series | None:
     part = _part_of(run, name)
     if part is None:
         return None
-    rows = item_rows(run, name)
-    at_s = (rows.intended_ns - part.measured_from_ns).clip(0) / 1e9
-    through = rows.through(part)
-    judged_ms = np.where(rows.good & ~through, rows.response_ms, math.inf)
-    own = rows.warm | through
-    return Series(at_s[own], judged_ms[own], part.duration_s)
+    return item_rows(run, name).series(part)
 
 
 def _part_of(run: Run, name: str) -> Part | None:
     return next((part for part in run.facts.parts if name in part.items), None)
 
 
-def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
-    own = np.flatnonzero((table["endpoint"] == name) & asked_alone(table))
+def _rows_of(table: pd.DataFrame, which: "pd.Series[bool]") -> ItemRows:
+    own = np.flatnonzero(which)
     same = ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
     return ItemRows(
         **{name: table[name].to_numpy()[own] for name in same},
@@ -331,7 +338,23 @@ def summarize(run: Run) -> Summary:
         requests=requests,
         server_errors=int((wire & (run.requests["status"] >= 500)).sum()),
         endpoints=tuple(_summarize_item(run, item) for item in run.facts.scenario.takes(run.facts.target)),
+        steps=tuple(_summarize_step(run, *step) for step in _steps(run)),
     )
+
+
+def _steps(run: Run) -> list[tuple[Journey, Endpoint]]:
+    """The steps of the journeys that were driven, each once."""
+    target = run.facts.target
+    by_name = {endpoint.name: endpoint for endpoint in target.endpoints}
+    driven = [item for item in run.facts.scenario.takes(target) if isinstance(item, Journey)]
+    return [(journey, by_name[step]) for journey in driven for step in dict.fromkeys(journey.steps)]
+
+
+def _summarize_step(run: Run, journey: Journey, step: Endpoint) -> EndpointSummary:
+    table = run.requests
+    rows = _rows_of(table, (table["journey"] == journey.name) & (table["endpoint"] == step.name))
+    free = step.replaced(target_ms=None, target_p99_ms=None, max_errors=None)
+    return _summarize(free, "step", rows, _part_of(run, journey.name), journey=journey.name)
 
 
 def _account(error: "pd.Series[str]") -> Accounting:
@@ -344,14 +367,20 @@ _KIND_OF: dict[type[Item], str] = {Endpoint: "request", Page: "page", Journey: "
 
 
 def _summarize_item(run: Run, item: Item) -> EndpointSummary:
-    rows, part, kind = item_rows(run, item.name), _part_of(run, item.name), _KIND_OF[type(item)]
-    good, response_ms, unanswered_s = rows.good, rows.response_ms, _unanswered_s(run, item.name)
+    return _summarize(item, _KIND_OF[type(item)], item_rows(run, item.name), _part_of(run, item.name))
+
+
+def _summarize(item: Item, kind: str, rows: ItemRows, part: Part | None, journey: str = "") -> EndpointSummary:
+    good, response_ms = rows.good, rows.response_ms
+    unanswered_s = np.empty(0) if part is None else rows.unanswered_s(part)
     failures = pd.Series(rows.error[rows.counted & ~good]).value_counts()
     count, errors = int(rows.counted.sum()), int(failures.sum())
     per_s = 1 / part.duration_s if part and part.duration_s else 0.0
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
-    phases_ms = [np.empty(0) if kind != "request" else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
-    series = series_of(run, item.name)
+    phases_ms = [
+        np.empty(0) if kind in ("page", "journey") else rows.phase_ms(phase) for phase in ("waiting", "receiving")
+    ]
+    series = None if part is None else rows.series(part)
     judged_ms = rows.judged_ms if series is None else series.values
     p50_ms, p95_ms, p99_ms = (percentile(judged_ms, q) for q in (0.50, 0.95, 0.99))
     started_ns = rows.start_ns[good]
@@ -381,6 +410,7 @@ def _summarize_item(run: Run, item: Item) -> EndpointSummary:
         target_p99_ms=item.target_p99_ms,
         max_errors=item.max_errors,
         meets_target=None,
+        journey=journey,
         first_ms=float(response_ms[good][started_ns.argmin()]) if len(started_ns) else None,
         cold=_cold(response_ms[rows.counted & rows.cold & good]),
     )
@@ -417,5 +447,10 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "throughput_per_s": summary.throughput_per_s,
         "requests": asdict(summary.requests),
         "generator": facts.generator.as_json(),
-        "endpoints": [{k: None if v == math.inf else v for k, v in asdict(row).items()} for row in summary.endpoints],
+        "endpoints": [_as_json(row) for row in summary.endpoints],
+        "steps": [_as_json(row) for row in summary.steps],
     }
+
+
+def _as_json(row: EndpointSummary) -> dict[str, Any]:
+    return {name: None if value == math.inf else value for name, value in asdict(row).items()}

@@ -74,7 +74,7 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
     few = next((rest_of(one) for one in summary.endpoints if rest_of(one) and one.max_ms is not None), "")
     return Table(
         columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times[:4], *apart, *times[4:], *last),
-        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in summary.endpoints),
+        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in (*summary.endpoints, *summary.steps)),
         notes=(
             *([f"“(of {few})”: more than half of the requests failed; these are times of the others."] if few else []),
             *([] if against is None else [baseline_sentence(against)]),
@@ -88,7 +88,7 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
 def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None, phases: bool) -> Row:
     found = {} if against is None else {verdict.endpoint: verdict for verdict in against.endpoints}
     grouped = any(other.kind != "request" for other in summary.endpoints)
-    group = {"page": "Pages", "journey": "Journeys"}.get(one.kind, "Endpoints")
+    group = {"page": "Pages", "journey": "Journeys", "step": f"Steps of {one.journey}"}.get(one.kind, "Endpoints")
     return row(
         one.endpoint,
         f"{one.requests:,}",

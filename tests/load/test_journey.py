@@ -99,6 +99,11 @@ def test_a_journey_s_steps_count_in_its_row_alone(workbook: Path) -> None:
     assert set(rows) == {"POST /new", "create and read"}
     assert rows["create and read"].kind == "journey"
     assert rows["create and read"].requests == len(wholes_of(measured))
+    steps = perflib.summarize(measured).steps
+    assert [step.endpoint for step in steps] == ["POST /new", "GET /orders/{order}", "GET /health"]
+    assert sum(step.requests for step in steps) == len(steps_of(measured))
+    assert steps[0].p50_ms is None or steps[0].p50_ms >= 10
+    assert "Steps of create and read" in str(perflib.tables.verdict(measured))
     alone = measured.requests.query("endpoint == 'POST /new' and journey.isna()")
     assert rows["POST /new"].requests == len(alone) < (measured.requests["endpoint"] == "POST /new").sum()
 
