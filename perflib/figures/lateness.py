@@ -110,8 +110,16 @@ def _turns(workers: Rows, think_ns: int, target: Target) -> dict[int, _Turns]:
         idle_ns[:-1] = np.where(paused, start_ns[1:], idle_ns[:-1])
         for number in np.unique(user).tolist():
             its = slice(*np.searchsorted(user, [number, number + 1]))
-            found[number] = _Turns(np.r_[-1, idle_ns[its]], np.r_[start_ns[its], _NEVER])
+            found[number] = _in_order(start_ns[its], idle_ns[its])
     return found
+
+
+def _in_order(start_ns: Moments, idle_ns: Moments) -> _Turns:
+    """One user's turns. Where a ramp sends it away and back at once, its last request is still under way."""
+    if (np.diff(start_ns) < 0).any():
+        order = np.argsort(start_ns, kind="stable")
+        start_ns, idle_ns = start_ns[order], np.maximum.accumulate(idle_ns[order])
+    return _Turns(np.r_[-1, idle_ns], np.r_[start_ns, _NEVER])
 
 
 def _is_turn(rows: NDArray[np.void], target: Target) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ from perflib.figures.summary import summarize
 from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
-from perflib.session.drive import prepare
+from perflib.session.drive import prepare, require_transport
 from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.address import target_at
@@ -90,6 +90,7 @@ def compare(
     begun = _begun(facts, a, b, detect, pairs, block_s)
     _check_plan(begun)
     _check_consent(begun, facts, at, say)
+    require_transport(facts.target)
     path = workbook.data / "comparisons" / begun.comparison_id / "comparison.json"
     return _Turns(begun, facts, path, at, fixed=block_s is not None, say=say).run()
 

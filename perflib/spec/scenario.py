@@ -56,9 +56,12 @@ class Scenario(Spec):
         return self.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
 
     def takes(self, target: Target) -> tuple[Item, ...]:
-        """The items of `target` that this scenario drives, in its order; all are hot where none is."""
+        """The items of `target` that this scenario drives, in its order; all are hot where none is.
+
+        An open load drives no pages: an arrival is one request, or begins a journey.
+        """
         alone = (endpoint for endpoint in target.endpoints if not target.saves_in(endpoint))
-        wholes = target.wholes if self.pages else target.journeys
+        wholes = target.wholes if self.pages and not isinstance(self.workload, Open) else target.journeys
         offered: tuple[Item, ...] = tuple(item for item in (*alone, *wholes) if item.weight)
         if self.endpoints:
             return tuple(item for item in offered if item.name in self.endpoints)

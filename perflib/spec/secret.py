@@ -90,9 +90,13 @@ _ENTITIES = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "'": "apos"}
 def _escaped(value: str) -> str:
     """A pattern of the ways to write a secret; the ways may be mixed, and be laid over each other.
 
-    Each character takes the first way that fits, and never another one: the search stays linear.
+    Each character takes the first way that fits, and never another one: the search stays linear. A secret that holds
+    what looks like an escape is known by its usual spellings as a whole.
     """
-    return "".join(map(_escaped_character, _RUN_OF_BACKSLASHES.sub(r"\\", value))) + "|" + re.escape(value)
+    quoted = json.dumps(value)[1:-1]
+    whole = dict.fromkeys((value, quoted, quoted.replace("/", r"\/"), json.dumps(quoted)[1:-1]))
+    by_character = "".join(map(_escaped_character, _RUN_OF_BACKSLASHES.sub(r"\\", value)))
+    return "|".join((by_character, *map(re.escape, whole)))
 
 
 def _escaped_character(char: str) -> str:

@@ -13,6 +13,8 @@ from perflib.spec.secret import Secret
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _MOST_ROWS = 5_000_000
+_DELIMITERS = ",;\t"
+"""Of a CSV: the one that its first line has most of."""
 
 Columns = dict[str, list[Value]]
 """The values of each column, a row each; "" for data of one value a row."""
@@ -78,6 +80,8 @@ def _revealed(cell: Value | Secret, environment: Mapping[str, str]) -> Value:
 def _in_file(path: Path) -> Columns:
     columns: Columns = {}
     count = 0
+    if path.suffix == ".json":
+        raise InputError(f"{path}: write JSON lines, an object a line, and name the file .jsonl")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = _json_lines(file, path) if path.suffix in _JSON_LINES else _csv_rows(file, path)
@@ -98,7 +102,9 @@ def _in_file(path: Path) -> Columns:
 
 
 def _csv_rows(file: Any, path: Path) -> Iterator[dict[str, Value]]:
-    reader = csv.reader(file, strict=True)
+    first = file.readline()
+    file.seek(0)
+    reader = csv.reader(file, strict=True, delimiter=max(_DELIMITERS, key=first.count))
     head = [name.strip() for name in next(reader, [])]
     if not all(head) or len(set(head)) < len(head):
         raise InputError(f"{path}: line 1 names the columns, each once; mend it")

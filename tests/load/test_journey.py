@@ -171,3 +171,13 @@ def test_a_journey_that_cannot_be_walked_is_refused(tmp_path: Path, journey: str
     with pytest.raises(InputError) as refused:
         load_target(tmp_path / "t.toml")
     assert told in str(refused.value)
+
+
+def test_an_open_load_of_a_target_file_leaves_pages_out(workbook: Path) -> None:
+    with answering(answer()) as server:
+        head = f'[target]\nname = "t"\nbase_url = "{server.url}"\n[[endpoint]]\npath = "/a"\n'
+        page = '[[page]]\nname = "Home"\nloads = ["GET /a"]\n[scenario.mine]\nrate = 40\n'
+        (workbook / "t.toml").write_text(head + page, encoding="utf-8")
+        measured = perflib.run("mine", target=str(workbook / "t.toml"), duration="500ms", warmup="0s")
+    assert measured.facts.state == "finished"
+    assert [row.endpoint for row in perflib.summarize(measured).endpoints] == ["GET /a"]

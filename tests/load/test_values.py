@@ -154,7 +154,11 @@ def test_a_file_is_sent_byte_by_byte_and_a_multipart_body_has_its_parts(tmp_path
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("c.csv", '﻿id,name\r\n1,"a,b"\r\n2,ö\r\n'), ("c.jsonl", '{"id": 1, "name": "a,b"}\n\n{"id": 2, "name": "ö"}\n')],
+    [
+        ("c.csv", '﻿id,name\r\n1,"a,b"\r\n2,ö\r\n'),
+        ("c.csv", "id;name\n1;a,b\n2;ö\n"),
+        ("c.jsonl", '{"id": 1, "name": "a,b"}\n\n{"id": 2, "name": "ö"}\n'),
+    ],
 )
 def test_rows_come_from_csv_and_from_json_lines(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8", newline="")
@@ -216,6 +220,7 @@ BAD_ROWS = [
     ("c.csv", "id\n1,2\n", "line 2 has 2 values for 1 columns"),
     ("c.csv", "id,id\n1,2\n", "line 1 names the columns, each once"),
     ("c.csv", "id\n", "holds no row"),
+    ("c.json", "[1]", "write JSON lines"),
     ("c.csv", "", "holds no row"),
     ("c.csv", "a\n1\n", "{c.id} names no column; there are {c.a}"),
     ("c.csv", 'id\n"1\n', "cannot be read as rows"),

@@ -6,7 +6,7 @@ import json
 import urllib.parse
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perflib.spec.secret import Strike
@@ -33,6 +33,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @settings(deadline=None)
 @given(secret=PRINTABLE)
+@example(secret=r"00\X00ab")
+@example(secret=r"secret/\u0041b")
 def test_no_spelling_of_a_secret_remains(way: str, secret: str) -> None:
     spelled = WAYS[way](secret)
     assert Strike([secret])(f"é<{spelled}>é") == "é<***>é"
