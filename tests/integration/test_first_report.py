@@ -142,7 +142,7 @@ def test_a_private_datasette_without_a_document_is_measured_with_another_row_eac
         first.report("light_load")
     held(first, "GET /gardens/garden/{id}.json", "by trees")
     by_id = first.requests[first.requests["endpoint"] == "GET /gardens/garden/{id}.json"]
-    assert by_id["row"].is_unique
+    assert by_id["row"].nunique() == min(len(by_id), GARDENS)
     assert by_id["bytes"].nunique() > 1
 
 
