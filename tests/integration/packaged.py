@@ -132,12 +132,12 @@ def nginx(folder: Path, behind: str) -> Iterator[Packaged]:
 
     In the folder it leaves ca.pem, client.pem and client.key.
     """
-    port = free_port()
+    port, command = free_port(), tool("nginx")
     certificates(folder)
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX.format(folder=folder, port=port, behind=behind), encoding="utf-8")
     options = ("-p", str(folder), "-c", str(configuration), "-e", "stderr")
-    with listening(port, tool("nginx"), *options, folder=folder):
+    with listening(port, command, *options, folder=folder):
         yield Packaged(port, scheme="https")
 
 
