@@ -1,90 +1,70 @@
-"""Discovering a target: what a server says of itself."""
+"""Discovering a target: what a server says of itself, and what it does."""
 
-import json
-import re
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-import httpx
+from perflib.session.finding import Found, find
+from perflib.session.trial import asking
+from perflib.spec import Target
+from perflib.spec.auth import Basic
+from perflib.spec.discovered import Discovered, Entry
+from perflib.spec.openapi import Description, described_in
+from perflib.spec.trial import MOST_TRIES, Trial
 
-from perflib.load.request import looked_up, parsed
-from perflib.spec import InputError
-from perflib.spec.openapi import Discovered, discovered_in
-from perflib.spec.target import base_url_of
-from perflib.store.authorities import tls_context
-
-_PATIENCE_S = 10.0
-_LONGEST_S = 60.0
-_MOST_BYTES = 100 * 2**20
-_MOST_HOPS = 5
-_YAML = re.compile(rb"\s*(%YAML|---|#|[\"']?(openapi|swagger)[\"']?\s*:)")
-
-
-class _NoDocumentError(Exception):
-    """Why there is no document."""
-
-
-def discover(base_url: str) -> Discovered:
-    """The target that a server's /openapi.json describes.
-
-    Raises:
-        InputError: where there is no such document.
-    """
-    base_url = base_url_of(base_url, "discover")
-    url = f"{base_url}/openapi.json"
-    try:
-        found = _followed(url)
-        document = _read(found.content)
-    except (httpx.HTTPError, httpx.InvalidURL, _NoDocumentError, ValueError) as error:
-        raise InputError(f"{url}: no OpenAPI document there ({error}); write a target file by hand") from None
-    at, was = urlsplit(found.url), urlsplit(base_url)
-    return discovered_in(document, f"{at.scheme}://{at.netloc}{was.path}")
-
-
-def _read(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        yaml = _YAML.match(content) is not None
-        raise _NoDocumentError("it is YAML; have the server offer it as JSON" if yaml else str(error)) from None
+_ANY = {"endpoints": [{"path": "/"}]}
+"""A target has one at least."""
 
 
 @dataclass(frozen=True)
-class _Found:
-    url: str
-    content: bytes
+class Wishes:
+    """How to discover."""
+
+    url: str = ""
+    token_env: str = "PERF_API_TOKEN"
+    tries: bool = True
+    include_writes: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    allow_plain_token: bool = False
+    max_requests: int | None = None
+    patience_s: float = 10.0
+    """For each answer."""
 
 
-def _followed(url: str) -> _Found:
-    """What is found there, after redirects on the same host, from http to https say."""
-    host = urlsplit(url).hostname
-    for _ in range(_MOST_HOPS):
-        with _asked(url) as answer:
-            if not answer.has_redirect_location:
-                return _Found(url, _whole(answer))
-            url = urljoin(url, answer.headers["location"])
-        if urlsplit(url).hostname != host or not url.startswith(("http://", "https://")):
-            raise _NoDocumentError(f"it leads to another host, {urlsplit(url).hostname}; name that one if it is meant")
-    raise _NoDocumentError(f"more than {_MOST_HOPS} redirects")
+def discover(place: str, wishes: Wishes = Wishes(), say: Callable[[str], None] = lambda _: None) -> Discovered:
+    """The target that the OpenAPI document at `place`, a URL or a file, describes.
+
+    Raises:
+        InputError: where there is no such document, or its server may not be asked.
+    """
+    found = find(place, wishes.url, wishes.token_env, allow_plain_token=wishes.allow_plain_token)
+    described = described_in(found.document, found.base_url, found.where, wishes.token_env)
+    tried: dict[str, Entry] = {}
+    if wishes.tries and described.to_try:
+        count = len(described.to_try)
+        say(f"trying {count:,} GET{'s' * (count > 1)} of {described.head['base_url']}, one at a time")
+        tried = _tried(found, described, wishes)
+    hints = _hints(list(tried.values()), described)
+    if described.is_of_another_host and not wishes.url:
+        hints.append("the document's servers are other hosts, --url BASE names them")
+    return described.discovered(found.where, tried, *hints, with_writes=wishes.include_writes)
 
 
-def _asked(url: str) -> AbstractContextManager[httpx.Response]:
-    """The answer to a GET, by the rules of the load: no proxy, no .netrc, the same authorities."""
-    at = parsed(url)
-    verify = tls_context() if at.scheme == "https" else False
-    return httpx.stream("GET", at.copy_with(host=looked_up(at)), trust_env=False, verify=verify, timeout=_PATIENCE_S)
+def _tried(found: Found, described: Description, wishes: Wishes) -> dict[str, Entry]:
+    said = {"allow_hosts": wishes.allow_hosts, "allow_plain_token": wishes.allow_plain_token}
+    target = Target.parse(described.head | said | _ANY, found.where)
+    most = min(wishes.max_requests or math.inf, MOST_TRIES * len(described.to_try))
+    with asking(target, int(most), wishes.patience_s, is_trusted=found.is_trusted) as ask:
+        return Trial(ask).entries(described.to_try)
 
 
-def _whole(answer: httpx.Response) -> bytes:
-    """The body of a success, as far as it is bearable."""
-    if not answer.is_success:
-        raise _NoDocumentError(f"it answers {answer.status_code} {answer.reason_phrase}")
-    content, until_s = bytearray(), monotonic() + _LONGEST_S
-    for piece in answer.iter_bytes():
-        content += piece
-        if len(content) > _MOST_BYTES or monotonic() > until_s:
-            raise _NoDocumentError(f"it is longer than {_MOST_BYTES >> 20} MB, or takes more than {_LONGEST_S:.0f} s")
-    return bytes(content)
+def _hints(tried: Sequence[Entry], described: Description) -> list[str]:
+    """What a user may want to mend first."""
+    target = Target.parse(described.head | _ANY, "discover")
+    reasons = {one.why for one in tried}
+    refused = reasons & {"answered 401", "answered 403"}
+    hints = (
+        [f"export {', '.join(target.secrets)} for those that answered 401 or 403"] if refused and target.secrets else []
+    )
+    hints += ["write your own name as auth.basic.user"] if isinstance(target.auth, Basic) else []
+    return [*hints, "--url BASE says where the API is"] if reasons == {"answered 404"} else hints

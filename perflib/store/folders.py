@@ -167,15 +167,15 @@ def target_as_toml(target: Target) -> str:
     return tomli_w.dumps(target.to_document())
 
 
-def write_target(path: Path, target: Target) -> None:
-    """Write a new target file.
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet.
 
     Raises:
-        InputError: where there is a file already, or none can be written.
+        InputError: where it is there, or cannot be written.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(target_as_toml(target))
+            file.write(text)
     except FileExistsError:
         raise InputError(f"{path}: exists; choose another name or remove it first") from None
     except OSError as error:

@@ -42,4 +42,4 @@ def test_without_a_file_the_target_is_printed(url: str, capsys: pytest.CaptureFi
     assert main(["discover", url]) == 0
     said = capsys.readouterr()
     assert 'name = "GET /größe"' in said.out
-    assert said.err == "1 of 2 operations written; left out: POST /orders (changes data)\n"
+    assert said.err == f"trying 1 GET of {url}, one at a time\n1 of 2 taken; left out: 1 changes data\n"
