@@ -45,7 +45,6 @@ def held(first: FirstReport, *endpoints: str, at_least: bool = False) -> None:
     sys.stdout.write(f"\n{first.facts['target']['name']}: {took}\n")
 
 
-@pytest.mark.xfail(reason="comes with discover --no-try")
 def test_a_django_site_behind_its_login_form_is_measured_with_ids_and_orders_of_its_own(
     tmp_path: Path, server_folder: Path
 ) -> None:
@@ -57,7 +56,6 @@ def test_a_django_site_behind_its_login_form_is_measured_with_ids_and_orders_of_
     measured_as_django(first, server_folder)
 
 
-@pytest.mark.xfail(reason="comes with discover --no-try")
 def test_a_django_site_over_https_that_asks_for_a_client_certificate_is_measured(
     tmp_path: Path, server_folder: Path
 ) -> None:
