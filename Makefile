@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP JUPYTER_PATH
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_BUILD_CONSTRAINT PIP_DRY_RUN
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check lab baseline demo bench fuzz death lock clean
+.PHONY: help setup report test check lab baseline demo bench fuzz death servers lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,10 +55,13 @@ fuzz: setup ## the fuzz tests for 10 minutes (ARGS="--seconds 60": for one)
 death: setup ## disturb 200 runs at random moments, count what is lost (ARGS="--trials 20": fewer)
 	$(BIN)/python -m tests.long.death $(ARGS)
 
+servers: setup ## the first report of real servers, Node and Go among them, with its commands and seconds
+	$(BIN)/pytest -s tests/long/servers.py tests/integration/test_first_report.py $(ARGS)
+
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
-	    --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
+	    --no-emit-package pip --no-emit-index-url --no-emit-find-links --no-header $(ARGS) pyproject.toml -o requirements.txt
 
 clean: ## remove .venv and caches, never data/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -245,6 +245,8 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             "read_late_ns": np.zeros(len(rows), np.int64),
             "send_ns": np.zeros(len(rows), np.int64),
             "user": (np.arange(len(rows)) % 10).astype(np.int32),
+            "row": np.full(len(rows), -1, np.int32),
+            "journey": pd.Categorical([None] * len(rows), categories=[item.name for item in facts.target.items]),
             "warmup": rows["warmup"].to_numpy(dtype=bool),
             "cold": rows["cold"].to_numpy(dtype=bool),
             "retried": np.zeros(len(rows), dtype=bool),

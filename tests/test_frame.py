@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from perflib.spec import Options
+from perflib.spec import Target
 from perflib.store.folders import load_target
 
 ROOT = Path(__file__).parent.parent
@@ -195,12 +196,24 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
             assert heading in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, heading
 
 
-def test_the_target_file_that_the_docs_show_is_one(tmp_path: Path) -> None:
+def test_each_target_file_that_the_docs_show_is_one(tmp_path: Path) -> None:
     shown = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / "docs/target-file.md").read_text(), re.MULTILINE)
-    (tmp_path / "mine.toml").write_text("\n".join(textwrap.dedent(block) for block in shown if "    [" in block))
-    target = load_target(tmp_path / "mine.toml")
-    assert [item.name for item in target.items] == ["GET /clients", "POST /search;v=1?flag&q=a%20b", "Home"]
-    assert Options().scenario("checkout", target).title.startswith("Checkout")
+    (tmp_path / "clients.csv").write_text("id\n1\n", encoding="utf-8")
+    targets = [written(tmp_path, textwrap.dedent(block)) for block in shown if "    [" in block]
+    assert [item.name for item in targets[0].items] == ["GET /clients", "Home"]
+    assert [item.name for item in targets[1].items] == ["POST /search;v=1?flag&q=a%20b"]
+    assert {"checkout"} in [set(target.scenarios) - {"light_load"} for target in targets]
+    assert sum(target.login is not None for target in targets) == 2
+    assert len([target for target in targets if target.journeys]) == 1
+
+
+def written(folder: Path, block: str) -> Target:
+    """The target of a file with this block, and with what it needs besides."""
+    said = tomllib.loads(block)
+    head = {"name": "t", "base_url": "http://h.test"} | said.get("target", {})
+    rest = {"endpoint": [{"path": "/"}], "data": {"client": {"values": [{"id": 1}]}}} | said
+    (folder / "t.toml").write_text(tomli_w.dumps(rest | {"target": head}), encoding="utf-8")
+    return load_target(folder / "t.toml")
 
 
 def test_the_readme_is_one_screen() -> None:

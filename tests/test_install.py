@@ -7,7 +7,7 @@ import sys
 import tomllib
 import venv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -107,6 +107,9 @@ def target(core: Core) -> Iterator[str]:
 def measured(core: Core, target: str) -> dict[str, object]:
     done = core.perflib("run", "light_load", "--target", target, *QUICK, "--json")
     assert done.returncode in (0, 3), done.stderr
+    assert f"no workbook here: runs are kept in {core.folder / 'data'}; `perflib init DIR` makes" in done.stderr
+    again = core.perflib("run", "light_load", "--target", target, *QUICK)
+    assert "no workbook here" not in again.stderr
     run: dict[str, object] = json.loads(done.stdout)
     assert done.returncode == (0 if run["valid"] else 3)
     return run
@@ -140,6 +143,22 @@ def test_the_core_judges_a_stored_run_and_a_fresh_one(core: Core, target: str, m
     fresh = core.perflib("check", "light_load", "--target", target, *QUICK)
     assert fresh.returncode in (0, 3), fresh.stderr
     assert "GET /" in fresh.stdout
+
+
+def test_the_wheel_holds_every_notebook_of_the_clone(core: Core) -> None:
+    assert core.perflib("init", "made").returncode == 0
+    made = {path.name: path.read_bytes() for path in (core.folder / "made/notebooks").iterdir()}
+    assert made == {path.name: path.read_bytes() for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def test_a_workbook_made_from_the_wheel_measures_the_only_target_that_it_has(core: Core, target: str) -> None:
+    assert core.perflib("init", "mine").returncode == 0
+    mine = replace(core, folder=core.folder / "mine")
+    (mine.folder / "data/targets/small.toml").write_bytes((core.folder / target).read_bytes())
+    done = mine.perflib("check", "light_load", *QUICK)
+    assert done.returncode in (0, 3), done.stderr
+    assert "GET /" in done.stdout
+    assert len(list(mine.folder.glob("data/runs/*/requests.parquet"))) >= 1
 
 
 @pytest.mark.parametrize(

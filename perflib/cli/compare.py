@@ -45,7 +45,7 @@ def compare(
     ended_early = None
     if stored.is_stored(a) and stored.is_stored(b):
         figures = stored.compare_runs(a, b, although_different=although_different)
-        notes: tuple[str, ...] = ("two stored runs, one per side",)
+        notes: tuple[str, ...] = (f"two stored runs, one per side: A is {stored.named(a)}; B is {stored.named(b)}",)
     else:
         measured = by_turns.compare(
             a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, say=say

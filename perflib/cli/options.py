@@ -4,7 +4,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -14,6 +13,8 @@ from pydantic.fields import FieldInfo
 
 from perflib.spec import Options, Profile, parse_duration_s
 from perflib.spec.exits import ExitStatus
+from perflib.spec.options import option_of
+from perflib.spec.values import parse_share
 
 Command = Callable[..., ExitStatus | None]
 
@@ -37,7 +38,10 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
         @wraps(command)
         def with_options(*words: Any, **given: Any) -> ExitStatus | None:
             chosen = {name: given.pop(name) for name in offered if name in given}
-            return command(*words, options=Options.parse({"profile": profile} | chosen, "run options"), **given)
+            options = Options.parse({"profile": profile} | chosen, "run options")
+            if options.told_of_url:
+                say(options.told_of_url)
+            return command(*words, options=options, **given)
 
         own = [one for one in inspect.signature(command).parameters.values() if one.name != "options"]
         with_options.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]
@@ -47,15 +51,14 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
 
 
 def _parameter(option: str, field: FieldInfo, default: object) -> inspect.Parameter:
-    name, parts = option, _parts(field.annotation)
+    name, parts = option_of(option), _parts(field.annotation)
     kind: Any = next((part for part in parts if part is bool or get_origin(part) is Literal), str)
     if get_origin(field.annotation) is tuple and str in parts:
-        kind, name = list[str], name.removesuffix("s")
-    words = name.split("_")
+        kind = list[str]
     shown = Parameter(
-        name="--" + "-".join(words),
+        name=f"--{name}",
         help=" ".join((field.description or "").split()),
-        metavar=None if kind is bool else "N" if int in parts else words[-1].upper(),
+        metavar=None if kind is bool else "N" if int in parts else name.rpartition("-")[2].upper(),
         show_default=str(default) if default else False,
         group=_RUN_OPTIONS,
     )
@@ -75,13 +78,8 @@ def _read_count(_: object, tokens: Sequence[Token]) -> int:
     raise ValueError(f"{text!r} is no whole number from 1 on")
 
 
-def _read_share(_: object, tokens: Sequence[Token]) -> float:
-    text = tokens[0].value
-    with suppress(ValueError):
-        share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-        if 0 <= share <= 1:
-            return share
-    raise ValueError(f"{text!r} is no share; write 1%")
+def _read_share(_: object, tokens: Sequence[Token]) -> object:
+    return parse_share(tokens[0].value)
 
 
 def _read_duration(_: object, tokens: Sequence[Token]) -> object:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Target
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span, spans
 from perflib.spec.run import MAX_LAG_MS, OwnError, Part
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey
 from perflib.stats import Floats
 from perflib.stats.percentile import percentile
 
@@ -71,7 +71,7 @@ def gaps_of(workers: Rows, facts: Facts) -> Gaps:
     assert not isinstance(workload, Open)
     present = spans(workload, facts.scenario.warmup_s, facts.scenario.duration_s)
     think_ns = round(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
-    by_user = _turns(workers, think_ns)
+    by_user = _turns(workers, think_ns, facts.target)
     lost_ns = present_ns = requests = 0
     for part in facts.parts:
         for span in present:
@@ -95,22 +95,37 @@ def _window(span: Span, part: Part) -> tuple[int, int]:
     return max(begin_ns, begin_ns + int(span.start_s * 1e9)), min(begin_ns + int(span.end_s * 1e9), part.measured_to_ns)
 
 
-def _turns(workers: Rows, think_ns: int) -> dict[int, _Turns]:
-    """By user. One whose request was never answered is not idle."""
+def _turns(workers: Rows, think_ns: int, target: Target) -> dict[int, _Turns]:
+    """By user. One whose request was never answered is not idle, nor is one in a journey with pauses between steps."""
     found: dict[int, _Turns] = {}
+    columns = ("user", "start_ns", "end_ns", "page", "error")
+    pausing = [index for index, item in enumerate(target.items) if isinstance(item, Journey) and any(item.think_time)]
     for rows in workers:
-        whole = (rows["page"] < 0) & (rows["start_ns"] >= 0)
-        user = rows["user"][whole]
-        order = _grouped(user)
-        user, start_ns, end_ns, error = (
-            column[order] for column in (user, *(rows[name][whole] for name in ("start_ns", "end_ns", "error")))
-        )
+        own = (rows["start_ns"] >= 0) & _is_turn(rows, target)
+        order = _grouped(rows["user"][own])
+        user, start_ns, end_ns, page, error = (rows[name][own][order] for name in columns)
         pause_ns = np.where(np.isin(error, _PAUSING), PAUSE_AFTER_CONNECT_ERROR_NS, think_ns)
         idle_ns = np.where(end_ns >= 0, end_ns + pause_ns, _NEVER)
+        paused = np.isin(page[1:], pausing) & (page[1:] == page[:-1]) & (user[1:] == user[:-1])
+        idle_ns[:-1] = np.where(paused, start_ns[1:], idle_ns[:-1])
         for number in np.unique(user).tolist():
-            own = slice(*np.searchsorted(user, [number, number + 1]))
-            found[number] = _Turns(np.r_[-1, idle_ns[own]], np.r_[start_ns[own], _NEVER])
+            its = slice(*np.searchsorted(user, [number, number + 1]))
+            found[number] = _in_order(start_ns[its], idle_ns[its])
     return found
+
+
+def _in_order(start_ns: Moments, idle_ns: Moments) -> _Turns:
+    """One user's turns. Where a ramp sends it away and back at once, its last request is still under way."""
+    if (np.diff(start_ns) < 0).any():
+        order = np.argsort(start_ns, kind="stable")
+        start_ns, idle_ns = start_ns[order], np.maximum.accumulate(idle_ns[order])
+    return _Turns(np.r_[-1, idle_ns], np.r_[start_ns, _NEVER])
+
+
+def _is_turn(rows: NDArray[np.void], target: Target) -> NDArray[np.bool_]:
+    """Requests, pages, and the steps of journeys, whose own rows leave their pauses out."""
+    first = target.first_journey
+    return ((rows["page"] < 0) & (rows["item"] < first)) | (rows["page"] >= first)
 
 
 def _grouped(users: NDArray[np.int32]) -> Moments:
@@ -152,19 +167,20 @@ def own_errors(workers: Rows, facts: Facts, lag_ms: float, left_out: int) -> lis
             took_ns = (rows["end_ns"][own] - rows["intended_ns"][own]).astype(np.float64)
             took.append(np.where(good, took_ns, math.inf))
             ours.append(np.where(good, error_ns[own], 0.0))
-        found += _of_percentiles(item.name, item.target_ms, np.concatenate(took), np.concatenate(ours))
+        found += _of_percentiles(item, np.concatenate(took), np.concatenate(ours))
     return found
 
 
-def _of_percentiles(name: str, limit_ms: float | None, took_ns: Floats, error_ns: Floats) -> list[OwnError]:
+def _of_percentiles(item: Item, took_ns: Floats, error_ns: Floats) -> list[OwnError]:
     if not error_ns.any():
         return []
     found, without_ns = [], took_ns - np.minimum(error_ns, took_ns)
+    of_p99_ms = item.target_p99_ms or item.target_ms
     for word, q in _PERCENTILES:
         of_ns, less_ns = percentile(took_ns, q), percentile(without_ns, q)
         if of_ns is not None and less_ns is not None and math.isfinite(of_ns):
-            ms = (of_ns - less_ns) / 1e6
-            found.append(OwnError(endpoint=name, percentile=word, ms=ms, of_ms=of_ns / 1e6, limit_ms=limit_ms))
+            ms, limit_ms = (of_ns - less_ns) / 1e6, of_p99_ms if word == "p99" else item.target_ms
+            found.append(OwnError(endpoint=item.name, percentile=word, ms=ms, of_ms=of_ns / 1e6, limit_ms=limit_ms))
     return found
 
 
@@ -186,13 +202,13 @@ def _errors_ns(rows: NDArray[np.void], target: Target, lag_ms: float) -> Moments
 def _copied_ns(target: Target) -> Moments:
     """How long the kernel may take to copy the body of each endpoint's request, at the most. Shape (items,)."""
     sizes = [0 if one.body is None else len(json.dumps(one.body)) for one in target.endpoints]
-    return np.array([*(round(size / _COPIED_PER_NS) for size in sizes), *(0 for _ in target.pages)])
+    return np.array([*(round(size / _COPIED_PER_NS) for size in sizes), *(0 for _ in target.wholes)])
 
 
 def _of_pages_ns(rows: NDArray[np.void], whole: NDArray[np.bool_], ours: Moments, target: Target) -> Moments:
     """The same of pages, in the order of their rows: the worst part's own, and each later turn read and sent late.
 
-    A page's parts are recorded before it.
+    A page's parts are recorded before it. Of a journey it is that of all its steps.
     """
     some = np.flatnonzero(whole | (rows["page"] >= 0))
     some = some[_grouped(rows["user"][some])]
@@ -202,7 +218,9 @@ def _of_pages_ns(rows: NDArray[np.void], whole: NDArray[np.bool_], ours: Moments
     parts = ~whole[some]
     worst = np.maximum.reduceat(np.where(parts, ours[some], 0), begins)
     read_late = np.maximum.reduceat(np.where(parts, rows["read_late_ns"][some], 0), begins)
-    turns = np.array([math.ceil(len(page.loads) / PAGE_CONNECTIONS) for page in target.pages])
+    turns = np.array([math.ceil(len(one.loads) / PAGE_CONNECTIONS) for one in target.wholes])
     page = rows["item"][some][ends] - len(target.endpoints)
-    total: Moments = worst + (turns[page] - 1) * np.maximum(read_late, 0)
+    summed = np.add.reduceat(np.where(parts, ours[some], 0), begins)
+    of_pages = worst + (turns[page] - 1) * np.maximum(read_late, 0)
+    total: Moments = np.where(page < len(target.pages), of_pages, summed)
     return total[np.argsort(some[ends])]

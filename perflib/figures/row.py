@@ -32,6 +32,7 @@ def _about(facts: Facts) -> dict[str, Any]:
         "workload": _workload(facts.scenario),
         "environment": _machine(facts.environment),
         "started_at": started_at if started_at.tzinfo else started_at.replace(tzinfo=UTC),
+        "revision": facts.version,
         "setup": setup_of(facts).hash,
     }
 

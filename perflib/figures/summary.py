@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perflib.figures.limits import Limit, all_met, limits_of
 from perflib.show.numbers import limit, ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
-from perflib.spec.run import EXCUSED, Part
+from perflib.spec.run import EXCUSED, Part, asked_alone
+from perflib.spec.whole import Item, Journey
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
 from perflib.stats.percentile import percentile
@@ -52,8 +54,8 @@ class Cold:
 class EndpointSummary:
     """One endpoint's requests outside pages, or one page's loads.
 
-    `p*_ms` are of warm successes; `judged_p95_ms` counts one that failed or was unanswered as infinitely slow, and is
-    what `meets_target` compares, or `judged_p50_ms` where p95 lacks requests. None: the sample cannot support it.
+    `p*_ms` are of warm successes; `judged_*_ms` count one that failed or was unanswered as infinitely slow, and are
+    what limits are held against: see `limits`. None: the sample cannot support it.
     """
 
     endpoint: str
@@ -82,8 +84,14 @@ class EndpointSummary:
     """Of an answer, its head included."""
     judged_p50_ms: float | None
     judged_p95_ms: float | None
+    judged_p99_ms: float | None
     target_ms: float | None
+    target_p99_ms: float | None
+    max_errors: float | None
     meets_target: bool | None
+    """Whether all its limits are met."""
+    journey: str
+    """Whose step this is; empty: of none."""
     first_ms: float | None
     """The very first answer of the run, warm-up included: what a first visitor waits."""
     cold: Cold
@@ -92,6 +100,13 @@ class EndpointSummary:
     def judged_errors(self) -> int:
         """Those of the target: what an error share is of."""
         return self.errors - sum(self.errors_by_kind.get(kind, 0) for kind in EXCUSED)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Its limits, and whether each is met."""
+        share = self.judged_errors / self.requests if self.requests else None
+        judged_ms = self.judged_p50_ms, self.judged_p95_ms, self.judged_p99_ms
+        return limits_of(self, judged_ms, share, self.unanswered)
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,8 @@ class Summary:
     server_errors: int
     """Answers with a 5xx status."""
     endpoints: tuple[EndpointSummary, ...]
+    steps: tuple[EndpointSummary, ...] = ()
+    """Of each journey, in its order; a step has no limit of its own there."""
 
     def frame(self) -> pd.DataFrame:
         """One row per endpoint or page, columns as in `EndpointSummary`."""
@@ -124,9 +141,9 @@ class Summary:
 
 
 def _row(one: EndpointSummary) -> Row:
-    met = "" if one.target_ms is None else {True: "met", False: "missed", None: "insufficient"}[one.meets_target]
+    met = {True: "met", False: "missed", None: "insufficient"}[one.meets_target] if one.limits else ""
     times = (ms(value_ms) for value_ms in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
-    return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one.target_ms), met)
+    return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one), met)
 
 
 @dataclass(frozen=True)
@@ -187,6 +204,14 @@ class ItemRows:
         begun = (self.start_ns >= 0) & (self.start_ns < from_ns)
         return np.asarray((from_ns < to_ns) & begun & (self._never | (self.end_ns > to_ns)))
 
+    def series(self, part: Part) -> "Series":
+        """The judged times: warm, failed and unanswered ones infinite."""
+        at_s = (self.intended_ns - part.measured_from_ns).clip(0) / 1e9
+        through = self.through(part)
+        judged_ms = np.where(self.good & ~through, self.response_ms, math.inf)
+        own = self.warm | through
+        return Series(at_s[own], judged_ms[own], part.duration_s)
+
     def unanswered_s(self, part: Part) -> Floats:
         """How long those requests were under way, as far as it was watched. Shape (such,)."""
         over_ns = np.where(self._never, part.measured_to_ns, self.end_ns)
@@ -222,7 +247,7 @@ def item_rows(run: Run, name: str) -> ItemRows:
         weakref.finalize(table, _KEPT.pop, id(table))
     kept = _KEPT.setdefault(id(table), {})
     if name not in kept:
-        kept[name] = _rows_of(table, name)
+        kept[name] = _rows_of(table, (table["endpoint"] == name) & asked_alone(table))
     return kept[name]
 
 
@@ -231,20 +256,15 @@ def series_of(run: Run, name: str) -> Series | None:
     part = _part_of(run, name)
     if part is None:
         return None
-    rows = item_rows(run, name)
-    at_s = (rows.intended_ns - part.measured_from_ns).clip(0) / 1e9
-    through = rows.through(part)
-    judged_ms = np.where(rows.good & ~through, rows.response_ms, math.inf)
-    own = rows.warm | through
-    return Series(at_s[own], judged_ms[own], part.duration_s)
+    return item_rows(run, name).series(part)
 
 
 def _part_of(run: Run, name: str) -> Part | None:
     return next((part for part in run.facts.parts if name in part.items), None)
 
 
-def _rows_of(table: pd.DataFrame, name: str) -> ItemRows:
-    own = np.flatnonzero((table["endpoint"] == name) & table["page"].isna())
+def _rows_of(table: pd.DataFrame, which: "pd.Series[bool]") -> ItemRows:
+    own = np.flatnonzero(which)
     same = ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns", "cold")
     return ItemRows(
         **{name: table[name].to_numpy()[own] for name in same},
@@ -288,7 +308,7 @@ def pooled(run: Run) -> pd.DataFrame:
     Warm-up included, cold answers and excused failures left out, with the columns that `measured` adds.
     """
     left_out = run.requests["cold"] | run.requests["error"].isin(list(EXCUSED))
-    own = run.requests.loc[run.requests["page"].isna() & ~left_out, _POOLED]
+    own = run.requests.loc[asked_alone(run.requests) & ~left_out, _POOLED]
     requests = own[own["kind"] == "request"]
     return _timed(own if requests.empty else requests)
 
@@ -318,7 +338,23 @@ def summarize(run: Run) -> Summary:
         requests=requests,
         server_errors=int((wire & (run.requests["status"] >= 500)).sum()),
         endpoints=tuple(_summarize_item(run, item) for item in run.facts.scenario.takes(run.facts.target)),
+        steps=tuple(_summarize_step(run, *step) for step in _steps(run)),
     )
+
+
+def _steps(run: Run) -> list[tuple[Journey, Endpoint]]:
+    """The steps of the journeys that were driven, each once."""
+    target = run.facts.target
+    by_name = {endpoint.name: endpoint for endpoint in target.endpoints}
+    driven = [item for item in run.facts.scenario.takes(target) if isinstance(item, Journey)]
+    return [(journey, by_name[step]) for journey in driven for step in dict.fromkeys(journey.steps)]
+
+
+def _summarize_step(run: Run, journey: Journey, step: Endpoint) -> EndpointSummary:
+    table = run.requests
+    rows = _rows_of(table, (table["journey"] == journey.name) & (table["endpoint"] == step.name))
+    free = step.replaced(target_ms=None, target_p99_ms=None, max_errors=None)
+    return _summarize(free, "step", rows, _part_of(run, journey.name), journey=journey.name)
 
 
 def _account(error: "pd.Series[str]") -> Accounting:
@@ -327,21 +363,30 @@ def _account(error: "pd.Series[str]") -> Accounting:
     return Accounting(len(error), int(error.isna().sum()), failed, dropped, in_flight)
 
 
-def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
-    rows, part, is_page = item_rows(run, item.name), _part_of(run, item.name), item in run.facts.target.pages
-    good, response_ms, unanswered_s = rows.good, rows.response_ms, _unanswered_s(run, item.name)
+_KIND_OF: dict[type[Item], str] = {Endpoint: "request", Page: "page", Journey: "journey"}
+
+
+def _summarize_item(run: Run, item: Item) -> EndpointSummary:
+    return _summarize(item, _KIND_OF[type(item)], item_rows(run, item.name), _part_of(run, item.name))
+
+
+def _summarize(item: Item, kind: str, rows: ItemRows, part: Part | None, journey: str = "") -> EndpointSummary:
+    good, response_ms = rows.good, rows.response_ms
+    unanswered_s = np.empty(0) if part is None else rows.unanswered_s(part)
     failures = pd.Series(rows.error[rows.counted & ~good]).value_counts()
     count, errors = int(rows.counted.sum()), int(failures.sum())
     per_s = 1 / part.duration_s if part and part.duration_s else 0.0
     response, service = rows.warm_ms, rows.service_ms[rows.warm & good]
-    phases_ms = [np.empty(0) if is_page else rows.phase_ms(phase) for phase in ("waiting", "receiving")]
-    series = series_of(run, item.name)
+    phases_ms = [
+        np.empty(0) if kind in ("page", "journey") else rows.phase_ms(phase) for phase in ("waiting", "receiving")
+    ]
+    series = None if part is None else rows.series(part)
     judged_ms = rows.judged_ms if series is None else series.values
-    p50_ms, p95_ms = (percentile(judged_ms, q) for q in (0.50, 0.95))
+    p50_ms, p95_ms, p99_ms = (percentile(judged_ms, q) for q in (0.50, 0.95, 0.99))
     started_ns = rows.start_ns[good]
-    return EndpointSummary(
+    found = EndpointSummary(
         endpoint=item.name,
-        kind="page" if is_page else "request",
+        kind=kind,
         requests=count,
         errors=errors,
         errors_by_kind={str(kind): int(number) for kind, number in failures.items() if number},
@@ -360,21 +405,16 @@ def _summarize_item(run: Run, item: Endpoint | Page) -> EndpointSummary:
         bytes_p50=percentile(rows.warm_bytes, 0.50),
         judged_p50_ms=p50_ms,
         judged_p95_ms=p95_ms,
+        judged_p99_ms=p99_ms,
         target_ms=item.target_ms,
-        meets_target=meets(item.target_ms, p50_ms, p95_ms, len(unanswered_s)),
+        target_p99_ms=item.target_p99_ms,
+        max_errors=item.max_errors,
+        meets_target=None,
+        journey=journey,
         first_ms=float(response_ms[good][started_ns.argmin()]) if len(started_ns) else None,
         cold=_cold(response_ms[rows.counted & rows.cold & good]),
     )
-
-
-def meets(limit_ms: float | None, p50_ms: float | None, p95_ms: float | None, unanswered: int) -> bool | None:
-    """Whether judged figures meet a limit on p95, which is no smaller than p50; None: no limit, or too few requests."""
-    least_ms = p50_ms if p95_ms is None else p95_ms
-    if limit_ms is None:
-        return None
-    if unanswered or (least_ms is not None and least_ms >= limit_ms):
-        return False
-    return None if p95_ms is None else True
+    return replace(found, meets_target=all_met(found.limits))
 
 
 def judged_ms(rows: pd.DataFrame) -> Floats:
@@ -397,6 +437,7 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "run_id": facts.run_id,
         "scenario": facts.scenario.name,
         "profile": facts.profile,
+        "revision": facts.version,
         "valid": facts.valid,
         "invalid_reasons": list(facts.invalid_reasons),
         "state": facts.state,
@@ -406,5 +447,10 @@ def as_json(run: Run, summary: Summary) -> dict[str, Any]:
         "throughput_per_s": summary.throughput_per_s,
         "requests": asdict(summary.requests),
         "generator": facts.generator.as_json(),
-        "endpoints": [{k: None if v == math.inf else v for k, v in asdict(row).items()} for row in summary.endpoints],
+        "endpoints": [_as_json(row) for row in summary.endpoints],
+        "steps": [_as_json(row) for row in summary.steps],
     }
+
+
+def _as_json(row: EndpointSummary) -> dict[str, Any]:
+    return {name: None if value == math.inf else value for name, value in asdict(row).items()}

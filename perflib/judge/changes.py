@@ -14,7 +14,7 @@ _CHANGES: dict[str, str] = {
     **dict.fromkeys(("ratio", "before_ms", "after_ms", "p_value"), "float64"),
     "run_id": "str",
     "started_at": "datetime64[us, UTC]",
-    **dict.fromkeys(("git_commit", "brief", "note", *SETUP_WORDS, "setup"), "str"),
+    **dict.fromkeys(("git_commit", "revision", "brief", "note", *SETUP_WORDS, "setup"), "str"),
 }
 
 

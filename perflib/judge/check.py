@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from perflib.figures.failures import Failure, failures
-from perflib.figures.summary import EndpointSummary, Summary, meets, summarize
+from perflib.figures.limits import Limit, all_met, limits_of
+from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
+from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
@@ -35,7 +37,10 @@ FAMILY = (
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
-_SAME_IN_JSON = ("baseline_p95_ms", "target_ms", "meets_target", "requests", "errors", "error_share", "unanswered")
+_SAME_IN_JSON = (
+    *("baseline_p95_ms", "target_ms", "target_p99_ms", "max_errors", "meets_target"),
+    *("requests", "errors", "error_share", "unanswered"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,11 @@ class EndpointVerdict:
     figures: tuple[Change | Insufficient, ...]
     p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
     baseline_p95_ms: float | None
     target_ms: float | None
+    target_p99_ms: float | None
+    max_errors: float | None
     requests: int
     errors: int
     unanswered: int = 0
@@ -71,8 +79,15 @@ class EndpointVerdict:
         return self.p50_ms if self.p95_ms is None else self.p95_ms
 
     @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Its limits, and whether each is met."""
+        share = self.error_share if self.requests else None
+        return limits_of(self, (self.p50_ms, self.p95_ms, self.p99_ms), share, self.unanswered)
+
+    @property
     def meets_target(self) -> bool | None:
-        return meets(self.target_ms, self.p50_ms, self.p95_ms, self.unanswered)
+        """Whether all its limits are met."""
+        return all_met(self.limits)
 
     def __repr__(self) -> str:
         return f"<{self.verdict} of {self.endpoint}: {self.reason}>"
@@ -101,6 +116,7 @@ class EndpointVerdict:
             **(_change_as_json(told) if told else dict.fromkeys(("figure", "ratio", "interval", "mde"))),
             "figures": [_change_as_json(one) for one in self.figures if isinstance(one, Change)],
             "p95_ms": _finite(self.p95_ms),
+            "p99_ms": _finite(self.p99_ms),
             **{name: getattr(self, name) for name in _SAME_IN_JSON},
         }
 
@@ -167,7 +183,7 @@ class Check:
 
 def _row(one: EndpointVerdict) -> Row:
     p95 = "failed too often" if one.p95_ms == math.inf else ms(one.p95_ms)
-    times = (p95, ms(one.baseline_p95_ms, NOTHING), limit(one.target_ms))
+    times = (p95, ms(one.baseline_p95_ms, NOTHING), limit(one))
     return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
 
@@ -241,7 +257,7 @@ def match(run: Run, baselines: Baselines) -> Match:
     setup = setup_of(run.facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = f"`perflib baseline record {setup.scenario}`"
+        record = run.facts.again("baseline record")
         return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
     closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
     if differs := differences(setup, closest.known_setup):
@@ -294,8 +310,11 @@ def _verdict(
         figures=() if judgement is None else judgement.figures,
         p50_ms=median_of(row.judged_p50_ms for row in some),
         p95_ms=median_of(row.judged_p95_ms for row in some),
+        p99_ms=median_of(row.judged_p99_ms for row in some),
         baseline_p95_ms=None if entry is None else entry.p95_ms,
         target_ms=some[0].target_ms,
+        target_p99_ms=some[0].target_p99_ms,
+        max_errors=some[0].max_errors,
         requests=sum(row.requests for row in some),
         errors=sum(row.judged_errors for row in some),
         unanswered=sum(row.unanswered for row in some),
@@ -313,22 +332,31 @@ def _reason(judgement: Judgement) -> str:
 def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
     """Why an endpoint fails a check."""
     said, p95_ms = [], row.p95_at_least_ms
+    most_errors = most_errors if row.max_errors is None else row.max_errors
+    timed = [one for one in row.limits if one.of != "failed"]
     if row.unanswered_s is not None:
-        bound = "" if row.target_ms is None else f", which misses its limit of {row.target_ms:,g} ms"
+        bound = f", which misses its limit of {timed[0].bound:,g} ms" if timed else ""
         said.append(f"unanswered for {seconds(row.unanswered_s)}, all through the measured time{bound}")
     if row.error_share > most_errors:
         allowed = f"at most {100 * most_errors:g} % may" if most_errors else "none may"
         said.append(f"{row.errors:,} of {row.requests:,} requests failed, {allowed}")
-    if p95_ms is not None:
-        shown = "p95" if row.p95_ms is not None else "p50, and so p95,"
-        shown += " (failed too often)" if p95_ms == math.inf else f" {p95_ms:,.2f} ms"
-        if row.target_ms is not None and p95_ms >= row.target_ms:
-            said.append(f"{shown} misses its limit of {row.target_ms:,g} ms")
-        if row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
-            said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
+    said += [
+        f"{_as_found(one.of, one.by, one.found)} misses its limit of {one.bound:,g} ms"
+        for one in timed
+        if one.found is not None and one.found >= one.bound
+    ]
+    if p95_ms is not None and row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
+        shown = _as_found("p95", "p50" if row.p95_ms is None else "p95", p95_ms)
+        said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
     if row.verdict == Verdict.REGRESSION:
         said.append(row.reason)
     return said
+
+
+def _as_found(figure: str, by: str, value_ms: float) -> str:
+    """A judged percentile, or a smaller one in its place."""
+    shown = figure if by == figure else f"{by}, and so {figure},"
+    return f"{shown} (failed too often)" if value_ms == math.inf else f"{shown} {value_ms:,.2f} ms"
 
 
 def _run_findings(run: Run, summary: Summary) -> list[Finding]:
@@ -347,7 +375,7 @@ def _run_findings(run: Run, summary: Summary) -> list[Finding]:
 
 def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -> list[str]:
     own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
-    few = [row.endpoint for row in rows if row.target_ms is not None and row.meets_target is None and row.requests]
+    few = [row.endpoint for row in rows if row.requests and any(one.meets is None for one in row.limits)]
     never = [row.endpoint for row in rows if not (row.requests or row.unanswered)]
     said = [found.why_not] if found.why_not else []
     if unknown := found.baseline.known_setup.unknown if found.baseline else ():
@@ -356,7 +384,8 @@ def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -
     said += [f"{run_id} was recorded before setups were: its cores are all those of its machine" for run_id in before]
     said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
     said += [f"too few requests to judge the limit of {', '.join(few)}"] if few else []
-    return [*said, *([f"not asked after warm-up: {', '.join(never)}"] if never else [])]
+    said += [f"not asked after warm-up: {', '.join(never)}"] if never else []
+    return [*said, *flattered(runs)]
 
 
 def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[str]:
@@ -365,7 +394,7 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
     slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
-    told = "`perflib check baseline` measures each alone and names the cause"
+    told = f"{first_runs[0].facts.again('check', 'baseline')} measures each alone and names the cause"
     if apart:
         told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
     return [

@@ -1,37 +1,39 @@
 """The answer: is it a success? A 200 is none until its content type and its expected keys are right."""
 
-import codecs
-import json
-import re
-from contextlib import suppress
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any
-
-from msgspec import DecodeError, Raw, ValidationError
-from msgspec.json import Decoder
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
+from perflib.load.connecting import CLIENT_CERTIFICATE
+from perflib.load.document import NOWHERE, document_of, instead, kind_of, opened, shown, text_of, value_at
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Endpoint
-from perflib.spec.target import Scalar
+from perflib.spec.expect import Scalar
+from perflib.spec.pointer import steps_of
+from perflib.spec.undriven import protocol
 
-_OBJECT = Decoder(dict[str, Raw])
-_SCALAR = Decoder(str | bool | int | float | None)
-_CHARSET = re.compile(rb';\s*charset\s*=\s*"?([\w.:-]+)', re.IGNORECASE)
-_NAMED_KEYS = 5
-_SHOWN = 40
-"""So many characters of a name are shown."""
+_SEARCHED_BYTES = 2_000
+_HTTPS = "the server speaks TLS; write https://"
+_OF_TLS = {
+    b"no required ssl certificate was sent": CLIENT_CERTIFICATE,
+    b"the ssl certificate error": "the server refuses the client certificate; mend tls.client_cert of the target file",
+    b"plain http request was sent to https port": _HTTPS,
+    b"speaking plain http to an ssl-enabled server": _HTTPS,
+    b"sent an http request to an https server": _HTTPS,
+}
+"""What nginx, Apache and Go's net/http say in the body of a 400."""
 
 
 class Judge:
     """Judges the answers of one endpoint, each by its whole body."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._expect = endpoint.expect
-        self._content_types = tuple(_media_type(one.encode()) for one in endpoint.expect.content_types)
-        self._keys = frozenset(endpoint.expect.keys)
+        expect = self._expect = endpoint.expect
+        self._statuses, self._judged_statuses = expect.statuses, expect.judged_statuses
+        self._content_types = tuple(_media_type(one.encode()) for one in expect.content_types)
+        self._of_body = bool(expect.of_body)
+        self._places = (*expect.keys, *expect.absent, *expect.forbid)
+        self._takes_a_list = all(steps_of(place)[0].isdecimal() for place in self._places)
         self._cold = endpoint.cold
         self._fitting: tuple[bytes, bytes] | None = None
         """The last body that fitted, as sent, and its encoding: the same bytes again need no second look."""
@@ -40,15 +42,17 @@ class Judge:
         """The kind of this answer's error; None for a success."""
         if exchange.error is not None:
             return exchange.error
-        wanted = self._expect.status
-        if exchange.status != wanted if wanted else not 200 <= exchange.status < 300:
+        if exchange.status not in self._statuses:
+            exchange.reason = _why_so(exchange)
             return "status"
+        if exchange.status not in self._judged_statuses:
+            return None
         given = exchange.header(b"content-type") if self._content_types else None
         if self._content_types and not _is_of(given or b"", self._content_types):
-            named = _shown(_media_type(given or b"").decode("latin-1")) or "without a content type"
+            named = shown(_media_type(given or b"").decode("latin-1")) or "without a content type"
             exchange.reason = f"is {named}, not {b' or '.join(self._content_types).decode('latin-1')}"
             return "content"
-        if (self._keys or self._expect.forbid) and (misfit := self._misfit_of(exchange)):
+        if self._of_body and (misfit := self._misfit_of(exchange)):
             exchange.reason = misfit
             return "content"
         return None
@@ -62,7 +66,7 @@ class Judge:
 
     def _misfit_of(self, exchange: Exchange) -> str:
         """Why the content is wrong, empty where it is right. What cannot be unpacked here cannot be judged."""
-        sent = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        sent = exchange.content
         encoding = exchange.header(b"content-encoding") or b""
         if (sent, encoding) == self._fitting:
             return ""
@@ -73,65 +77,56 @@ class Judge:
             return ""
         except DamagedError as damaged:
             return str(damaged)
-        found = _object_of(body.removeprefix(codecs.BOM_UTF8), exchange.header(b"content-type") or b"")
-        misfit = found if isinstance(found, str) else self._misfit_of_object(found)
+        misfit = self._misfit_of_body(body, exchange.header(b"content-type") or b"")
         self._fitting = self._fitting if misfit else (sent, encoding)
         return misfit
 
-    def _misfit_of_object(self, found: dict[str, Any]) -> str:
-        if not self._keys <= found.keys():
-            missing = next(key for key in self._expect.keys if key not in found)
-            there = [repr(_shown(key)) for key in list(found)[:_NAMED_KEYS]]
-            there += [f"{len(found) - _NAMED_KEYS:,} more"] if len(found) > _NAMED_KEYS else []
-            return f"expected key {missing!r} is missing; there {_are(there)}"
-        forbidden = self._expect.forbid.items()
-        return next((f"{key} is {value!r}" for key, value in forbidden if _same(found.get(key), value)), "")
+    def _misfit_of_body(self, body: bytes, content_type: bytes) -> str:
+        least, most, text = self._expect.min_bytes or 0, self._expect.max_bytes, self._expect.contains
+        if len(body) < least:
+            return f"has {len(body):,} bytes, not {least:,} or more"
+        if most is not None and len(body) > most:
+            return f"has {len(body):,} bytes, not {most:,} or less"
+        if text is not None and text not in text_of(body, content_type):
+            return f"does not contain {shown(text)!r}"
+        return self._misfit_of_json(body, content_type) if self._places else ""
+
+    def _misfit_of_json(self, body: bytes, content_type: bytes) -> str:
+        found = document_of(body, content_type)
+        if isinstance(found, str):
+            return found
+        if isinstance(found, list) and not self._takes_a_list:
+            return "is JSON, but no object"
+        for key in self._expect.keys:
+            if value_at(found, key) is NOWHERE:
+                return f"expected key {key!r} is missing; {instead(found, key)}"
+        for key in self._expect.absent:
+            if not _is_nothing(value := opened(value_at(found, key))):
+                return f"{key!r} is {kind_of(value)}, and should be absent"
+        for key, forbidden in self._expect.forbid.items():
+            if _same(opened(value_at(found, key)), forbidden):
+                return f"{key} is {forbidden!r}"
+        return ""
 
 
-def _are(some: list[str]) -> str:
-    return f"{'is' if len(some) == 1 else 'are'} {', '.join(some) or 'none'}"
+def _is_nothing(value: object) -> bool:
+    """True for what is missing, null, or an empty list or object."""
+    return value is NOWHERE or value is None or value in ([], {})
 
 
-def _shown(name: str) -> str:
-    """A name that a server sent, short and without control characters."""
-    return "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
-
-
-def _object_of(body: bytes, content_type: bytes) -> dict[str, Any] | str:
-    """The JSON object of a body, its values mostly unread; where there is none, what the body is."""
-    try:
-        if not body.isascii():
-            body.decode()  # msgspec does not look at the bytes of a string it leaves unread
-        return _OBJECT.decode(body)
-    except ValidationError:
-        return "is JSON, but no object"
-    except (DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    if not body.strip():
-        return "is empty"
-    try:  # json also reads NaN, lone surrogates and UTF-16, and as decimals integers of any length
-        document = json.loads(_text_of(body, content_type), parse_int=Decimal)
-    except RecursionError:
-        return "is JSON nested too deep to be read"
-    except ValueError:
-        return "is no JSON"
-    return document if isinstance(document, dict) else "is JSON, but no object"
-
-
-def _text_of(body: bytes, content_type: bytes) -> bytes | str:
-    """The body by the charset that it tells; JSON needs none, but some servers send it in another."""
-    told = _CHARSET.search(content_type)
-    with suppress(LookupError, UnicodeDecodeError):
-        return body.decode(told[1].decode()) if told else body
-    return body
+def _why_so(exchange: Exchange) -> str:
+    """What a status says of a thing that perflib does not do, or of TLS; empty: what the status says."""
+    if exchange.status in (101, 426):
+        wanted = (exchange.header(b"upgrade") or b"").decode("latin-1")
+        return f"the server wants {protocol(wanted) or shown(wanted) or 'another protocol'}"
+    if exchange.status == 407:
+        return "a proxy asks who is there; perflib asks a server itself, by none"
+    said = b"".join(exchange.body)[:_SEARCHED_BYTES].lower() if exchange.status == 400 else b""
+    return next((meant for words, meant in _OF_TLS.items() if words in said), "")
 
 
 def _same(found: object, value: Scalar) -> bool:
     """True for equal JSON scalars: unlike Python's, JSON's true is not 1."""
-    try:
-        found = _SCALAR.decode(found) if isinstance(found, Raw) else found
-    except ValidationError:  # no scalar, or a number beyond any that a target file can forbid
-        return False
     return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 

@@ -3,6 +3,8 @@
 HTTP/1.1 per RFC 9112.
 """
 
+import math
+import ssl
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import httptools
 
 from perflib.load.connecting import Fault, fault_of
+from perflib.load.cookies import LINES
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.load.lenient import LenientParser, RefusedError
 from perflib.load.stream import Stream
+from perflib.spec.undriven import STREAMS
 
 MAX_BESIDE_BODY_BYTES = 2**20
 """Of an answer's head, its trailer and the interim answers before it, in reads that bring no body."""
@@ -21,11 +25,11 @@ MAX_BESIDE_BODY_BYTES = 2**20
 class Channel:
     """A connection and its parser."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, *, most_answers: float = math.inf, keeps_cookies: bool = False) -> None:
+        self._stream, self._most_answers = stream, most_answers
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self.on_header = self._headers.__setitem__
+        self.on_header = self._keep_header if keeps_cookies else self._headers.__setitem__
         self.on_body = self._body.append
         self._parser: Any = httptools.HttpResponseParser(self)
         self._lenient: LenientParser | None = None
@@ -76,7 +80,14 @@ class Channel:
     def give_up(self, kind: str) -> None:
         """Wait no longer for the answer under way."""
         if self._exchange is not None:
-            self.fail(kind, f"given up {self._progress(self._exchange)}")
+            self.fail(kind, f"{self._endless}given up {self._progress(self._exchange)}")
+
+    @property
+    def _endless(self) -> str:
+        """What the answer under way is, where it may be one that never ends; empty: it should."""
+        told = self._exchange.header(b"content-type") if self._exchange and self._head_complete else None
+        media_type = (told or b"").partition(b";")[0].strip().lower().decode("latin-1")
+        return f"never ends: {media_type}, " if media_type in STREAMS else ""
 
     def close(self) -> None:
         """End the connection; what is under way is forgotten."""
@@ -105,7 +116,7 @@ class Channel:
             if not self._read_leniently(data, exchange, str(refused)):
                 return False
         if exchange.received > MAX_ANSWER_BYTES:
-            self.fail("protocol", f"an answer of more than {MAX_ANSWER_BYTES / 2**20:g} MiB")
+            self.fail("protocol", f"{self._endless}an answer of more than {MAX_ANSWER_BYTES / 2**20:g} MiB")
         elif self._whole == 1:
             self._complete(exchange, now_ns, late_ns)
         elif self._whole:
@@ -160,7 +171,10 @@ class Channel:
             self._complete(exchange, perf_counter_ns(), -1)
         else:
             fault = Fault("reset", "closed") if problem is None else fault_of(problem, "reset")
-            self.fail(fault.kind, f"{fault.reason} {self._progress(exchange)}")
+            if isinstance(problem, ssl.SSLError) and not self.answers and exchange.first_byte_ns < 0:
+                self.fail("connect", fault.reason)  # by TLS 1.3 a server refuses a client once its handshake is over
+            else:
+                self.fail(fault.kind, f"{fault.reason} {self._progress(exchange)}")
 
     def _ends_with_connection(self) -> bool:
         lenient = self._lenient
@@ -175,6 +189,13 @@ class Channel:
         told = exchange.header(b"content-length")
         of = f" of {int(told):,}" if told is not None and told.isdigit() else ""
         return f"after {sum(map(len, self._body)):,}{of} bytes"
+
+    def _keep_header(self, name: bytes, value: bytes) -> None:
+        """Each Set-Cookie counts: no other header may stand on several lines that cannot be joined (RFC 9110, 5.3)."""
+        if name.lower() == b"set-cookie":
+            name, earlier = b"set-cookie", self._headers.get(b"set-cookie")
+            value = value if earlier is None else earlier + LINES + value
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
@@ -193,7 +214,7 @@ class Channel:
         exchange.end_ns = self.idle_since_ns = now_ns - max(late_ns, 0)
         self.answers += 1
         self._exchange = None
-        if not self._keep:
+        if not self._keep or self.answers >= self._most_answers:
             self.close()
         self._over(exchange)
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter_ns
 
+from perflib.load.caller import Caller
 from perflib.load.exchange import Exchange
+from perflib.load.journey import JourneyWalk, Wholes
 from perflib.load.slot import Slot, Slots
 from perflib.spec import Scenario
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span
 from perflib.spec.run import EXCUSED
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.whole import PAGE_CONNECTIONS
 from perflib.spec.workload import Closed
 
 
@@ -38,15 +40,20 @@ class ClosedLoad:
 class User:
     """One virtual user at work for its span, or until it is stopped. `left` is done at its end.
 
-    Asks for `steps`, the indices of endpoints and pages; `pages` has the endpoints that each page loads.
+    Asks for `steps`, the indices of endpoints, pages and journeys; `wholes` has what those two consist of.
     """
 
     def __init__(
-        self, span: Span, steps: Iterator[int], pages: Mapping[int, Sequence[int]], scenario: Scenario, slots: Slots
+        self,
+        span: Span,
+        caller: Caller,
+        steps: Iterator[int],
+        wholes: Wholes,
+        scenario: Scenario,
+        slots: Slots,
     ) -> None:
-        self._steps, self._pages = steps, pages
+        self._caller, self._steps, self._wholes, self._draw = caller, steps, wholes, slots.draw
         self._open, self._recorder, self._phase = slots.open, slots.recorder, slots.recorder.phase
-        self._number = span.user
         self._begin_ns = self._phase.measured_from_ns + int(span.start_s * 1e9)
         self._until_ns = self._phase.measured_from_ns + int(span.end_s * 1e9)
         workload = scenario.workload
@@ -54,7 +61,7 @@ class User:
         self._enough = scenario.enough_successes or math.inf
         self._loop = asyncio.get_running_loop()
         self._slots: list[Slot] = []
-        self._page: _PageLoad | None = None
+        self._whole: _PageLoad | JourneyWalk | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self.left: asyncio.Future[None] = self._loop.create_future()
@@ -72,13 +79,13 @@ class User:
             self._leave()
 
     def answered(self, slot: Slot, exchange: Exchange) -> None:
-        page = self._page
-        if page is not None:
-            page.answered(slot, exchange)
-            if page.under_way:
+        whole = self._whole
+        if whole is not None:
+            whole.answered(slot, exchange)
+            if whole.under_way:
                 return
-            exchange, self._page = page.whole(), None
-            self._recorder.keep(exchange, page.index, -1, self._number, None)
+            exchange, self._whole = whole.whole(), None
+            self._recorder.keep(exchange, whole.index, -1, self._caller.number, None)
         if exchange.error in ("connect", "generator"):
             self._rest_until(perf_counter_ns() + PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
@@ -92,7 +99,7 @@ class User:
             self.left.set_exception(problem)
 
     def _come(self) -> None:
-        self._slots = [self._open(self, self._number) for _ in range(PAGE_CONNECTIONS if self._pages else 1)]
+        self._slots = [self._open(self, self._caller) for _ in range(PAGE_CONNECTIONS if self._wholes.pages else 1)]
         self._phase.at_work += 1
         self._next()
 
@@ -101,11 +108,20 @@ class User:
             self._leave()
             return
         index = next(self._steps)
-        loads = self._pages.get(index)
-        if loads is None:
-            self._slots[0].ask(index)
+        if not self._draw(self._caller, index):
+            self._leave()
+            return
+        if index in self._wholes.pages:
+            self._whole = _PageLoad(index, self._wholes.pages[index], self._slots)
+        elif index in self._wholes.journeys:
+            self._whole = self._wholes.walk(index, self._slots[0], self._rest_within)
+            self._whole.begin()
         else:
-            self._page = _PageLoad(index, loads, self._slots)
+            self._slots[0].ask(index)
+
+    def _rest_within(self, at_ns: int, then: Callable[[], None]) -> None:
+        """Pause in a journey; where the user's time ends meanwhile, it leaves without its end."""
+        self._rest_until(min(at_ns, self._until_ns), then if at_ns < self._until_ns else self._leave)
 
     def _leave(self) -> None:
         if self._slots:

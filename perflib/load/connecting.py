@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 from asyncio.staggered import staggered_race
@@ -12,9 +13,13 @@ from functools import partial
 from time import perf_counter_ns
 
 from perflib.load.kernel_clock import established_ns, stamp_arrivals
+from perflib.spec.undriven import HTTP_2
 
 _STAGGER_S = 0.25
 """Between the attempts at two addresses (RFC 8305, 5)."""
+
+_FULL_S = 0.001
+"""Between two attempts at a Unix socket whose server accepts too slowly."""
 
 _NO_FILES = "raise `ulimit -n`, or use fewer users or connections"
 _NO_PORTS = "no local port or address is free; use fewer connections, or widen net.ipv4.ip_local_port_range"
@@ -31,8 +36,33 @@ OWN_LIMITS = {
 """What the operating system refuses to the load generator itself: none of it is the target's failure."""
 
 _OF_ONE_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
-_UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted."""
+CLIENT_CERTIFICATE = "the server asks for a client certificate; name it in tls.client_cert of the target file"
+_UNKNOWN_CA = "; name its CA in tls.ca_file of the target file, or SSL_CERT_FILE"
+_OTHER_NAME = "; name what it is issued to in tls.server_name of the target file"
+_CERTIFICATE_MENDS = dict.fromkeys((18, 19, 20, 21), _UNKNOWN_CA) | dict.fromkeys((62, 64), _OTHER_NAME)
+"""By OpenSSL's codes: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and those of an issuer that is not trusted; those of a
+certificate of another host, or another address."""
+_SAID = re.compile(r"^\[.*?\]|\(_ssl\.c:\d+\)$")
+"""What Python adds to OpenSSL's words; its own names of them lack some."""
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13) alert (.+)")
+_REFUSED = "the server refuses the client certificate ({}); mend tls.client_cert of the target file"
+_OF_A_CERTIFICATE = (
+    "bad certificate",
+    "unsupported certificate",
+    "certificate revoked",
+    "certificate expired",
+    "certificate unknown",
+    "unknown ca",
+    "access denied",
+)
+_ALERTS = {
+    "certificate required": CLIENT_CERTIFICATE,
+    "handshake failure": "the server ends the handshake: it asks for a client certificate (name it in tls.client_cert "
+    "of the target file), or shares no version or cipher with this machine",
+    "no application protocol": f"the server speaks {HTTP_2}",
+    **{said: _REFUSED.format(said) for said in _OF_A_CERTIFICATE},
+}
+"""What a server means by its alert (RFC 8446, 6.2); others are said as they are."""
 _WITHOUT_TLS = "the server answers without TLS; write http://"
 _PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
@@ -111,6 +141,28 @@ async def _dialled(host: str, port: int) -> Dialled:
         raise
 
 
+async def dial_socket(path: str) -> Dialled:
+    """Connect to a Unix socket. Raises OSError."""
+    connecting = socket.socket(socket.AF_UNIX)
+    try:
+        connecting.setblocking(False)
+        while not _is_taken(connecting, path):
+            await asyncio.sleep(_FULL_S)
+        return Dialled("", connecting, perf_counter_ns())
+    except BaseException:
+        connecting.close()
+        raise
+
+
+def _is_taken(connecting: socket.socket, path: str) -> bool:
+    """False while the server has accepted too little: no poll tells when that changes."""
+    try:
+        connecting.connect(path)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _how_telling(problem: OSError) -> int:
     """A family that this machine lacks says least, a limit of its own most."""
     return 0 if problem.errno in _OF_ONE_ADDRESS else 2 if problem.errno in OWN_LIMITS else 1
@@ -129,10 +181,12 @@ def fault_of(error: OSError, kind: str) -> Fault:
 
 def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        mend = "; name its CA in SSL_CERT_FILE" if error.verify_code in _UNKNOWN_CA else ""
+        mend = _CERTIFICATE_MENDS.get(error.verify_code, "")
         return f"certificate verify failed: {error.verify_message.rstrip('.')}{mend}"
-    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
-        return "the server asks for a client certificate"
     if error.reason in _PLAIN_TEXT:
         return _WITHOUT_TLS
-    return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
+    said = _SAID.sub("", str(error)).strip() or "failed"
+    alert = _ALERT.fullmatch(said)
+    if alert is None:
+        return f"TLS: {said}"
+    return _ALERTS.get(alert[1]) or f"TLS: the server says: {alert[1]}"

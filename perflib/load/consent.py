@@ -20,7 +20,7 @@ def check_consent(target: Target, scenario: Scenario) -> str:
     Raises:
         InputError: where the host was not allowed; the line names it, and what would be sent.
     """
-    hosts = _addresses(target.base_url)
+    hosts = () if target.unix_socket else _addresses(target.base_url)
     require_consent(target, scenario, hosts)
     return f"{_host(target)} gets {_load_on(target, scenario)}" if hosts and not are_loopback(hosts) else ""
 
@@ -74,4 +74,5 @@ def _load_on(target: Target, scenario: Scenario) -> str:
     most = target.max_requests or MAX_REQUESTS
     if isinstance(scenario.workload, Open):
         most = min(most, round(scenario.workload.rate_per_s * lasting_s))
-    return f"{load_in_words(scenario.workload)} for {lasting_s:,.0f} s, about {most:,} requests at most"
+    given = f", with {', '.join(target.given)}" if target.given else ""
+    return f"{load_in_words(scenario.workload)} for {lasting_s:,.0f} s, about {most:,} requests at most{given}"

@@ -96,7 +96,7 @@ class Processes:
             workers = [ending.enter_context(_started(index, folder)) for index in range(facts.workers)]
             crew = _Crew(workers, begun)
             for index, worker in enumerate(workers):
-                order = Order(facts, folder, Share(index, facts.workers))
+                order = Order(facts, folder, Share(index, facts.workers), facts.target.folder)
                 worker.tell(json.dumps(ORDER.dump_python(order, mode="json")))
             return crew.listen(look)
 
@@ -306,4 +306,5 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
     stopped = not cut and any(outcome.stopped for outcome in outcomes)  # one that is cut ends the others
-    return Outcome(parts, generator, stopped=stopped, cut=cut)
+    revision = next((outcome.revision for outcome in outcomes if outcome.revision), "")
+    return Outcome(parts, generator, stopped=stopped, cut=cut, revision=revision)

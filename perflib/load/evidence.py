@@ -15,12 +15,13 @@ from perflib.load.coding import DamagedError, UncheckedError, codings_of, decode
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Target
 from perflib.spec.run import MOST_SAMPLES, failure_in_words
-from perflib.spec.secret import Strike
+from perflib.spec.secret import Strike, spellings
 from perflib.store.spool import append_sample
 
 BODY_BYTES = 512
 _MOST_KINDS = 500
 """Of endpoint, kind and status, of which samples are kept: a target may answer each time with another status."""
+_SHORTEST_SECRET = 6
 _NOTHING_TO_SHOW = ("dropped", "in_flight")
 _MOST_HEADERS, _NAME_BYTES, _VALUE_BYTES, _REASON_BYTES = 50, 100, 512, 300
 _NEVER_KEPT = re.compile("cookie|authoriz|authenticat", re.IGNORECASE)
@@ -47,6 +48,7 @@ class Evidence:
         self._names = [item.name for item in target.endpoints]
         self._samples = samples if target.samples else None
         self._strike = Strike(environment.get(name, "") for name in target.secrets)
+        self._learnt: dict[str, None] = {}
         self._seen: dict[tuple[int, str | None, int], _Seen] = {}
 
     def add(self, exchange: Exchange, index: int, at_ns: int) -> None:
@@ -62,6 +64,18 @@ class Evidence:
             seen.samples_left -= 1
             self._keep(exchange, index, at_ns)
 
+    def hide(self, secret: str) -> None:
+        """Strike what was learnt meanwhile, a token say, out of all samples from now on.
+
+        A pattern of hundreds of tokens, as `Strike` makes one, would take a second to compile on the generator's path.
+        """
+        if len(secret) >= _SHORTEST_SECRET:
+            self._learnt |= dict.fromkeys(spellings(secret))
+
+    def told(self, value: bytes) -> str:
+        """The value of a header as it may be kept: bounded, and without a secret."""
+        return self._text(value, _VALUE_BYTES).strip()
+
     def forget_recent(self) -> None:
         """A second had a success, or no answer at all."""
         for seen in self._seen.values():
@@ -76,7 +90,7 @@ class Evidence:
     def _keep(self, exchange: Exchange, index: int, at_ns: int) -> None:
         assert self._samples is not None
         cookie = _COOKIE.match((exchange.header(b"set-cookie") or b"").decode("latin-1"))
-        cookies = (cookie[1].strip(),) if cookie else ()
+        cookies = (*((cookie[1].strip(),) if cookie else ()), *self._learnt)
         encoding = (exchange.header(b"content-encoding") or b"identity").lower()
         body = _readable(exchange.body, encoding, 2 * (BODY_BYTES + self._strike.longest))
         sample = {

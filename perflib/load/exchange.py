@@ -1,11 +1,23 @@
 """The exchange: a request and its answer."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """Of one answer: each virtual user may hold one, and all of them are to fit into memory."""
+_CACHE = re.compile(rb"age|(?:[\w-]+-)?cache(?:-status|-lookup)?", re.IGNORECASE)
+"""Age, X-Cache, X-Proxy-Cache, CF-Cache-Status, Cache-Status (RFC 9211) and their like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a server spells its headers: each by its name in lower case, and those that may tell of a cache."""
+
+    of: Mapping[bytes, bytes]
+    of_caches: tuple[bytes, ...]
 
 
 @dataclass(slots=True)
@@ -30,16 +42,34 @@ class Exchange:
     retried: bool = False
     cold: bool = False
     received: int = 0
+    saved: Mapping[str, Any] | None = None
+    """What a step of a journey keeps of the answer."""
+    row: int = -1
+    """Of the data that it was asked with; -1: of none."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     body: list[bytes] = field(default_factory=list)
+    _spelling: Spelling | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The body as sent, once it is complete."""
+        if len(self.body) != 1:
+            self.body[:] = [b"".join(self.body)]
+        return self.body[0]
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header, its name given in lower case."""
-        key = _spelling(name, tuple(self.headers))
+        key = self.spelling.of.get(name)
         return None if key is None else self.headers[key]
+
+    @property
+    def spelling(self) -> Spelling:
+        if self._spelling is None or self.end_ns < 0:  # else the answer is complete
+            self._spelling = _spelling(tuple(self.headers))
+        return self._spelling
 
 
 @lru_cache(256)
-def _spelling(name: bytes, keys: tuple[bytes, ...]) -> bytes | None:
-    """How a server spells a header, or that it sends none: looked for once, as it always sends the same ones."""
-    return next((key for key in keys if key.lower() == name), None)
+def _spelling(names: tuple[bytes, ...]) -> Spelling:
+    """Found once, as a server always sends the same ones."""
+    return Spelling({name.lower(): name for name in reversed(names)}, tuple(filter(_CACHE.fullmatch, names)))

@@ -10,11 +10,13 @@ from typing import Protocol
 
 from httptools import HttpParserError
 
+from perflib.spec.undriven import HTTP_2, protocol
+
 _STATUS_LINE = re.compile(rb"(?i:HTTP/(\d)(?:\.(\d))?|ICY)[ \t]+(\d{3})(?:\D.*)?", re.DOTALL)
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]+)[ \t]*(?:;.*)?", re.DOTALL)
 _OTHER_PROTOCOLS = {
     b"\x15\x03": "TLS; write https://",
-    b"\x00\x00": "HTTP/2 alone",
+    b"\x00\x00": HTTP_2,
     b"SSH-": "SSH",
 }
 _WITHOUT_BODY = (204, 304)
@@ -82,8 +84,6 @@ class LenientParser:
             _refuse_other_protocols(line)
             raise RefusedError("no status line of HTTP/1")
         self._version, self._status = (found[1] or b"1") + (found[2] or b"0"), int(found[3])
-        if self._status == 101:
-            raise RefusedError("the server switches to another protocol, unasked (101)")
         self._step = self._head
         return True
 
@@ -97,6 +97,9 @@ class LenientParser:
         return line is not None
 
     def _begin(self, headers: Mapping[bytes, bytes]) -> None:
+        if self._status == 101:
+            other = protocol(headers.get(b"upgrade", b"").decode("latin-1"))
+            raise RefusedError(f"the server switches to {other or 'another protocol'} (101)")
         if self._status < 200:
             self._step = self._status_line
             return
@@ -215,9 +218,9 @@ def _length(told: list[bytes]) -> int:
 def _refuse_other_protocols(begun: bytes | bytearray) -> None:
     """Raise RefusedError for what does not begin as an answer of HTTP/1 does, even if its first line never ends."""
     begun = begun.lstrip(b"\r\n")
-    for opening, protocol in _OTHER_PROTOCOLS.items():
+    for opening, other in _OTHER_PROTOCOLS.items():
         if begun.startswith(opening):
-            raise RefusedError(f"no answer of HTTP/1: the server speaks {protocol}")
+            raise RefusedError(f"no answer of HTTP/1: the server speaks {other}")
     begun = begun[:5].upper()
     if not any(begun.startswith(own[: len(begun)]) for own in (b"HTTP/", b"ICY ")):
         raise RefusedError("no answer of HTTP/1")

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from perflib.spec import Closed, InputError, Open, Page, Scenario, Target
-from perflib.spec.target import PAGE_CONNECTIONS
+from perflib.spec.whole import PAGE_CONNECTIONS
 
 _OWN_FILES = 40
 """Of a worker: spools, pipes, the event loop's own."""

@@ -6,8 +6,10 @@ from time import perf_counter_ns
 from perflib.load.answer import Judge
 from perflib.load.evidence import Evidence
 from perflib.load.exchange import Exchange
+from perflib.load.repeats import Counter
+from perflib.load.saving import save
 from perflib.spec import ERROR_KINDS, Target
-from perflib.spec.run import EXCUSED
+from perflib.spec.run import EXCUSED, Repeats
 from perflib.stats.histogram import LogHistogram
 from perflib.store.spool import COLD, COUNTED, RETRIED, WARMUP, Spool
 
@@ -64,7 +66,9 @@ class Recorder:
     """Keeps the requests of a run. Times in the spool count from `origin_ns`."""
 
     def __init__(self, target: Target, spool: Spool, evidence: Evidence | None = None) -> None:
-        self._judges = [Judge(endpoint) for endpoint in target.endpoints]
+        self._saves = [endpoint.save for endpoint in target.endpoints]
+        self._judges = [Judge(target.with_defaults(endpoint)) for endpoint in target.endpoints]
+        self._counters = [Counter() for _ in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
         self._unchecked: dict[str, None] = {}
         self._spool = spool
@@ -77,23 +81,38 @@ class Recorder:
         self.refusals, self.refusal = 0, ""
         """Connections that this machine refused the load generator, and why the last one."""
         self.loop_lag_ms, self.schedule_lag_ms = LagHistogram(), LagHistogram()
+        asked = target.revision.header if target.revision else None
+        self._revision_header = asked.lower().encode() if asked else b""
+        self.revision = ""
+        """Of the target, by the first answer that tells it."""
 
     @property
     def unchecked(self) -> tuple[str, ...]:
         """What was not judged: an endpoint each, with the reason."""
         return tuple(self._unchecked)
 
+    @property
+    def repeats(self) -> tuple[Repeats, ...]:
+        """What the answers of each endpoint had in common."""
+        return tuple(counter.of(name) for counter, name in zip(self._counters, self._names, strict=True))
+
     def answered(self, exchange: Exchange, index: int, page: int, user: int, intended_ns: int | None) -> None:
         """Judge an endpoint's answer, or the want of one, and keep it."""
         judge = self._judges[index]
         exchange.error, exchange.cold = judge.error_of(exchange), judge.is_cold(exchange)
+        if page >= 0 and self._saves[index] and exchange.error is None:
+            save(exchange, self._saves[index])
         self.sent += 1 + exchange.retried
+        if self._revision_header and (told := exchange.header(self._revision_header)):
+            self._revision_header, self.revision = b"", self.evidence.told(told)
         failed = exchange.error is not None
         self.phase.outage.add(failed=failed)
         if failed:
             self._failed(exchange, index, exchange.start_ns if intended_ns is None else intended_ns)
-        elif exchange.reason:
-            self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
+        else:
+            self._counters[index].add(exchange)
+            if exchange.reason:
+                self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
         self.keep(exchange, index, page, user, intended_ns)
 
     def _failed(self, exchange: Exchange, index: int, intended_ns: int) -> None:
@@ -136,6 +155,7 @@ class Recorder:
             exchange.read_late_ns,
             exchange.send_ns,
             user,
+            exchange.row,
             index,
             page,
             exchange.status,

@@ -39,6 +39,8 @@ class Stream:
     def __init__(self, sock: socket.socket, clock: KernelClock) -> None:
         self._socket = sock
         self._receive, self._arrived_ns = sock.recvmsg, clock.arrived_ns
+        self._ancillary_bytes = 0 if sock.family == socket.AF_UNIX else ANCILLARY_BYTES
+        """A Unix socket's peer may send open files there, and no stamp comes."""
         self._loop = asyncio.get_running_loop()
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -75,7 +77,7 @@ class Stream:
         finally:
             self._loop.remove_reader(self._socket)
         try:
-            data, ancillary, _, _ = self._receive(_READ_BYTES, ANCILLARY_BYTES)
+            data, ancillary, _, _ = self._receive(_READ_BYTES, self._ancillary_bytes)
         except _BUSY:
             return 0
         now_ns = perf_counter_ns()
@@ -156,7 +158,7 @@ class Stream:
             if self._closed:
                 return
             try:
-                data, ancillary, _, _ = receive(_READ_BYTES, ANCILLARY_BYTES)
+                data, ancillary, _, _ = receive(_READ_BYTES, self._ancillary_bytes)
             except _BUSY:
                 return
             except OSError as problem:

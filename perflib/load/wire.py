@@ -6,6 +6,7 @@ is open, moves the start of its first request.
 """
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -13,14 +14,15 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 from perflib.load.channel import Channel
-from perflib.load.connecting import Fault, dial, fault_of, interleaved
+from perflib.load.connecting import Fault, dial, dial_socket, fault_of, interleaved
 from perflib.load.exchange import Exchange
 from perflib.load.keep_alive import KeepAlive
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.request import WireRequest, looked_up, parsed
 from perflib.load.stream import Stream
-from perflib.spec import InputError
+from perflib.spec import InputError, Target
 from perflib.store.authorities import tls_context
+from perflib.store.named_files import socket_of
 
 _JUST_NS = 50_000_000
 """A kept connection that ends so soon after a request, and two round trips, was ended before that request came."""
@@ -36,32 +38,43 @@ class Address:
     tls: ssl.SSLContext | None
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     clock: KernelClock = field(default_factory=KernelClock)
+    unix_socket: str = ""
+    """Where it listens instead of all hosts."""
+    reconnect_every: float = math.inf
+    keeps_cookies: bool = False
 
     def prefer(self, host: str) -> None:
         """Try this one first from now on: no later connection waits for one that does not answer."""
         self.hosts = (host, *(other for other in self.hosts if other != host))
 
 
-async def resolve(base_url: str, clock: KernelClock | None = None) -> Address:
+async def resolve(target: Target, clock: KernelClock | None = None) -> Address:
     """Look the target's host up, once per run.
 
     Raises:
-        InputError: where it has no address.
+        InputError: where it has no address, or a file of its TLS cannot be used.
     """
-    url = parsed(base_url)
-    host, secure = looked_up(url), url.scheme == "https"
+    url = parsed(target.base_url)
+    secure = url.scheme == "https"
     port = url.port or (443 if secure else 80)
+    own_name = url.raw_host.decode().partition("%")[0].rstrip(".")
+    return Address(
+        hosts=() if target.unix_socket else await _addresses(target.base_url, looked_up(url), port),
+        port=port,
+        server_name=target.tls.server_name or own_name if secure else None,
+        tls=tls_context(target.tls, target.folder) if secure else None,
+        clock=clock or KernelClock(),
+        unix_socket=str(socket_of(target)) if target.unix_socket else "",
+        reconnect_every=target.reconnect_every or math.inf,
+    )
+
+
+async def _addresses(base_url: str, host: str, port: int) -> tuple[str, ...]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise InputError(f"base_url {base_url}: host {host!r} has no address ({error}); mend it or use --url") from None
-    return Address(
-        hosts=interleaved(list(dict.fromkeys(str(entry[4][0]) for entry in found))),
-        port=port,
-        server_name=url.raw_host.decode().partition("%")[0].rstrip(".") if secure else None,
-        tls=tls_context() if secure else None,
-        clock=clock or KernelClock(),
-    )
+    return interleaved(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
 
 
 class Connection:
@@ -69,7 +82,7 @@ class Connection:
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
-        self._timeout_ns = int(timeout_s * 1e9)
+        self._timeout_ns = self._usual_timeout_ns = int(timeout_s * 1e9)
         self._round_trip_ns = 0
         self._channel: Channel | None = None
         self._opening: asyncio.Timeout | None = None
@@ -86,6 +99,7 @@ class Connection:
         headers and body are good until the next request.
         """
         self._request, self._answered = request, answered
+        self._timeout_ns = request.timeout_ns or self._usual_timeout_ns
         exchange = self._exchange = Exchange(perf_counter_ns())
         channel = self._channel
         if channel is not None and not channel.closed and (request.idempotent or not self._gives_up(channel)):
@@ -159,18 +173,18 @@ class Connection:
     async def _opened(self, exchange: Exchange) -> Channel:
         at = self._address
         begun_ns = perf_counter_ns()
-        dialled = await dial(at.hosts, at.port)
+        dialled = await (dial_socket(at.unix_socket) if at.unix_socket else dial(at.hosts, at.port))
         dialled_ns = perf_counter_ns()
         self._round_trip_ns = dialled.established_ns - begun_ns
         exchange.start_ns += dialled_ns - dialled.established_ns
-        if dialled.host != at.hosts[0]:
+        if dialled.host and dialled.host != at.hosts[0]:
             at.prefer(dialled.host)
         stream = Stream(dialled.socket, at.clock)
         if at.tls is not None:
             late_ns = await stream.shake_hands(at.tls, at.server_name)
             exchange.tls_ns += perf_counter_ns() - dialled_ns - late_ns
             exchange.start_ns += late_ns
-        return Channel(stream)
+        return Channel(stream, most_answers=at.reconnect_every, keeps_cookies=at.keeps_cookies)
 
     def expire(self, now_ns: int) -> None:
         """Give the request under way up if its time is over."""

@@ -16,7 +16,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns, process_time
 
@@ -24,25 +25,29 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from perflib.load.arrivals import WHOLE, Share, intended_starts_s
+from perflib.load.caller import Caller, Turn
 from perflib.load.closed import ClosedLoad, User
 from perflib.load.consent import request_budget, require_consent
 from perflib.load.event_loop import new_event_loop
 from perflib.load.evidence import Evidence
+from perflib.load.journey import Pauses, Wholes
 from perflib.load.kernel_clock import KernelClock
 from perflib.load.limits import most_connections, raise_open_files
+from perflib.load.login import Sessions
 from perflib.load.mix import walk
 from perflib.load.open import OpenLoad
 from perflib.load.recorder import Phase, Recorder
-from perflib.load.request import encode
+from perflib.load.request import recipe
 from perflib.load.slot import Slots
 from perflib.load.standstill import Standstills
-from perflib.load.wire import resolve
+from perflib.load.values import Values
+from perflib.load.wire import Address, resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
 from perflib.spec.presence import spans
 from perflib.spec.run import ClockStep, Generator, Part, State
-from perflib.spec.target import PAGE_CONNECTIONS
-from perflib.spec.workload import Closed, Open, Ramp
+from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey, Whole
+from perflib.spec.workload import Closed, Open, Ramp, Workload
 from perflib.store.owner import join
 from perflib.store.spool import (
     GENERATOR_ROW,
@@ -60,15 +65,17 @@ _HOPELESS_S = 5
 _JUDGED_REQUESTS = 100
 """A share of failures is one of so many requests at least: those not sent yet count as successes."""
 _OVERTIME_S = 30.0
+_OPEN_USERS = 10
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is asked to do; `folder` takes its spools."""
+    """What a worker is asked to do; `folder` takes its spools, `files` holds those that the target file names."""
 
     facts: Facts
     folder: Path
     share: Share
+    files: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ class Outcome:
     """Why the worker itself ended the run early; empty where it did not."""
     broken: str = ""
     """Why nobody could end it, and when: a worker died, say; `parts` and `generator` are not known then."""
+    revision: str = ""
+    """Of the target, as its answers told it."""
 
     @property
     def state(self) -> State:
@@ -104,8 +113,15 @@ class Worker:
         target = facts.target
         self._items = target.items
         self._index = {item.name: index for index, item in enumerate(self._items)}
-        self._requests = [encode(target, endpoint) for endpoint in target.endpoints]
-        self._recorder = Recorder(target, spool, Evidence(target, samples))
+        self._values = Values(target, facts.seed, share, os.environ)
+        self._recipes = [recipe(target, endpoint, self._values) for endpoint in target.endpoints]
+        self._data = [self._data_of(item) for item in self._items]
+        self._callers: dict[int, Caller] = {}
+        self._address: Address | None = None
+        evidence = Evidence(target, samples)
+        self._recorder = Recorder(target, spool, evidence)
+        known = target.login is not None or target.keeps_cookies
+        self._sessions = Sessions(target, self._values, os.environ, evidence.hide) if known else None
         self._slots: Slots
         self._stop = asyncio.Event()
         self._cut = ""
@@ -117,14 +133,27 @@ class Worker:
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
 
+    async def prepare(self) -> Address:
+        """Find the target, and log its users in. Raises InputError where it is not to be asked, or refuses one."""
+        target, workload = self._facts.target, self._scenario.workload
+        self._address = address = await resolve(target, self._clock)
+        require_consent(target, self._scenario, address.hosts)
+        if self._sessions is not None:
+            address.keeps_cookies = target.keeps_cookies
+            users = range(self._share.index, _users_of(workload), self._share.of)
+            some = [self._values.caller(user, self._turn(user, workload)) for user in users]
+            await self._sessions.begin(some, self._share.of, address, self._scenario.timeout_s)
+        return address
+
     async def drive(self, origin_ns: int | None = None) -> Outcome:
         """Run the scenario to its end, or until `stop`. Times count from `origin_ns`, maybe ahead; None: now."""
         target = self._facts.target
-        address = await resolve(target.base_url, self._clock)
-        require_consent(target, self._scenario, address.hosts)
+        address = self._address or await self.prepare()
         whole = request_budget(target, address.hosts)
         self._budget = math.inf if whole is None else self._share.part_of(whole)
-        self._slots = Slots(address, self._scenario.timeout_s, self._requests, self._recorder)
+        someone = self._values.caller(0, Turn(0, 1))
+        requests = [one.written(someone) if one.is_fixed else one for one in self._recipes]
+        self._slots = Slots(address, self._scenario.timeout_s, requests, self._recorder, self._draw, self._sessions)
         self._recorder.origin_ns = begin_ns = perf_counter_ns() if origin_ns is None else origin_ns
         cpu_from_s = process_time()
         watch = asyncio.create_task(self._watch())
@@ -139,9 +168,12 @@ class Worker:
                 watch.result()
         finally:
             watch.cancel()
+            if self._sessions is not None:
+                self._sessions.close()
         self._spool.flush()
         stopped = self._stop.is_set() and not self._cut
-        return Outcome(tuple(parts), self._own_health(process_time() - cpu_from_s), stopped, self._cut)
+        health = self._own_health(process_time() - cpu_from_s)
+        return Outcome(tuple(parts), health, stopped, self._cut, revision=self._recorder.revision)
 
     def _own_health(self, used_s: float) -> Generator:
         recorder = self._recorder
@@ -164,7 +196,8 @@ class Worker:
             standstills=self._standstills.among(rows, recorder.origin_ns, self._share.index),
             refusals=recorder.refusals,
             refusal=recorder.refusal,
-            unchecked=recorder.unchecked,
+            unchecked=(*recorder.unchecked, *(self._sessions.problems if self._sessions else ())),
+            repeats=recorder.repeats,
         )
 
     def _clock_steps(self) -> tuple[ClockStep, ...]:
@@ -202,26 +235,82 @@ class Worker:
 
     def _open_load(self, workload: Open) -> OpenLoad:
         scenario, share = self._scenario, self._share
-        starts_s = intended_starts_s(workload, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
+        arriving = workload.times(1 / self._requests_an_arrival())
+        starts_s = intended_starts_s(arriving, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
         intended_ns = (self._recorder.phase.measured_from_ns + starts_s * 1e9).astype(np.int64)
         mine_ns = intended_ns[share.index :: share.of].tolist()
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
         if scenario.max_connections is None:
             limit = int(min(limit, most_connections()))
-        return OpenLoad(mine_ns, steps, share, limit, self._slots)
+        callers = partial(self._caller, workload=workload)
+        return OpenLoad(mine_ns, steps, share, limit, self._slots, callers, self._wholes())
+
+    def _requests_an_arrival(self) -> float:
+        """On average: the rate counts requests, and an arrival begins a journey of several."""
+        asked = [self._items[index] for index in self._recorder.phase.items]
+        steps = sum(item.weight * (len(item.steps) if isinstance(item, Journey) else 1) for item in asked)
+        return steps / sum(item.weight for item in asked)
 
     def _closed_load(self, workload: Closed | Ramp) -> ClosedLoad:
         scenario = self._scenario
-        asked = ((index, self._items[index]) for index in self._recorder.phase.items)
-        pages = {index: [self._index[load] for load in item.loads] for index, item in asked if isinstance(item, Page)}
+        wholes = self._wholes()
         return ClosedLoad(
             [
-                User(span, self._walk(span.user), pages, scenario, self._slots)
+                User(
+                    span,
+                    self._caller(span.user, workload),
+                    self._walk(span.user),
+                    wholes,
+                    scenario,
+                    self._slots,
+                )
                 for span in spans(workload, scenario.warmup_s, scenario.duration_s)
                 if self._share.holds(span.user)
             ]
         )
+
+    def _wholes(self) -> Wholes:
+        """The pages and journeys of the part under way."""
+        asked = {index: self._items[index] for index in self._recorder.phase.items}
+        loads = {
+            index: [self._index[load] for load in item.loads]
+            for index, item in asked.items()
+            if isinstance(item, Whole)
+        }
+        pauses = {
+            index: Pauses(round(1e9 * item.think_time[0]), round(1e9 * item.think_time[1]), str(self._facts.seed))
+            for index, item in asked.items()
+            if isinstance(item, Journey)
+        }
+        journeys = {index: loads.pop(index) for index in pauses}
+        return Wholes(loads, journeys, pauses)
+
+    def _turn(self, user: int, workload: Workload) -> Turn:
+        """Of an open load's connections all draw from one row of turns, by arrivals."""
+        if isinstance(workload, Open):
+            return Turn(self._share.index, self._share.of)
+        return Turn(user, _users_of(workload))
+
+    def _caller(self, number: int, workload: Workload) -> Caller:
+        """A virtual user, the same one when it comes again."""
+        caller = self._callers.get(number)
+        if caller is None:
+            caller = self._callers[number] = self._values.caller(number, self._turn(number, workload))
+            if self._sessions is not None:
+                self._sessions.introduce(caller)
+        return caller
+
+    def _data_of(self, item: Item) -> tuple[int, ...]:
+        """The data that an item is asked with, by number."""
+        loads = item.loads if isinstance(item, Whole) else (item.name,)
+        return tuple(dict.fromkeys(number for load in loads for number in self._recipes[self._index[load]].data))
+
+    def _draw(self, caller: Caller, index: int) -> bool:
+        drawn = not self._data[index] or self._values.draw(caller, self._data[index], index)
+        if not drawn:
+            self._end(f"[data.{self._values.exhausted}] has no row left, and none is to be taken twice (unique)")
+        return drawn
 
     def _walk(self, user: int) -> Iterator[int]:
         """The items that a user asks for, one after the other."""
@@ -287,6 +376,13 @@ class Worker:
         self._health.flush()
 
 
+def _users_of(workload: Workload) -> int:
+    """The virtual users of a workload; of an open one so many as log in, whom its connections take turns to be."""
+    if isinstance(workload, Open):
+        return _OPEN_USERS
+    return workload.most_users if isinstance(workload, Ramp) else workload.users
+
+
 class _Words:
     """What the worker says to the engine, on a descriptor that nothing else in this process, or its children, knows."""
 
@@ -302,8 +398,10 @@ class _Words:
 def _longest_s(facts: Facts) -> float:
     """The time budget of a run: as planned, with all that is under way at the end of a part timing out, and some."""
     scenario = facts.scenario
-    pages = (item for item in scenario.takes(facts.target) if isinstance(item, Page))
-    drain_s = math.ceil(max((len(page.loads) for page in pages), default=1) / PAGE_CONNECTIONS) * scenario.timeout_s
+    wholes = [item for item in scenario.takes(facts.target) if isinstance(item, Whole)]
+    turns = (math.ceil(len(one.loads) / (PAGE_CONNECTIONS if isinstance(one, Page) else 1)) for one in wholes)
+    longest_s = max(scenario.timeout_s, *(one.timeout or 0.0 for one in facts.target.endpoints))
+    drain_s = max(turns, default=1) * longest_s
     return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
 
 
@@ -314,6 +412,7 @@ async def _serve(order: Order, words: _Words) -> Outcome:
         Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
         worker = Worker(order.facts, spool, health, order.share, failures_spool(folder, number))
+        await worker.prepare()
         words.say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():
@@ -345,6 +444,7 @@ def main(descriptor: int) -> int:
         return 130
     raise_open_files()
     order = ORDER.validate_python(json.loads(line))
+    order = replace(order, facts=order.facts.replaced(target=order.facts.target.replaced(folder=order.files)))
     join(order.folder)
     gc.collect()
     gc.freeze()

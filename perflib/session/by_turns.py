@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Literal
@@ -26,9 +27,10 @@ from perflib.figures.summary import summarize
 from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
-from perflib.session.drive import prepare
+from perflib.session.drive import prepare, require_transport
 from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
+from perflib.spec.address import target_at
 from perflib.spec.workload import is_steady
 from perflib.store.atomic import write_atomically
 from perflib.store.faults import last_line
@@ -37,6 +39,8 @@ from perflib.store.runs import RunFolder
 from perflib.watch.sampler import Sampler
 
 Say = Callable[[str], None]
+At = Callable[[str], Target]
+"""The target at a URL of one side."""
 
 SIDES: tuple[Side, Side] = ("a", "b")
 _BLOCK_WARMUP_S, _FIRST_WARMUP_S = 0.5, 3.0
@@ -75,6 +79,9 @@ def compare(
     """
     workbook, options = Workbook.find(), options or Options()
     facts = prepare(scenario, options.replaced(url=a if _is_url(a) else ""), workbook)
+    alone = _is_url(a) and _is_url(b) and not options.target
+    facts = facts.replaced(target=_of_both(facts.target, b)) if alone else facts
+    at = partial(_here if alone else _at, facts.target)
     if facts.scenario.isolated or not is_steady(facts.scenario.workload):
         raise InputError(f"{scenario}: its load is not steady; compare under light_load, medium_load or steady_rate")
     if _is_url(a) != _is_url(b):
@@ -82,9 +89,10 @@ def compare(
     workbook.make_data()
     begun = _begun(facts, a, b, detect, pairs, block_s)
     _check_plan(begun)
-    _check_consent(begun, facts, say)
+    _check_consent(begun, facts, at, say)
+    require_transport(facts.target)
     path = workbook.data / "comparisons" / begun.comparison_id / "comparison.json"
-    return _Turns(begun, facts, path, fixed=block_s is not None, say=say).run()
+    return _Turns(begun, facts, path, at, fixed=block_s is not None, say=say).run()
 
 
 def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: float | None) -> Comparison:
@@ -113,25 +121,38 @@ def _check_plan(comparison: Comparison) -> None:
         raise InputError(f"--detect: {error}") from None
 
 
-def _check_consent(comparison: Comparison, facts: Facts, say: Say) -> None:
+def _check_consent(comparison: Comparison, facts: Facts, at: At, say: Say) -> None:
     """Say what other hosts are about to get in all, or raise InputError where that was not allowed."""
     most_s = comparison.plan.restarts * comparison.pairs * _BLOCK_S[1]
     whole = facts.scenario.lasting(most_s)
     for side in (comparison.a, comparison.b):
-        told = check_consent(_at(facts.target, side), whole) if _is_url(side) else ""
+        told = check_consent(at(side), whole) if _is_url(side) else ""
         if told:
             say(told)
 
 
 def _at(target: Target, url: str) -> Target:
-    return Target.parse(target.model_dump() | {"base_url": url}, "compare")
+    return target.at(url, "compare")
+
+
+def _here(target: Target, url: str) -> Target:
+    """The target whose one GET is this very URL; its endpoint bears the name of both sides'."""
+    there = target_at(url, "compare")
+    endpoint = there.endpoints[0].replaced(name=target.endpoints[0].name)
+    return target.replaced(base_url=there.base_url, endpoints=(endpoint,))
+
+
+def _of_both(target: Target, b: str) -> Target:
+    names = dict.fromkeys(one.endpoints[0].name for one in (target, target_at(b, "compare")))
+    return target.replaced(endpoints=(target.endpoints[0].replaced(name=" | ".join(names)),))
 
 
 class _Turns:
     """A comparison under way; what is measured is at `path` after every restart."""
 
-    def __init__(self, comparison: Comparison, facts: Facts, path: Path, *, fixed: bool, say: Say) -> None:
-        self._comparison, self._facts, self._path, self._fixed, self._say = comparison, facts, path, fixed, say
+    def __init__(self, comparison: Comparison, facts: Facts, path: Path, at: At, *, fixed: bool, say: Say) -> None:
+        self._comparison, self._facts, self._path, self._at = comparison, facts, path, at
+        self._fixed, self._say = fixed, say
         path.parent.mkdir(parents=True)
         self._draw = random.Random(comparison.seed)
         self._began_s = time.monotonic()
@@ -189,7 +210,7 @@ class _Turns:
 
     def _measured(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
         scenario = self._facts.scenario.lasting(duration_s, min(_BLOCK_WARMUP_S, duration_s / 4))
-        target = _at(self._facts.target, urls[side])
+        target = self._at(urls[side])
         seed = self._draw.randrange(2**31)
         facts = self._facts.replaced(scenario=scenario, target=target, seed=seed, setup=None)
         with TemporaryDirectory() as scratch, RunFolder.create(Path(scratch), facts) as folder:

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from perflib.figures.row import figures_of
 from perflib.load.consent import check_consent
@@ -16,7 +17,7 @@ from perflib.load.engine import drive
 from perflib.load.limits import require_room
 from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
-from perflib.session.machine import git_commit, this_machine
+from perflib.session.machine import git_commit, revision_of, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
 from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
@@ -25,11 +26,15 @@ from perflib.spec.load import Source
 from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import LOCAL, Setup, differences
 from perflib.store.atomic import undisturbed
+from perflib.store.authorities import tls_context
 from perflib.store.figures import write_figures
-from perflib.store.folders import Workbook, load_target
+from perflib.store.folders import Workbook, load_target, portable
 from perflib.store.runs import RunFolder, load_run
+from perflib.text.notices import UNVERIFIED
 from perflib.watch import sampler
 from perflib.watch.sampler import Found, Sampler
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class Watching(Protocol):
@@ -65,7 +70,8 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
     """Measure: drive `scenario` at the target, store the run, return it.
 
     A stored run named `options.run_id` is returned as it is. Ctrl-C or the stop button ends the run gracefully:
-    what was measured is kept and marked interrupted. Without `target` and `url` it measures the sample dashboard.
+    what was measured is kept and marked interrupted. Without `target` and `url` it measures the workbook's only
+    target, or else the sample dashboard.
 
     Args:
         scenario: a scenario of the brief, such as "light_load", or one that the target file defines.
@@ -78,7 +84,7 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
     workbook, options = Workbook.find(), options or Options()
     if options.run_id and (workbook.runs / options.run_id).exists():
         return _shown_again(scenario, options, workbook)
-    if not (options.target or options.url):
+    if _asks_for_sample(options, workbook):
         require_sample()
     scenario_of(scenario, options, workbook)
     with aimed(options, workbook) as at:
@@ -88,12 +94,18 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
 
 @contextmanager
 def aimed(options: Options, workbook: Workbook) -> Iterator[Options]:
-    """The options with their target; where they name none, the sample dashboard's, which serves meanwhile."""
-    if options.target or options.url:
+    """The options with their target; where there is none, the sample dashboard's, which serves meanwhile."""
+    if not _asks_for_sample(options, workbook):
         yield options
         return
+    if not workbook.sample_target.is_relative_to(workbook.root):
+        sys.stderr.write(f"no target file in {workbook.root / 'data/targets'}: the sample dashboard is measured\n")
     with sample_dashboard(workbook) as sample:
         yield options.replaced(url=sample.url, pid=sample.pid)
+
+
+def _asks_for_sample(options: Options, workbook: Workbook) -> bool:
+    return not (options.target or options.url or workbook.own_target)
 
 
 def _shown_again(scenario: str, options: Options, workbook: Workbook) -> Run:
@@ -112,7 +124,10 @@ def _shown_again(scenario: str, options: Options, workbook: Workbook) -> Run:
 
 def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> Run:
     _announce(facts)
+    if not (workbook.is_made or workbook.data.exists()):
+        sys.stderr.write(f"no workbook here: runs are kept in {workbook.data}; `perflib init DIR` makes a workbook\n")
     require_secrets(facts.target)
+    require_transport(facts.target)
     facts, least = facts.replaced(memory=found.about), floor()
     with RunFolder.create(workbook.runs, facts) as folder, watch(folder) as watching:
         sampling = Sampler(found.source, folder.path)
@@ -149,9 +164,14 @@ def sealed(folder: RunFolder, facts: Facts, outcome: Outcome | None, least: Floo
             return replace(folder.load(), facts=ended)  # its disk is full: that is what is told
         kept = folder.load()
         _remember(folder, kept)
-    for told in ended.generator.unchecked:
+    for told in (*ended.generator.unchecked, *_without_revision(ended)):
         sys.stderr.write(f"perflib: {told}\n")
     return kept
+
+
+def _without_revision(facts: Facts) -> list[str]:
+    header = facts.target.revision.header if facts.target.revision else None
+    return [f"target.revision: no answer had the header {header}"] if header and not facts.revision else []
 
 
 def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> Facts:
@@ -163,6 +183,7 @@ def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> F
         state=outcome.state,
         parts=outcome.parts or folder.parts(facts),
         generator=generator,
+        revision=facts.revision or outcome.revision,
         invalid_reasons=reasons,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -197,20 +218,30 @@ def prepare(name: str, options: Options, workbook: Workbook) -> Facts:
         setup=Setup.of(target, scenario, machine.machine, options.workers, options.engine),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=machine,
-        git_commit=git_commit(workbook.root),
+        git_commit=git_commit(workbook.root) if is_sample(options.url) else None,
+        revision=options.revision or revision_of(target),
+        asked=_call_of(options, workbook),
         brief=options.brief,
         note=options.note,
     )
 
 
+def _call_of(options: Options, workbook: Workbook) -> dict[str, Any]:
+    """What asks for this target and load once more, whatever other target files there will be."""
+    file = options.target or ("" if options.url else str(workbook.own_target or ""))
+    url = "" if is_sample(options.url) else options.url
+    return options.replaced(target=portable(file, workbook), url=url).as_call()
+
+
 def target_of(options: Options, workbook: Workbook) -> Target:
     """The target that these options name."""
-    return options.aimed(load_target(_target_file(options, workbook)))
+    file = _target_file(options, workbook)
+    return options.aimed(load_target(file)) if file else options.target_here()
 
 
 def scenario_of(name: str, options: Options, workbook: Workbook) -> Scenario:
     """The scenario as these options ask for it, at their target. Raises InputError where this machine has no room."""
-    target, file = target_of(options, workbook), str(_target_file(options, workbook))
+    target, file = target_of(options, workbook), str(_target_file(options, workbook) or "--url")
     scenario = options.scenario(name, target, file)
     said = _connections_said(name, options, target, file)
     if said and options.engine == LOCAL:
@@ -230,8 +261,13 @@ def _connections_said(name: str, options: Options, target: Target, file: str) ->
     return ""
 
 
-def _target_file(options: Options, workbook: Workbook) -> Path:
-    return Path(options.target) if options.target else workbook.default_target
+def _target_file(options: Options, workbook: Workbook) -> Path | None:
+    """None: the URL alone is the target, unless the sample dashboard serves there."""
+    if options.target:
+        return Path(options.target)
+    if options.url and not is_sample(options.url):
+        return None
+    return (not options.url and workbook.own_target) or workbook.sample_target
 
 
 def require_consent(scenarios: Sequence[str], options: Options) -> None:
@@ -244,7 +280,19 @@ def require_consent(scenarios: Sequence[str], options: Options) -> None:
 def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
     if told := check_consent(facts.target, facts.scenario):
-        sys.stderr.write(f"{told}\n")
+        unused = " and ".join(name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower()))
+        sys.stderr.write(f"{told}{f'; no proxy is used, whatever {unused} says' if unused else ''}\n")
+
+
+def require_transport(target: Target) -> None:
+    """Raise InputError for a certificate, a key or a socket that cannot be used; say what nobody checks."""
+    try:
+        if urlsplit(target.base_url).scheme == "https":
+            tls_context(target.tls, target.folder)
+    except InputError as error:
+        raise InputError(f"target {target.name!r}: {error}") from None
+    if target.is_unverified:
+        sys.stderr.write(f"perflib: {UNVERIFIED}\n")
 
 
 def require_secrets(target: Target) -> None:

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from perflib.load.event_loop import new_event_loop
 from perflib.load.worker import Outcome, Worker
-from perflib.session.drive import aimed, prepare, require_secrets, sealed
+from perflib.session.drive import aimed, prepare, require_secrets, require_transport, sealed
 from perflib.session.floor import Floor, floor
 from perflib.spec import Facts, Run
 from perflib.spec.options import Said, options_of
@@ -23,6 +23,7 @@ async def run_async(scenario: str, **said: Unpack[Said]) -> Run:
     with aimed(options_of(said).replaced(workers=1), workbook) as options:
         facts = prepare(scenario, options, workbook)
         require_secrets(facts.target)
+        require_transport(facts.target)
         found = sampler.find(facts.target, options.pid)
         least = await asyncio.to_thread(floor)
         return await _driven_here(facts.replaced(memory=found.about), found, least, workbook)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from perflib.spec import Environment
+from perflib.spec import Environment, InputError, Target
 
 _PACKAGES = ("perflib", "httptools", "uvloop", "httpx", "numpy", "pandas", "pyarrow")
 _PATIENCE_S = 5.0
@@ -67,6 +67,21 @@ def git_commit(folder: Path) -> str | None:
     """The commit that is checked out there; None where there is none, or no git."""
     said = _said_by("git", "-C", str(folder), "rev-parse", "HEAD")
     return said if re.fullmatch("[0-9a-f]{40,64}", said) else None
+
+
+def revision_of(target: Target) -> str:
+    """The revision as the target file tells it before a run; empty where it does not, or only answers tell it.
+
+    Raises:
+        InputError: where the folder that it names is none of git.
+    """
+    asked = target.revision
+    if asked is None or asked.git is None:
+        return asked.text or os.environ.get(asked.env or "", "") if asked else ""
+    folder = target.folder / asked.git
+    if commit := git_commit(folder):
+        return commit
+    raise InputError(f"target.revision.git: {folder}: no commit of git there; name a folder of the API's repository")
 
 
 def _said_by(*command: str) -> str:

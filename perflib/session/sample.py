@@ -30,7 +30,8 @@ class SampleDashboard:
 
 def require_sample() -> None:
     """Raise InputError where the sample dashboard is not installed."""
-    require_extra("demo", "without --target and --url the sample dashboard is measured, which")
+    mend = "name your API (--url URL, or --target FILE, which `perflib discover URL -o FILE` writes)"
+    require_extra("demo", f"{mend}; without one the sample dashboard is measured, which")
 
 
 @contextmanager

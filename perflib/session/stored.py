@@ -10,6 +10,7 @@ from perflib.store.baselines import load_baselines
 from perflib.store.figures import history
 from perflib.store.folders import Workbook
 from perflib.store.runs import load_run as load_stored_run
+from perflib.store.runs import stored_folder
 
 
 def is_stored(name: str) -> bool:
@@ -20,6 +21,11 @@ def is_stored(name: str) -> bool:
 def compare_runs(a: str, b: str, *, although_different: bool = False) -> tuple[FigureVerdict, ...]:
     """Two stored runs by their ids: B over A with verdicts, as far as A's baseline knows the run-to-run noise."""
     return compare_stored(load_run(a), load_run(b), stored_baselines(), although_different=although_different)
+
+
+def named(run_id: str) -> str:
+    """A stored run by its id and the version that it measured."""
+    return stored_folder(Workbook.find().runs, run_id).read_facts().named
 
 
 def stored_baselines() -> Baselines:

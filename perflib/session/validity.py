@@ -16,7 +16,8 @@ def with_validity(facts: Facts, folder: RunFolder, sampling: Sampler) -> Facts:
     """The facts of a run that is over, its rows spooled still; a fault in here makes it invalid, and loses nothing."""
     generator, scenario = facts.generator, facts.scenario
     try:
-        cores_used = sampling.cores_used(generator, is_here(facts.target.base_url))
+        target_is_here = bool(facts.target.unix_socket) or is_here(facts.target.base_url)
+        cores_used = sampling.cores_used(generator, target_is_here)
         generator = generator.replaced(cores_used=cores_used, **_lateness(facts, folder))
         reasons = invalid_reasons(generator, scenario.workload, facts.workers)
     except Exception as error:

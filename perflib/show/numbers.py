@@ -1,6 +1,7 @@
 """How a number is written, and the words for one that is missing."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 INSUFFICIENT, NOTHING = "insufficient", "–"
 
@@ -71,6 +72,27 @@ def rate_of(name: str) -> Callable[[float | None], str]:
     return lambda value: amount(value) if value is None else f"{amount(value)}/h"
 
 
-def limit(value_ms: float | None) -> str:
+class Limited(Protocol):
+    """What may have limits: an endpoint or page, or what is known of one."""
+
+    @property
+    def target_ms(self) -> float | None: ...
+    @property
+    def target_p99_ms(self) -> float | None: ...
+    @property
+    def max_errors(self) -> float | None: ...
+
+
+def limit(of: Limited) -> str:
+    """The bounds that its p95 and p99 have to stay below, and the share of its requests that may fail."""
+    bounds = (
+        below(of.target_ms) if of.target_ms is not None else "",
+        f"p99 {below(of.target_p99_ms)}" if of.target_p99_ms is not None else "",
+        f"failed ≤ {share(of.max_errors)}" if of.max_errors is not None else "",
+    )
+    return ", ".join(filter(None, bounds)) or NOTHING
+
+
+def below(value_ms: float | None) -> str:
     """The bound that a response time has to stay below."""
     return NOTHING if value_ms is None else f"< {value_ms:,g}"

@@ -1,5 +1,8 @@
 """What is measured, how, and what a measurement leaves: frozen, validated, without effects."""
 
+from perflib.spec.endpoint import Cold as Cold
+from perflib.spec.endpoint import Endpoint as Endpoint
+from perflib.spec.expect import Expect as Expect
 from perflib.spec.options import Options as Options
 from perflib.spec.run import ERROR_KINDS as ERROR_KINDS
 from perflib.spec.run import Environment as Environment
@@ -9,14 +12,11 @@ from perflib.spec.scenario import SCENARIOS as SCENARIOS
 from perflib.spec.scenario import Scenario as Scenario
 from perflib.spec.scenario_table import Profile as Profile
 from perflib.spec.stages import Stage as Stage
-from perflib.spec.target import Cold as Cold
-from perflib.spec.target import Endpoint as Endpoint
-from perflib.spec.target import Expect as Expect
-from perflib.spec.target import Page as Page
 from perflib.spec.target import Target as Target
 from perflib.spec.values import InputError as InputError
 from perflib.spec.values import Spec as Spec
 from perflib.spec.values import parse_duration_s as parse_duration_s
+from perflib.spec.whole import Page as Page
 from perflib.spec.workload import Closed as Closed
 from perflib.spec.workload import Open as Open
 from perflib.spec.workload import Ramp as Ramp

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from perflib.spec.secret import Header, Secret, Variable
 from perflib.spec.values import Spec, must
@@ -115,7 +115,28 @@ class HeaderAuth(Spec):
         return request.with_header(self.header, value)
 
 
-_WRITTEN = {"basic": "basic = { … }", "header": "header and value"}
+class QueryAuth(Spec):
+    """``auth = { query = "api_key", value = "{env:API_KEY}" }``."""
+
+    query: Annotated[str, Field(min_length=1)]
+    value: Annotated[
+        str, must(_ENV.search, 'holds no {env:NAME}; a secret is named by its variable, as in "{env:API_KEY}"')
+    ]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(_ENV.findall(self.value))
+
+    @property
+    def in_words(self) -> str:
+        return f"query {self.query}={self.value}"
+
+    def apply(self, request: Outgoing, environment: Mapping[str, str]) -> Outgoing:
+        value = _ENV.sub(lambda found: Secret(env=found[1]).value_in(environment), self.value)
+        return Outgoing(request.headers, {self.query: (value,)} | request.params)
+
+
+_WRITTEN = {"basic": "basic = { … }", "header": "header and value", "query": "query and value"}
 """How each kind is written, by the key that tells it."""
 
 
@@ -126,7 +147,7 @@ def _kind_of(table: Any) -> str | None:
 
 
 AuthTable = Annotated[
-    Annotated[Basic, Tag("basic")] | Annotated[HeaderAuth, Tag("header")],
+    Annotated[Basic, Tag("basic")] | Annotated[HeaderAuth, Tag("header")] | Annotated[QueryAuth, Tag("query")],
     Discriminator(
         _kind_of,
         custom_error_type="auth_kind",

@@ -30,6 +30,8 @@ class FigureRow:
     state: str
     valid: bool
     git_commit: str | None
+    revision: str
+    """Of the target, or the commit of the sample dashboard; empty: not known."""
     brief: str
     note: str
     cpu: str

@@ -17,10 +17,11 @@ from perflib.spec.discovered import (
     Entry,
     names,
 )
+from perflib.spec.endpoint import Endpoint, as_text
+from perflib.spec.expect import MEDIA_RANGE
 from perflib.spec.openapi_document import PLACE, Document, Node, Operation, items_of, node_of
 from perflib.spec.openapi_security import Security, variable
 from perflib.spec.openapi_values import Values, as_query, fits_url, is_small
-from perflib.spec.target import MEDIA_RANGE, Endpoint, as_text
 from perflib.spec.values import InputError
 
 _JSON = re.compile(r"application/json|[^/]+/[^/]+\+json", re.IGNORECASE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from perflib.spec.target import as_text
+from perflib.spec.endpoint import as_text
 from perflib.spec.values import is_loopback
 
 Node = dict[Any, Any]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from perflib.spec.endpoint import as_text
 from perflib.spec.openapi_document import PLACE, Document, Node, is_scalar, items_of, node_of
-from perflib.spec.target import as_text
 
 _OF_FORMAT = {
     "date": "2024-01-01",

@@ -1,27 +1,47 @@
 """Run options: what a caller may change of a scenario, the same on the command line and in notebooks."""
 
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Self, TypedDict
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
+from perflib.spec.address import target_at
 from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
+from perflib.spec.secret import Variable
 from perflib.spec.target import Host, Target
+from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, Text, must
 from perflib.spec.workload import Open, Ramp
 
 _RUN_ID = re.compile(r"(\w[\w.-]*)?")
 _LONGEST_RUN_ID_BYTES = 200
 _NO_RUN_ID = "names a folder; write letters, digits, - _ . without a slash, at most 200 bytes, as in before-the-change"
-_OF_THE_SETUP = ("target", "url", "endpoints", "workers", "engine", *Load.model_fields)
+OF_THE_TARGET = (
+    *("target", "url", "token_env", "profile"),
+    *("allow_hosts", "allow_plain_token", "max_requests", "keep_going"),
+)
+"""Options that another scenario takes as well."""
+_OF_THE_SETUP = ("target", "url", "token_env", "endpoints", "workers", "engine", *Load.model_fields)
+
+
+def _check_url(url: str) -> str:
+    if undriven := by_url(url):
+        raise ValueError(undriven)
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("not a URL; write http://host:port/path or https://host/path")
+    return url
 
 
 def _is_run_id(text: str) -> bool:
     return bool(_RUN_ID.fullmatch(text)) and len(text.encode()) <= _LONGEST_RUN_ID_BYTES
+
+
+_REPEATED = ("endpoints", "allow_hosts")
 
 
 class IdleError(InputError):
@@ -36,9 +56,11 @@ class Options(Load):
     """
 
     target: str = ""
-    """Target file (default: data/targets/dashboard.toml)."""
-    url: Annotated[str, Field(pattern=r"^$|^https?://")] = ""
-    """Base URL in place of the target file's; with neither, the sample dashboard is started and measured."""
+    """Target file (default: the only one in data/targets; where dashboard.toml is there, the sample dashboard)."""
+    url: Annotated[str, AfterValidator(_check_url)] = ""
+    """Measure this URL, which is one GET. With a target file: its base URL in place of the file's."""
+    token_env: Variable | None = None
+    """The environment variable of a bearer token, in place of the target's own authentication."""
     profile: Profile = "brief"
     """How long the scenario is: brief (as the brief asks) or quick (seconds)."""
     endpoints: tuple[Text, ...] = ()
@@ -57,6 +79,8 @@ class Options(Load):
     """Do not stop after 5 seconds in which every request failed."""
     no_samples: bool = False
     """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
+    revision: Annotated[Text, Field(max_length=200)] = ""
+    """The version of the target that is measured, kept with the run (default: what the target file says)."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: Text = ""
@@ -68,17 +92,31 @@ class Options(Load):
     run_id: Annotated[str, must(_is_run_id, _NO_RUN_ID)] = ""
     """Name of the run; a stored run of this name is shown again in place of a new measurement."""
 
+    @property
+    def told_of_url(self) -> str:
+        """How to measure more than a bare server's one GET, where these options ask for that; else empty."""
+        if self.target or not self.url:
+            return ""
+        target = self.target_here()
+        more = f"`perflib discover {target.base_url} -o data/targets/api.toml` finds its endpoints"
+        return f"only GET / of {target.name} is measured; {more}" if target.endpoints[0].path == "/" else ""
+
+    def target_here(self) -> Target:
+        """The target that the URL of these options describes by itself; see `target_at`."""
+        return self.replaced(url="").aimed(target_at(self.url))
+
     def aimed(self, target: Target) -> Target:
-        """`target` with the URL and the consent that these options give. Raises InputError for a bad URL."""
-        said = {
-            "base_url": self.url or target.base_url,
+        """`target` with the URL, token and consent that these options give. Raises InputError for a bad URL."""
+        target = target.at(self.url, "--url") if self.url else target
+        caller = {"token_env": self.token_env, "auth": None} if self.token_env else {}
+        said = caller | {
             "allow_hosts": tuple(dict.fromkeys((*target.allow_hosts, *self.allow_hosts))),
             "allow_plain_token": target.allow_plain_token or self.allow_plain_token,
             "max_requests": self.max_requests or target.max_requests,
             "keep_going": target.keep_going or self.keep_going,
             "samples": target.samples and not self.no_samples,
         }
-        return target.parse(target.model_dump() | said, "--url")
+        return target.replaced(**said)
 
     def scenario(self, name: str, target: Target, where: str = "target file") -> Scenario:
         """The scenario `name` for `target`, with these options applied; `where` names the target file in messages.
@@ -117,6 +155,11 @@ class Options(Load):
         refused = (*NOT_TAKEN[plain.workload.kind], *(("stages", "workers") if plain.isolated else ()))
         return tuple(option for option in refused if getattr(self, option) != Options.model_fields[option].default)
 
+    def as_call(self) -> dict[str, Any]:
+        """What these options say of the target and the load, as `as_said`: what another run of the setup needs."""
+        said = self.as_said()
+        return {name: said[name] for name in dict.fromkeys((*OF_THE_TARGET, *_OF_THE_SETUP)) if name in said}
+
     def without(self, names: Iterable[str]) -> Self:
         """The same, some options left as they are by default."""
         return self.replaced(**{name: Options.model_fields[name].default for name in names})
@@ -131,6 +174,25 @@ class Options(Load):
         return any(getattr(self, name) != Options.model_fields[name].default for name in _OF_THE_SETUP)
 
 
+def in_words(said: Mapping[str, Any]) -> str:
+    """Options that `Options.as_said` tells, as a command line has them.
+
+    >>> in_words({"users": 5, "endpoints": ["GET /a", "/b"], "keep_going": True})
+    "--users 5 --endpoint 'GET /a' --endpoint /b --keep-going"
+    """
+    words: list[str] = []
+    for name, value in said.items():
+        flag = f"--{option_of(name)}"
+        many = value if isinstance(value, list) else [value]
+        words += [flag] if value is True else [word for one in many for word in (flag, str(one))]
+    return shlex.join(words)
+
+
+def option_of(field: str) -> str:
+    """How the command line calls a field: in the singular where it is given several times."""
+    return (field.removesuffix("s") if field in _REPEATED else field).replace("_", "-")
+
+
 def suggested(name: str, known: Sequence[str]) -> str:
     """How to mend a name that is not known."""
     near = get_close_matches(name, known, 1)
@@ -142,6 +204,7 @@ class Said(TypedDict, total=False):
 
     target: str
     url: str
+    token_env: str | None
     profile: str
     users: int | None
     rate: float | None
@@ -161,6 +224,7 @@ class Said(TypedDict, total=False):
     max_requests: int | None
     keep_going: bool
     no_samples: bool
+    revision: str
     pid: int | None
     brief: str
     note: str

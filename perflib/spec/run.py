@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import JsonValue, model_validator
 
 from perflib.show.table import Table
+from perflib.spec.options import OF_THE_TARGET, in_words
+from perflib.spec.revision import shown
 from perflib.spec.scenario import Scenario
 from perflib.spec.scenario_table import Profile
 from perflib.spec.setup import LOCAL, Machine, Setup
@@ -16,7 +18,7 @@ from perflib.spec.values import Spec
 from perflib.spec.workload import load_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -151,6 +153,40 @@ class CoresUsed(Spec):
     of: int
 
 
+class Repeats(Spec):
+    """What the answers of an endpoint had in common: some of its successes, in warm-up and as parts of pages too."""
+
+    endpoint: str
+    answers: int
+    """That were looked at."""
+    cached: int
+    """Of them, those that came from a cache, as a header of theirs says."""
+    cache: str
+    """The first such header: "X-Cache: HIT"."""
+    same: int = 0
+    """Of them, those that had the bytes of the one looked at before."""
+    body_bytes: int = 0
+    """Of the last."""
+
+    @classmethod
+    def of_all(cls, some: Iterable[Repeats]) -> tuple[Repeats, ...]:
+        """Those of several workers, or runs, an endpoint each."""
+        found: dict[str, Repeats] = {}
+        for one in some:
+            before = found.get(one.endpoint)
+            found[one.endpoint] = one if before is None else before._and(one)
+        return tuple(found.values())
+
+    def _and(self, other: Repeats) -> Repeats:
+        return self.replaced(
+            answers=self.answers + other.answers,
+            cached=self.cached + other.cached,
+            cache=self.cache or other.cache,
+            body_bytes=max(self.body_bytes, other.body_bytes),
+            same=self.same + other.same,
+        )
+
+
 class Generator(Spec):
     """What the load generator knows of itself, over the whole run."""
 
@@ -194,6 +230,8 @@ class Generator(Spec):
     """Why the last of them, and the mend."""
     unchecked: tuple[str, ...] = ()
     """What was not judged: an endpoint each, with the reason."""
+    repeats: tuple[Repeats, ...] = ()
+    """An endpoint each."""
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +261,7 @@ class Generator(Spec):
             refusals=sum(one.refusals for one in workers),
             refusal=next((one.refusal for one in workers if one.refusal), ""),
             unchecked=tuple(dict.fromkeys(told for one in workers for told in one.unchecked)),
+            repeats=Repeats.of_all(told for one in workers for told in one.repeats),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -255,12 +294,34 @@ class Facts(Spec):
     finished_at: str | None = None
     environment: Environment
     git_commit: str | None = None
+    """Of the workbook: what the sample dashboard was measured at."""
+    revision: str = ""
+    """Of the target, in its own words; empty: not known. See `version`."""
+    asked: dict[str, JsonValue] | None = None
+    """The run options that ask for this target and load, see `Options.as_call`; None: of a version that kept none."""
     brief: str = ""
     note: str = ""
     parts: tuple[Part, ...] = ()
     generator: Generator = Generator()
     memory: MemorySource = MemorySource()
     invalid_reasons: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Which version of the target was measured; empty: not known. The workbook's commit is the sample's alone."""
+        return self.revision or (self.sample_target and self.git_commit) or ""
+
+    @property
+    def named(self) -> str:
+        """Its id, and the version that it measured."""
+        return f"{self.run_id}, revision {shown(self.version)}" if self.version else self.run_id
+
+    def again(self, command: str, scenario: str = "") -> str:
+        """A perflib command on the same target, and its load unless it is on another scenario."""
+        asked = self.asked if self.asked is not None or self.sample_target else {"target": "FILE"}
+        other = scenario not in ("", self.scenario.name)
+        said = {name: value for name, value in (asked or {}).items() if name in OF_THE_TARGET or not other}
+        return " ".join(filter(None, (f"`perflib {command} {scenario or self.scenario.name}", in_words(said)))) + "`"
 
     @property
     def valid(self) -> bool:
@@ -284,6 +345,12 @@ def setup_of(facts: Facts) -> Setup:
     if facts.setup is not None:
         return facts.setup
     return Setup.of(facts.target, facts.scenario, facts.environment.machine, facts.workers, facts.engine)
+
+
+def asked_alone(requests: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are no part of a page and no step of a journey. Runs of versions before 0.3 have no journeys."""
+    alone = requests["page"].isna()
+    return alone & requests["journey"].isna() if "journey" in requests else alone
 
 
 def _no_samples() -> pd.DataFrame:
@@ -327,7 +394,9 @@ class Run:
         rows = self.requests.query("kind == 'request' and end_ns >= 0 and first_byte_ns >= 0")
         over_ns = {name: part.measured_to_ns for part in self.facts.parts for name in part.items}
         early = rows[rows["warmup"]]
-        owner = early["page"].astype(object).fillna(early["endpoint"].astype(object))
+        owner = early["page"].astype(object)
+        for name in ("journey", "endpoint"):
+            owner = owner.fillna(early[name].astype(object)) if name in early else owner
         rows = rows.drop(early.index[~(early["end_ns"] > owner.map(over_ns))])
         took_ns = (rows["end_ns"] - rows["intended_ns"]).nlargest(count)
         rows = rows.loc[took_ns.index]

@@ -13,8 +13,9 @@ from perflib.show.table import Table
 from perflib.spec.abort import AbortOn
 from perflib.spec.load import Load, Source, duration_of, merged, where_said, workload_of
 from perflib.spec.scenario_table import Profile, ScenarioTable
-from perflib.spec.target import Endpoint, Page, Target
+from perflib.spec.target import Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
+from perflib.spec.whole import Item
 from perflib.spec.workload import Open, Ramp, Workload, load_in_words
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}
@@ -54,14 +55,19 @@ class Scenario(Spec):
         """The bound on an open workload's connections."""
         return self.max_connections or max(100, math.ceil(10 * workload.rate_per_s))
 
-    def takes(self, target: Target) -> tuple[Endpoint | Page, ...]:
-        """The endpoints and pages of `target` that this scenario drives, in its order; all are hot where none is."""
-        offered = tuple(item for item in target.endpoints + (target.pages if self.pages else ()) if item.weight)
+    def takes(self, target: Target) -> tuple[Item, ...]:
+        """The items of `target` that this scenario drives, in its order; all are hot where none is.
+
+        An open load drives no pages: an arrival is one request, or begins a journey.
+        """
+        alone = (endpoint for endpoint in target.endpoints if not target.saves_in(endpoint))
+        wholes = target.wholes if self.pages and not isinstance(self.workload, Open) else target.journeys
+        offered: tuple[Item, ...] = tuple(item for item in (*alone, *wholes) if item.weight)
         if self.endpoints:
             return tuple(item for item in offered if item.name in self.endpoints)
         return tuple(item for item in offered if item.hot and self.hot_only) or offered
 
-    def parts(self, target: Target) -> list[tuple[Endpoint | Page, ...]]:
+    def parts(self, target: Target) -> list[tuple[Item, ...]]:
         """What is driven together, one part after the other: each endpoint and page alone where `isolated`."""
         taken = self.takes(target)
         return [(item,) for item in taken] if self.isolated else [taken]

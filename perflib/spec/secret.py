@@ -1,10 +1,12 @@
 """Secrets: named by an environment variable, never a value."""
 
 import base64
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
+from urllib.parse import quote
 
 from perflib.spec.values import InputError, Spec, must
 
@@ -68,6 +70,14 @@ class Strike:
         return _RUN_OF_STRUCK.sub("***", text[:length])
 
 
+def spellings(secret: str) -> Iterator[str]:
+    """A token as it is, percent-encoded, as JSON and in Base64: the usual ways, for the many that a run learns."""
+    yield from dict.fromkeys((secret, quote(secret, safe=""), json.dumps(secret)[1:-1]))
+    for before in range(3):
+        coded = base64.b64encode(b" " * before + secret.encode()).decode()
+        yield coded[math.ceil(8 * before / 6) : 8 * (before + len(secret)) // 6]
+
+
 _LONGEST_ESCAPE = 12
 _STRUCK = "\ue000"
 """Stands in the place of each struck character until the text is cut: the rest does not move."""
@@ -80,9 +90,13 @@ _ENTITIES = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "'": "apos"}
 def _escaped(value: str) -> str:
     """A pattern of the ways to write a secret; the ways may be mixed, and be laid over each other.
 
-    Each character takes the first way that fits, and never another one: the search stays linear.
+    Each character takes the first way that fits, and never another one: the search stays linear. A secret that holds
+    what looks like an escape is known by its usual spellings as a whole.
     """
-    return "".join(map(_escaped_character, _RUN_OF_BACKSLASHES.sub(r"\\", value))) + "|" + re.escape(value)
+    quoted = json.dumps(value)[1:-1]
+    whole = dict.fromkeys((value, quoted, quoted.replace("/", r"\/"), json.dumps(quoted)[1:-1]))
+    by_character = "".join(map(_escaped_character, _RUN_OF_BACKSLASHES.sub(r"\\", value)))
+    return "|".join((by_character, *map(re.escape, whole)))
 
 
 def _escaped_character(char: str) -> str:

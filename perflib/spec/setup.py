@@ -12,10 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import computed_field, model_validator
 
+from perflib.spec.endpoint import Endpoint
 from perflib.spec.scenario import Scenario
 from perflib.spec.secret import Secret
-from perflib.spec.target import Endpoint, Page, Target
+from perflib.spec.target import Target
 from perflib.spec.values import Spec, is_loopback
+from perflib.spec.whole import Journey, Whole
 from perflib.spec.workload import Open, Workload, shape_in_words
 
 HERE = "this machine"
@@ -44,6 +46,8 @@ class SentRequest(Spec):
     weight: float
     cold: str
     """How a cold answer shows, which the judged percentiles leave out."""
+    timeout: str = ""
+    """Of its own, in place of the scenario's."""
 
 
 class SentPage(Spec):
@@ -77,12 +81,14 @@ class Setup(Spec):
     engine: str | None = None
     connections: int | None = None
     """The bound of an open workload; 0: none."""
+    transport: str = ""
+    """How connections are made, where the target file says more than its base URL."""
 
     @classmethod
     def of(cls, target: Target, scenario: Scenario, machine: Machine, workers: int = 1, engine: str = LOCAL) -> Self:
         """The setup of a run that drives `scenario` at `target`."""
         driven, workload = scenario.takes(target), scenario.workload
-        pages = sorted((item for item in driven if isinstance(item, Page)), key=lambda page: page.name)
+        pages = sorted((item for item in driven if isinstance(item, Whole)), key=lambda page: page.name)
         asked = {item.name for item in driven} | {load for page in pages for load in page.loads}
         endpoints = sorted((one for one in target.endpoints if one.name in asked), key=lambda one: one.name)
         return cls(
@@ -95,14 +101,15 @@ class Setup(Spec):
             machine=machine,
             host=_host_of(target.base_url),
             auth=target.auth_in_words,
-            requests=tuple(map(_sent, endpoints)),
-            pages=tuple(SentPage(name=page.name, loads=page.loads, weight=page.weight) for page in pages),
+            requests=tuple(_sent(one, target) for one in endpoints),
+            pages=tuple(map(_page, pages)),
             warmup_s=scenario.warmup_s,
             timeout_s=scenario.timeout_s,
             enough_successes=scenario.enough_successes,
             workers=workers,
             engine=engine,
             connections=scenario.most_connections(workload) if isinstance(workload, Open) else 0,
+            transport=target.transport_in_words,
         )
 
     @model_validator(mode="before")
@@ -114,8 +121,18 @@ class Setup(Spec):
     @cached_property
     def hash(self) -> str:
         """The same for equal setups; 16 hexadecimal digits of SHA-256."""
-        whole = json.dumps(self.model_dump(mode="json", exclude={"hash"}), sort_keys=True, separators=(",", ":"))
+        whole = json.dumps(self._said(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(whole.encode()).hexdigest()[:_HASH_DIGITS]
+
+    def _said(self) -> dict[str, Any]:
+        """The setup as JSON values, without what setups of before could not say and this one does not: their hash
+        stays."""
+        said = self.model_dump(mode="json", exclude={"hash"})
+        for part in (said, *(said["requests"] or ())):
+            for name in _LATER:
+                if not part.get(name, True):
+                    del part[name]
+        return said
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -123,6 +140,7 @@ class Setup(Spec):
         return tuple(words for name, words in _WORDS.items() if getattr(self, name) is None)
 
 
+_LATER = ("transport", "timeout")
 _WORDS = {
     "host": "the target's host",
     "auth": "authentication",
@@ -140,6 +158,7 @@ _PARTS = {
     "body": "{name} is sent with other content",
     "weight": "{name} is weighted {now}, was {was}",
     "cold": "{name} is cold by {now}, was {was}",
+    "timeout": "{name} has a time-out of {now}, had {was}",
 }
 """How a difference in a part of a request is said."""
 
@@ -170,6 +189,7 @@ def _in_words(setup: Setup, *, shaped: bool) -> dict[str, object]:
         **load,
         **{name: None if value_s is None else f"{value_s:g} s" for name, value_s in times.items()},
         **{name.replace("_", " "): getattr(setup, name) for name in plain},
+        "transport": setup.transport or "plain",
     }
 
 
@@ -191,6 +211,18 @@ def _requests(now: Setup, was: Setup) -> tuple[str, ...]:
     )
 
 
+def _whole(page: SentPage) -> str:
+    return page.name if page.name.startswith("journey ") else f"page {page.name}"
+
+
+def _page(whole: Whole) -> SentPage:
+    """A page or a journey, its pauses being a step of it."""
+    pauses = whole.think_time if isinstance(whole, Journey) and any(whole.think_time) else ()
+    between = ("pauses of {:g} to {:g} s".format(*pauses),) if pauses else ()
+    named = f"journey {whole.name}" if isinstance(whole, Journey) else whole.name
+    return SentPage(name=named, loads=(*whole.loads, *between), weight=whole.weight)
+
+
 def _told(value: object) -> object:
     return f"{value:g}" if isinstance(value, float) else value or "nothing"
 
@@ -198,7 +230,7 @@ def _told(value: object) -> object:
 def _pages(now: Setup, was: Setup) -> tuple[str, ...]:
     before = {page.name: page for page in was.pages or ()}
     return tuple(
-        f"page {page.name} loads {', '.join(page.loads)} (weight {page.weight:g}), "
+        f"{_whole(page)} loads {', '.join(page.loads)} (weight {page.weight:g}), "
         f"was {', '.join(before[page.name].loads)} (weight {before[page.name].weight:g})"
         for page in now.pages or ()
         if page.name in before and page != before[page.name]
@@ -216,18 +248,29 @@ def _host_of(base_url: str) -> str:
     return f"{HERE}{parts.path}" if is_here(base_url) else f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _sent(endpoint: Endpoint) -> SentRequest:
+def _sent(endpoint: Endpoint, target: Target) -> SentRequest:
     query = urlencode({name: _shown(value) for name, value in endpoint.params.items()}, doseq=True)
-    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    headers = target.headers | endpoint.headers
     cold = endpoint.cold
     return SentRequest(
         name=endpoint.name,
         line=f"{endpoint.method} {endpoint.path}{'?' if query else ''}{query}",
-        headers={name.lower(): str(_shown(value)) for name, value in sorted(endpoint.headers.items())},
-        body=body or "",
+        headers={name.lower(): str(_shown(value)) for name, value in sorted(headers.items())},
+        body=_content_of(endpoint, target),
         weight=endpoint.weight,
         cold=f"{cold.header.lower()}: {cold.equals.lower()}" if cold else "",
+        timeout=f"{endpoint.timeout:g} s" if endpoint.timeout else "",
     )
+
+
+def _content_of(endpoint: Endpoint, target: Target) -> str:
+    """What is sent as a body, and the data that its patterns take their values from."""
+    body = endpoint.body if isinstance(endpoint.body, str | None) else json.dumps(endpoint.body, sort_keys=True)
+    others = endpoint.model_dump(mode="json", include={"form", "file", "multipart"}, exclude_defaults=True)
+    named = dict.fromkeys(one.source for one in endpoint.patterns(in_text=target.has_values))
+    data = [f"[data.{name}] {target.data[name].in_words}" for name in named if name in target.data]
+    said = [body or "", *([json.dumps(others, sort_keys=True)] if others else []), *data]
+    return "\n".join(part for part in said if part)
 
 
 def _shown(value: object) -> object:

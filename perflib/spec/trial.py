@@ -6,10 +6,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from perflib.spec.discovered import NEEDS_A_VALUE, NOT_TRIED, VARIES, Entry, names
+from perflib.spec.endpoint import as_text
+from perflib.spec.expect import MEDIA_RANGE
 from perflib.spec.harvest import Harvest
 from perflib.spec.openapi import Described, Filled, Place
 from perflib.spec.openapi_document import PLACE, Node
-from perflib.spec.target import MEDIA_RANGE, as_text
 
 MOST_TRIES = 3
 _OF_A_WRONG_VALUE = (400, 404, 410, 422)

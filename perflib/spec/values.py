@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Self
 
@@ -16,6 +17,12 @@ _SHORT_LOOPBACK = re.compile(r"127(\.\d+){0,2}")
 
 _MAY_BE_SECRET = frozenset({"headers", "params", "body", "token_env", "env", "base_url", "metrics_url", "url"})
 _LONGEST_ECHO = 80
+
+
+_NO_SUCH = dict.fromkeys(("tuple_type", "list_type"), 'no list; write it in brackets: ["a", "b"]') | dict.fromkeys(
+    ("dict_type", "model_type"), "no table; write it in braces: { name = value }"
+)
+"""What to write, where pydantic names types of Python."""
 
 
 class InputError(Exception):
@@ -48,6 +55,23 @@ def parse_duration_s(value: object) -> object:
     return length_s
 
 
+def parse_share(value: object) -> object:
+    """Turn "1%" or "0.01" into a share; one that is a fraction already is left. A whole 1 is refused: 1 %, or all?
+
+    >>> parse_share("1%"), parse_share(0.01)
+    (0.01, 0.01)
+    """
+    share = value
+    with suppress(ValueError):
+        if isinstance(value, str):
+            share = float(value.rstrip("% ")) / (100 if value.endswith("%") else 1)
+    if isinstance(share, float) and 0 <= share <= 1 and value != "1":
+        return share
+    if share == 0 and not isinstance(share, bool):
+        return 0.0
+    raise ValueError(f"{value!r} is no share; write 1%")
+
+
 def as_utf8(value: object) -> object:
     r"""The bytes that a locale could not decode, as they stand in `sys.argv`, read as UTF-8; others become U+FFFD.
 
@@ -63,6 +87,8 @@ Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 """Seconds; validation also takes "60s", "1m30s"."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 NonNegativeDuration = Annotated[Duration, Field(ge=0)]
+Share = Annotated[float, BeforeValidator(parse_share)]
+"""0 to 1; validation also takes "1%"."""
 
 
 def is_loopback(host: str) -> bool:
@@ -112,7 +138,7 @@ class Spec(BaseModel):
 
     def replaced(self, **fields: object) -> Self:
         """A copy with other values in some fields, validated as a whole; see `dataclasses.replace`."""
-        return self.model_validate(dict(self) | fields)
+        return self.model_validate(dict(iter(self)) | fields)  # one of `Expect`'s fields is called keys
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -122,7 +148,7 @@ def _first_problem(error: ValidationError) -> str:
         return f"{key}: unknown key; remove it or mend its spelling"
     if problem["type"] == "missing":
         return f"{key}: missing; add it"
-    reason = problem["msg"].removeprefix("Value error, ")
+    reason = _NO_SUCH.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     return f"{key}: {reason}{_echo(problem)}" if key else reason
 
 

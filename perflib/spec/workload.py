@@ -26,6 +26,11 @@ class Open(Spec):
     stages: Annotated[Stages, Field(exclude_if=lambda stages: not stages)] = ()
     """Of the rate; none: it stays."""
 
+    def times(self, share: float) -> "Open":
+        """The same shape at another rate."""
+        stages = tuple(one.replaced(start=one.start * share, end=one.end * share) for one in self.stages)
+        return Open(rate_per_s=self.rate_per_s * share, arrivals=self.arrivals, stages=stages)
+
 
 class Ramp(Spec):
     """A closed workload whose number of users changes in stages."""

@@ -30,13 +30,13 @@ def typed(*columns: str) -> list[tuple[str, str]]:
 REQUEST_ROW: Final = np.dtype(
     typed(
         "<i8: intended_ns start_ns first_byte_ns end_ns bytes connect_ns tls_ns read_late_ns send_ns",
-        "<i4: user",
+        "<i4: user row",
         "<i2: item page status",
         "<i1: error",
         "<u1: flags",
     )
 )
-"""`item` and `page` index the target's endpoints, then its pages; `error` indexes ERROR_KINDS; -1: none, not known."""
+"""`item` and `page` index the target's items, `error` ERROR_KINDS; `row` is that of the data; -1: none, not known."""
 
 GENERATOR_ROW: Final = np.dtype(
     typed("<i8: t_ns", "<f8: cpu_share loop_lag_max_ms schedule_lag_max_ms", "<i8: requests")

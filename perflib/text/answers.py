@@ -12,9 +12,10 @@ from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
-from perflib.show.numbers import INSUFFICIENT, NOTHING, limit, ms, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec.baselines import Baseline, Baselines
+from perflib.spec.revision import shown
 from perflib.stats.band import Change
 from perflib.text import cells
 from perflib.text.failures import failure_lines, rest
@@ -59,7 +60,7 @@ def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
     p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
-    limits = (limit(one.target_ms), cells.outcome(one))
+    limits = (limit(one), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
     return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
 
@@ -137,7 +138,7 @@ def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
     figures = numbers("p50, ms", "p95, ms") if single else numbers("Endpoints")
     stored = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
     return Table(
-        columns=(*words("Run", "Target", "State", "Commit", "Brief"), *figures, *words("Note")),
+        columns=(*words("Run", "Target", "State", "Revision", "Brief"), *figures, *words("Note")),
         rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
         notes=notes,
         id="runs",
@@ -149,7 +150,7 @@ def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
     figures = (value if math.isfinite(value) else None for value in (run["p50_ms"], run["p95_ms"]))
     times = (cells.figure(value, why, of) for value in figures)
     state = run["state"] if run["valid"] else Cell("broken" if run["state"] == "broken" else "invalid", "bad")
-    about = (run["run_id"], run["target"], state, _commit(run["git_commit"]) or NOTHING, run["brief"] or NOTHING)
+    about = (run["run_id"], run["target"], state, shown(run["revision"]) or NOTHING, run["brief"] or NOTHING)
     return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
 
 
@@ -163,19 +164,16 @@ def _changes(frame: pd.DataFrame) -> list[str]:
 
 def _release(run: dict[Hashable, Any]) -> str:
     """The release that a run is of, as far as it is known."""
-    commit = _commit(run["git_commit"])
-    told = ", ".join(str(part) for part in (commit and f"commit {commit}", run["brief"], run["note"]) if part)
+    revision = shown(run["revision"])
+    told = ", ".join(str(part) for part in (revision and f"revision {revision}", run["brief"], run["note"]) if part)
     return f" ({told})" if told else ""
-
-
-def _commit(commit: object) -> str:
-    return commit[:7] if isinstance(commit, str) else ""
 
 
 def baselines(stored: Baselines) -> Table:
     """All baselines, each a group of rows."""
     if not stored.baselines:
-        return Table((), (), "There are no baselines; `perflib baseline record light_load` makes one.", id="baselines")
+        record = "`perflib baseline record light_load` makes one, with the --target or --url of your runs"
+        return Table((), (), f"There are no baselines; {record}.", id="baselines")
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
     rows = tuple(one for baseline in stored.baselines for one in _baseline_rows(baseline))
     return Table((*words("Endpoint"), *times, *words("Met")), rows, id="baselines")
@@ -189,8 +187,8 @@ def _baseline_rows(baseline: Baseline) -> list[Row]:
         row(
             name,
             *(cells.figure(value) for value in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms)),
-            limit(one.target_ms),
-            cells.met(one.target_ms, one.meets_target),
+            below(one.target_ms),
+            cells.met(one.target_ms is not None, one.meets_target),
             group=group,
         )
         for name, one in baseline.endpoints.items()

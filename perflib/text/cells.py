@@ -37,9 +37,9 @@ def failed(count: int, requests: int) -> Cell:
     return Cell(f"{count:,} ({share(count / requests, 2)})", "bad") if count else Cell("0")
 
 
-def met(limit_ms: float | None, meets: bool | None, judged: bool = True) -> Cell:
-    """Whether a limit was met, where there is one."""
-    if limit_ms is None:
+def met(limited: bool, meets: bool | None, judged: bool = True) -> Cell:
+    """Whether all limits were met, where there is one."""
+    if not limited:
         return Cell(NOTHING)
     if not judged:
         return Cell("not judged", "quiet")
@@ -52,7 +52,7 @@ def outcome(of: EndpointSummary | EndpointVerdict, judged: bool = True) -> Cell:
     """Whether an endpoint or page met its limit; one without an answer, or never asked, is told as such."""
     if of.unanswered_s is not None:
         return Cell(f"✗ unanswered for {seconds(of.unanswered_s)}", "bad")
-    return met(of.target_ms, of.meets_target, judged) if of.requests else Cell("not asked", "quiet")
+    return met(bool(of.limits), of.meets_target, judged) if of.requests else Cell("not asked", "quiet")
 
 
 def verdict(word: str, before: str = "") -> Cell:

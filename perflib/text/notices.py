@@ -2,11 +2,16 @@
 
 from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
+from perflib.judge.flattery import flattered
 from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
 from perflib.spec import Run
 from perflib.text.failures import failure_lines, rate_limit_phrase
 
+UNVERIFIED = (
+    "The target's certificate is not verified (tls.verify = false in its file): whoever stands in between may have "
+    "answered, and read what was sent."
+)
 _WHY_SLOW: dict[Why, str] = {
     "delayed acknowledgement": "the server sends its answer in two parts, and the second waits for a delayed "
     "acknowledgement (Nagle); set TCP_NODELAY or write it at once",
@@ -17,13 +22,19 @@ _WHY_SLOW: dict[Why, str] = {
 
 
 def notices(run: Run) -> list[str]:
-    """The rate that the target bears, what failed and why, where receiving takes most of the time, doubts."""
+    """The rate that the target bears, what failed and why, where receiving takes most of the time, caches, doubts."""
     limit = rate_limit_phrase(run)
     explained = [one for one in failures(run) if one.reason]
     told = [*([f"{limit[0].upper()}{limit[1:]}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
-    return [*told, *slow_receiving_lines(run), *unchecked, *doubts, *_clock_steps(run)]
+    found = (*unverified_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
+    return [*found, *unchecked, *doubts, *_clock_steps(run)]
+
+
+def unverified_lines(run: Run) -> list[str]:
+    """That nobody knows who answered, where the target file asked for it."""
+    return [UNVERIFIED] if run.facts.target.is_unverified else []
 
 
 def _clock_steps(run: Run) -> list[str]:

@@ -4,15 +4,17 @@ Every function returns a `perflib.show.table.Table`: a notebook shows it, `print
 `.write("markdown")` writes it for GitHub.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import asdict, replace
 from typing import Any
 
 from perflib.figures import failures as failed
-from perflib.figures import spike
+from perflib.figures import spike, values
 from perflib.figures.spike import LoadBand
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.check import Check
+from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
 from perflib.judge.validity import cores_in_words
 from perflib.show.numbers import NOTHING, limit, rate_of, scaled, seconds, share
@@ -29,7 +31,7 @@ from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
 from perflib.text.failures import failure_lines, rest, rest_of
-from perflib.text.notices import slow_receiving_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines
 from perflib.text.words import baseline_sentence, duration_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
@@ -38,7 +40,8 @@ from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
     "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
-    "judged on p95, where each failed request counts as infinitely slow. Cold answers (cache misses) are left out."
+    "judged on p95, unless it says p99, with each failed request as infinitely slow. Cold answers (cache misses) are "
+    "left out."
 )
 _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
@@ -71,7 +74,7 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
     few = next((rest_of(one) for one in summary.endpoints if rest_of(one) and one.max_ms is not None), "")
     return Table(
         columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times[:4], *apart, *times[4:], *last),
-        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in summary.endpoints),
+        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in (*summary.endpoints, *summary.steps)),
         notes=(
             *([f"“(of {few})”: more than half of the requests failed; these are times of the others."] if few else []),
             *([] if against is None else [baseline_sentence(against)]),
@@ -84,8 +87,8 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
 
 def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Check | None, phases: bool) -> Row:
     found = {} if against is None else {verdict.endpoint: verdict for verdict in against.endpoints}
-    grouped = any(other.kind == "page" for other in summary.endpoints)
-    group = "Pages" if one.kind == "page" else "Endpoints"
+    grouped = any(other.kind != "request" for other in summary.endpoints)
+    group = {"page": "Pages", "journey": "Journeys", "step": f"Steps of {one.journey}"}.get(one.kind, "Endpoints")
     return row(
         one.endpoint,
         f"{one.requests:,}",
@@ -94,7 +97,7 @@ def _brief_row(one: EndpointSummary, summary: Summary, judged: bool, against: Ch
         *(cells.percentile(one, q) for q in (50, 95, 99)),
         cells.figure(one.max_ms, NOTHING, rest_of(one)),
         *([] if not phases else cells.phases(one)),
-        limit(one.target_ms),
+        limit(one),
         cells.outcome(one, judged),
         *([] if against is None else [cells.against(found.get(one.endpoint))]),
         group=group if grouped else "",
@@ -105,8 +108,9 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     """The whole answer on a run: which limits were met, the brief's table, the baseline and the memory."""
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
-    found = (*failure_lines(failed.failures(run)), *slow_receiving_lines(run))
-    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.run_id}, {run.facts.profile} profile")
+    unverified = unverified_lines(run)
+    found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
+    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 
@@ -146,6 +150,24 @@ def _sample(number: int, one: dict[Hashable, Any]) -> list[Row]:
     group = f"{number}. {one['endpoint']}: {what} at {one['t_ns'] / 1e9:,.2f} s"
     facts = {"reason": one["reason"], **one["headers"], "body": one["body"]}
     return [row(name, value, group=group) for name, value in facts.items() if value] or [row("", "", group=group)]
+
+
+def by_value(run: Run, most: int = 20) -> Table:
+    """The slowest rows of the data, by their median; empty where the run asked with none."""
+    found = values.by_value(run)
+    rows = [
+        row(
+            one["endpoint"],
+            str(one["value"]) or f"row {one['row']}",
+            f"{one['requests']:,}",
+            cells.failed(one["failed"], one["requests"]),
+            *(cells.figure(None if math.isnan(one[q]) else one[q], NOTHING) for q in ("p50_ms", "max_ms")),
+        )
+        for one in found.head(most).to_dict("records")
+    ]
+    more = [f"The slowest {most:,} of {len(found):,} values; by_value(run, most=…) shows more."] * (len(found) > most)
+    columns = (*words("Endpoint", "Asked with"), *numbers("Requests", "Failed", "p50", "Max"))
+    return Table(columns, tuple(rows), "Slowest values", notes=tuple(more))
 
 
 def cold(run: Run) -> Table:
@@ -257,7 +279,11 @@ def method(run: Run) -> Table:
     sample = " (the sample dashboard)" if run.facts.sample_target else ""
     groups = {
         "Method": _method(run),
-        "Target": {"Name": run.facts.target.name, "Address": run.facts.target.base_url + sample},
+        "Target": {
+            "Name": run.facts.target.name,
+            "Address": run.facts.target.base_url + sample,
+            "Connections": run.facts.target.transport_in_words,
+        },
         "Run": _run(run.facts),
         "Machine": _machine(run.facts.environment),
         "Load generator": _generator(run.facts),
@@ -285,7 +311,7 @@ def _run(facts: Facts) -> dict[str, str]:
         "Run": facts.run_id,
         "Started": facts.started_at,
         "State": facts.state if facts.valid else f"{facts.state}, invalid: {'; '.join(facts.invalid_reasons)}",
-        "Commit": facts.git_commit or "none",
+        "Revision": facts.version,
         "Brief": facts.brief,
         "Note": facts.note,
     }

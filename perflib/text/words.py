@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 from perflib.figures import spike
+from perflib.figures.limits import Limit
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.leak import Memory
-from perflib.show.numbers import amount_of, ms, rate_of, seconds
+from perflib.show.numbers import amount_of, ms, rate_of, seconds, share
 from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
@@ -43,57 +44,68 @@ def _server_errors(run: Run, summary: Summary) -> str:
 
 
 def _limits_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
-    having = [row for row in rows if row.target_ms is not None]
-    missed = [row for row in having if row.meets_target is False]
-    unknown = [row for row in having if row.meets_target is None]
+    having = [(row, one) for row in rows for one in row.limits]
+    missed = [_against_limit(row, one) for row, one in having if one.meets is False]
+    unknown = [row for row, one in having if one.meets is None]
     timed = [row for row in rows if row.p95_ms is not None]
     slowest = max(timed, key=lambda row: row.p95_ms or 0.0, default=None)
     load = f"under {load_in_words(run.facts.scenario.workload)}"
     if missed:
-        told = ", ".join(_against_limit(row) for row in missed)
+        told = ", ".join(dict.fromkeys(missed))
         return f"{len(missed)} of {_count(len(having))} missed {load}: {told}{_too_few(unknown, rows)}."
     if unknown and len(unknown) == len(having):
-        asked = [row.endpoint for row in unknown if row.requests]
-        names = "every endpoint" if len(asked) == len(unknown) > 2 else " and ".join(asked)
+        asked = dict.fromkeys(row.endpoint for row in unknown if row.requests)
+        every = len(asked) > 2 and all(row.requests for row in unknown)
+        names = "every endpoint" if every else " and ".join(asked)
         few = f": too few requests of {names}" if asked else ""
         return f"No limit could be judged {load}{few}{_not_asked(unknown, rows)}."
     if unknown:
         return f"{len(having) - len(unknown)} of {_count(len(having))} met {load}{_too_few(unknown, rows)}."
-    tail = f": slowest at p95 was {slowest.endpoint} with {_against_limit(slowest, named=False)}" if slowest else ""
+    tail = f": slowest at p95 was {slowest.endpoint} with {_p95_of(slowest)}" if slowest else ""
     if not having:
         return f"No limit is set; measured {load}{tail}."
     return f"{'All ' + _count(len(having)) if len(having) > 1 else 'The limit was'} met {load}{tail}."
 
 
-def _against_limit(row: EndpointSummary, named: bool = True) -> str:
-    name = f"{row.endpoint} " if named else ""
+def _against_limit(row: EndpointSummary, missed: Limit) -> str:
     if row.unanswered_s is not None:
-        return f"{name}(unanswered for {seconds(row.unanswered_s)})"
-    if row.meets_target is False and math.inf in (row.judged_p50_ms, row.judged_p95_ms):
-        return f"{name}(more than 5 % failed)"
+        return _silence(row)
+    if missed.found is None or missed.of == "failed":
+        return f"{row.endpoint} {share(missed.found or 0)} failed of the {share(missed.bound)} allowed"
+    if missed.found == math.inf:
+        return f"{row.endpoint} (more than {100 - int(missed.of[1:])} % failed)"
+    figure = "" if missed.by == "p95" == missed.of else f"{missed.by} "
+    return f"{row.endpoint} {figure}{ms(missed.found)} ms of {missed.bound:,g} ms{_marked(row)}"
+
+
+def _silence(row: EndpointSummary) -> str:
+    return f"{row.endpoint} (unanswered for {seconds(row.unanswered_s or 0)})"
+
+
+def _p95_of(row: EndpointSummary) -> str:
     bound = f" of {row.target_ms:,g} ms" if row.target_ms is not None else ""
-    marked = f" (of the {rest_of(row)} that succeeded)" if rest_of(row) else ""
-    if row.meets_target is False:
-        least = f"p50 {ms(row.judged_p50_ms)}" if row.judged_p95_ms is None else ms(row.judged_p95_ms)
-        return f"{name}{least} ms{bound}{marked}"
-    return f"{name}{ms(row.p95_ms)} ms{bound}{marked}"
+    return f"{ms(row.p95_ms)} ms{bound}{_marked(row)}"
+
+
+def _marked(row: EndpointSummary) -> str:
+    return f" (of the {rest_of(row)} that succeeded)" if rest_of(row) else ""
 
 
 def _too_few(unknown: Sequence[EndpointSummary], rows: Sequence[EndpointSummary]) -> str:
-    asked = [row.endpoint for row in unknown if row.requests]
+    asked = dict.fromkeys(row.endpoint for row in unknown if row.requests)
     return (f"; too few requests to judge {', '.join(asked)}" if asked else "") + _not_asked(unknown, rows)
 
 
 def _not_asked(unknown: Sequence[EndpointSummary], rows: Sequence[EndpointSummary]) -> str:
-    never = [row.endpoint for row in unknown if not row.requests]
+    never = dict.fromkeys(row.endpoint for row in unknown if not row.requests)
     apart = " outside pages" if any(row.kind == "page" for row in rows) else ""
     return f"; not asked{apart} after warm-up: {', '.join(never)}" if never else ""
 
 
 def _unanswered(rows: Sequence[EndpointSummary]) -> str:
     """What has no limit to miss, and was never answered all the same."""
-    silent = [row for row in rows if row.unanswered and row.target_ms is None]
-    return f" Without an answer: {', '.join(_against_limit(row) for row in silent)}." if silent else ""
+    silent = [row for row in rows if row.unanswered and all(one.of == "failed" for one in row.limits)]
+    return f" Without an answer: {', '.join(map(_silence, silent))}." if silent else ""
 
 
 def _count(limits: int) -> str:

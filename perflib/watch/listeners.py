@@ -18,6 +18,7 @@ Address = IPv4Address | IPv6Address
 MEND = "name its process with --pid, or give metrics_url in the target file"
 _LISTENS = "0A"
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+_UNIX, _ACCEPTS = Path("/proc/self/net/unix"), "00010000"
 _ANY = (IPv4Address("0.0.0.0"), IPv6Address("::ffff:0.0.0.0"), IPv6Address("::"))
 _LOOPBACK: dict[Address, Address] = {_ANY[0]: IPv4Address("127.0.0.1"), _ANY[2]: IPv6Address("::1")}
 """Where a connection to no address in particular goes."""
@@ -61,6 +62,37 @@ def behind(host: str, port: int) -> Behind:
         told = " and ".join(f"{place} (process {min(one.pids)})" for place, one in found.items())
         return Behind(why_not=f"{host} leads to different processes, {told}; write the address in base_url")
     return next(iter(found.values()))
+
+
+def behind_socket(path: Path) -> Behind:
+    """All processes that listen on this Unix socket."""
+    path = path.resolve()
+    listening = {inode: bound for inode, bound in _unix_listeners() if Path(bound).name == path.name}
+    holders = holders_of(listening)
+    held = {frozenset(pids): pid for inode, pids in holders.items() for pid in pids if _is(path, listening[inode], pid)}
+    if len(held) == 1:
+        return Behind(next(iter(held)))
+    if held:
+        told = " and ".join(f"process {pid}" for pid in held.values())
+        return Behind(why_not=f"{told} listen on sockets of this path; end the one that was there before, or {MEND}")
+    return Behind(why_not=f"what listens on {path} cannot be seen from here; {MEND}")
+
+
+def _unix_listeners() -> Iterator[tuple[int, str]]:
+    """Inode and path, as it was bound, of each listening Unix socket, by proc_pid_net(5)."""
+    with suppress(OSError), _UNIX.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            _, _, _, flags, _, _, inode, *bound = line.split(maxsplit=7)
+            if flags == _ACCEPTS and bound:
+                yield int(inode), bound[0].rstrip("\n")
+
+
+def _is(path: Path, bound: str, pid: int) -> bool:
+    """Whether a process that bound a socket there means this one: it may have named it from its own folder."""
+    try:
+        return path.samefile(Path(f"/proc/{pid}/cwd", bound))
+    except OSError:
+        return False
 
 
 def addresses_of(host: str) -> list[Address]:

@@ -20,9 +20,10 @@ import psutil
 
 from perflib.spec import InputError, Target
 from perflib.spec.run import CoresUsed, Generator, MemorySource
+from perflib.store.named_files import socket_of
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool, read_spool
 from perflib.watch.cpu import CoresClock
-from perflib.watch.listeners import MEND, behind
+from perflib.watch.listeners import MEND, Behind, behind, behind_socket
 from perflib.watch.process import ProcessTree
 from perflib.watch.prometheus import PrometheusText
 from perflib.watch.reading import Reading, Source
@@ -53,13 +54,19 @@ def find(target: Target, pid: int | None) -> Found:
         return _found_processes([pid])
     if target.metrics_url is not None:
         return _found_metrics(target.metrics_url)
+    if target.unix_socket:
+        at = socket_of(target)
+        return _found_behind(target.unix_socket, lambda: behind_socket(at))
     parts = urlsplit(target.base_url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    listening = behind(host, port)
+    return _found_behind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", lambda: behind(host, port))
+
+
+def _found_behind(where: str, look: Callable[[], Behind]) -> Found:
+    listening = look()
     if listening.why_not:
         return _nowhere(listening.why_not)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return _found_processes(listening.pids, where, lambda: behind(host, port).pids)
+    return _found_processes(listening.pids, where, lambda: look().pids)
 
 
 def _nowhere(why: str) -> Found:

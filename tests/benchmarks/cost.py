@@ -8,6 +8,7 @@ With two cores nginx is often what bounds the rate, so CPU is the figure that co
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import socket
@@ -23,18 +24,19 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.peers import CLOSED, PERFLIB_CHECKED, Result, installed, markdown, notes
+from tests.benchmarks.peers import CLOSED, PERFLIB_CHECKED, PERFLIB_VALUES, Result, installed, markdown, notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = (PERFLIB_CHECKED, *CLOSED)
+NAMES = (PERFLIB_CHECKED, PERFLIB_VALUES, *CLOSED)
 
 _CONFIGURATION = """
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log stderr;
+{main}
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
@@ -46,22 +48,32 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {http}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ return 200 '{{"status":"ok","data":[1,2,3]}}'; }}
+        location / {{ {location} }}
     }}
 }}
 """
 
 
+_STATIC = """return 200 '{"status":"ok","data":[1,2,3]}';"""
+
+
 @contextmanager
-def static_nginx() -> Iterator[str]:
-    """nginx with one worker process in a temporary folder; ended afterwards. Yields its base URL."""
+def nginx(location: str = _STATIC, http: str = "") -> Iterator[str]:
+    """nginx with one worker process in a temporary folder; ended afterwards. Yields its base URL.
+
+    Args:
+        location, http: directives; `{folder}` in the latter is the temporary one.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "nginx.conf"
-        configuration.write_text(_CONFIGURATION.format(folder=folder, port=port))
+        main = "user root root;" if os.geteuid() == 0 else ""  # whom the folder belongs to
+        parts = {"main": main, "http": http.format(folder=folder), "location": location}
+        configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, **parts))
         server = subprocess.Popen(["nginx", "-p", folder, "-c", str(configuration), "-e", "stderr"])
         try:
             _await(port)
@@ -85,7 +97,7 @@ def _await(port: int) -> None:
 def measure(all_users: list[int], rounds: int, seconds: float) -> dict[tuple[int, str], list[Result]]:
     """All results by users and generator; rounds interleave the generators in random order."""
     drives, results, order = installed(*NAMES), defaultdict(list), random.Random(1)
-    with static_nginx() as base_url:
+    with nginx() as base_url:
         for _ in range(rounds):
             for users in all_users:
                 for name in order.sample(list(drives), len(drives)):

@@ -115,6 +115,17 @@ def perflib_checked(url: str, users: int, seconds: float) -> Result:
     return _perflib(url, "light_load", perflib.Options(users=users, duration=seconds, warmup=0), checks)
 
 
+def perflib_values(url: str, users: int, seconds: float) -> Result:
+    """As perflib, another id and another UUID in each request."""
+    values = "[data.client]\nrange = [1, 5000]\n"
+    return _perflib(
+        f"{url}?client={{client}}&key={{uuid}}",
+        "light_load",
+        perflib.Options(users=users, duration=seconds, warmup=0),
+        values,
+    )
+
+
 def perflib_poisson(url: str, rate: int, seconds: float) -> Result:
     """Corrects for coordinated omission: exact percentiles of response time, from the intended start."""
     return _perflib(url, "steady_rate", perflib.Options(rate=rate, duration=seconds, warmup=0))
@@ -131,7 +142,7 @@ def perflib_constant(url: str, rate: int, seconds: float) -> Result:
     return _perflib(url, "steady_rate", perflib.Options(rate=rate, arrivals="constant", duration=seconds, warmup=0))
 
 
-def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = "") -> Result:
+def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = "", more: str = "") -> Result:
     """perflib as a user calls it."""
     base, _, path = url.rpartition("/")
     target = f'[target]\nname = "benchmark"\nbase_url = "{base}"\n[[endpoint]]\npath = "/{path}"\n'
@@ -139,7 +150,7 @@ def _perflib(url: str, scenario: str, options: perflib.Options, checks: str = ""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PERFLIB_DATA"] = folder
         file = Path(folder) / "target.toml"
-        file.write_text(f"{target}expect = {{ status = 200{checks} }}\n")
+        file.write_text(f"{target}expect = {{ status = 200{checks} }}\n{more}")
         run = drive.run(scenario, options.model_copy(update={"target": str(file)}))
     process_cpu_s = _children_cpu_s() - before_s
     row = perflib.summarize(run).endpoints[0]
@@ -279,6 +290,7 @@ def brief_script(url: str, users: int, seconds: float) -> Result:
 
 
 PERFLIB, PERFLIB_READ, PERFLIB_CHECKED = "perflib", "perflib, read clock", "perflib, bodies checked"
+PERFLIB_VALUES = "perflib, values"
 PERFLIB_POISSON, PERFLIB_CONSTANT = "perflib, Poisson arrivals", "perflib, constant arrivals"
 PERFLIB_POISSON_READ = "perflib, Poisson arrivals, read clock"
 BRIEF = "the brief's script (httpx)"
@@ -286,6 +298,7 @@ PEERS = {
     PERFLIB: Peer(perflib_closed),
     PERFLIB_READ: Peer(perflib_read),
     PERFLIB_CHECKED: Peer(perflib_checked),
+    PERFLIB_VALUES: Peer(perflib_values),
     "wrk": Peer(wrk, "wrk"),
     "hey": Peer(hey, "hey"),
     "vegeta": Peer(vegeta_closed, "vegeta"),

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DASHBOARD = ["run", "light_load", "--target", "data/targets/dashboard.toml"]
 SHORT = ["--profile", "quick", "--duration", "2s", "--warmup", "0.3s"]
 
 
@@ -82,8 +83,12 @@ def test_the_verdict_table_is_printed_with_every_endpoint_of_the_brief(data: Pat
         (["run", "light_load", "--profile", "long"], "profile"),
         (["run", "light_load", "--endpoint", "GET /x"], "'GET /x'"),
         (["run", "light_load", "--target", "missing.toml"], "missing.toml: no such target file"),
-        (["run", "light_load", "--url", "http://127.0.0.1:9"], "the variable PERF_API_TOKEN is not set"),
-        (["run", "light_load", "--url", "nonsense"], "url"),
+        ([*DASHBOARD, "--url", "http://127.0.0.1:9"], "the variable PERF_API_TOKEN is not set"),
+        ([*DASHBOARD, "--url", "http://127.0.0.1:9/?a=b"], "--url: base_url: not a base URL"),
+        (["run", "light_load", "--url", "nonsense"], "url: not a URL; write http://host:port/path"),
+        (["run", "light_load", "--url", "http://127.0.0.1:9/a b"], "--url: path: a path holds no spaces"),
+        (["run", "light_load", "--url", "http://127.0.0.1:9/a#b"], '--url: "#" and what follows is never sent'),
+        (["run", "light_load", "--url", "http://anna:secret@127.0.0.1:9/a"], "--url: not a base URL"),
         (["run", "light_load", "--colour", "red"], "Unknown option: --colour"),
         (["report", "nope"], "nope"),
         (["discover", "http://127.0.0.1:9"], "no OpenAPI document there"),
@@ -102,18 +107,14 @@ def test_wrong_use_gets_one_clear_line_and_status_2(data: Path, words: list[str]
 
 
 def test_a_host_without_an_address_is_refused_and_leaves_no_run(data: Path, tmp_path: Path) -> None:
-    done = perflib(
-        "run", "light_load", *SHORT, "--url", "http://no-such-host.invalid", data=tmp_path, PERF_API_TOKEN="x"
-    )
+    done = perflib("run", "light_load", *SHORT, "--url", "http://no-such-host.invalid/x", data=tmp_path)
     assert done.returncode == 2
     assert "no-such-host.invalid" in done.stderr
     assert not list(tmp_path.glob("runs/*"))
 
 
 def test_a_target_that_is_down_is_a_run_of_connect_errors_and_no_hang(tmp_path: Path) -> None:
-    done = perflib(
-        "run", "light_load", *SHORT, "--json", "--url", "http://127.0.0.1:9", data=tmp_path, PERF_API_TOKEN="x"
-    )
+    done = perflib(*DASHBOARD, *SHORT, "--json", "--url", "http://127.0.0.1:9", data=tmp_path, PERF_API_TOKEN="x")
     run = json.loads(done.stdout)
     assert run["requests"]["completed"] == 0
     assert run["requests"]["failed"] == run["requests"]["scheduled"] > 0

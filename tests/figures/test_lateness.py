@@ -13,6 +13,7 @@ from perflib.load.arrivals import WHOLE, Share
 from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Page, Ramp, Stage, Workload
 from perflib.spec.presence import spans
 from perflib.spec.run import OwnError, Part
+from perflib.spec.whole import Journey
 from perflib.store.spool import COLD, REQUEST_ROW, WARMUP
 from tests.load.test_worker import ABC, facts_of
 
@@ -103,6 +104,28 @@ def test_thinking_and_a_pause_for_want_of_a_connection_are_no_loss(workload: Wor
     thinks = isinstance(workload, Closed) and way.error != "connect"
     found = gaps(run_of(workload), replace(way, think_s=0.4 if thinks else 0.0))
     assert found.share == pytest.approx(0, abs=1e-9)
+
+
+def walks(lost_s: float, pause_s: float) -> list[np.ndarray]:
+    """One user's journeys of two steps of 0.1 s, each followed by its whole row."""
+    index, rows, at_s = len(ABC), [], 0.0
+    while at_s < 10:
+        for step in (0, 1):
+            start_ns = round(at_s * S)
+            rows.append({"start_ns": start_ns, "end_ns": start_ns + S // 10, "item": step, "page": index})
+            at_s += 0.1 + (lost_s if step else pause_s)
+        rows.append({"start_ns": start_ns - S // 10, "end_ns": start_ns + S // 10, "item": index})
+    return [rows_of(rows)]
+
+
+@pytest.mark.parametrize(("pause", "lost_s"), [("0.4s", 0.0), ("0s", 0.2)])
+def test_a_journey_s_pauses_are_no_loss_and_what_is_lost_between_journeys_is_one(pause: str, lost_s: float) -> None:
+    facts = run_of(Closed(users=1), warmup_s=0.0)
+    steps = tuple(one.name for one in ABC[:2])
+    journey = Journey.model_validate({"name": "j", "steps": steps, "think_time": pause})
+    facts = facts.replaced(target=facts.target.replaced(journeys=(journey,)))
+    found = gaps_of(walks(lost_s, float(pause[:-1])), facts)
+    assert found.share == pytest.approx(0.5 if lost_s else 0.0, abs=0.03)
 
 
 def test_a_request_that_is_never_answered_keeps_its_user_busy() -> None:
@@ -233,6 +256,13 @@ def test_only_a_send_that_was_interrupted_may_have_left_late() -> None:
     assert errors(quick) == {}
     assert errors(long_one)["p50"].ms == pytest.approx(4)
     assert errors(open_rows(400, took_ms=1000.0, send_ns=4 * MS)) == {}, "a hundredth of the answer's time is nothing"
+
+
+def test_each_percentile_is_measured_by_its_own_limit() -> None:
+    facts, limited = run_of(ARRIVALS), ABC[0].replaced(target_ms=200, target_p99_ms=900)
+    facts = facts.replaced(target=facts.target.replaced(endpoints=(limited, *ABC[1:])))
+    found = own_errors([open_rows(400, send_ns=4 * MS)], facts, 0.0, LEFT_OUT)
+    assert {one.percentile: one.limit_ms for one in found} == {"p50": 200, "p95": 200, "p99": 900}
 
 
 def test_a_large_body_may_take_its_time_to_be_sent() -> None:

@@ -112,6 +112,39 @@ def test_one_failed_request_fails_unless_so_many_are_allowed() -> None:
     assert "at most 1 % may" in check([run], BASELINES, most_errors=0.01).reasons[0]
 
 
+def with_limits(run: Run, **limits: float) -> Run:
+    """The same run, its first endpoint having these limits alone."""
+    first, *others = (one.replaced(target_ms=None) for one in run.facts.target.endpoints)
+    return changed(run, target=run.facts.target.replaced(endpoints=(first.replaced(**limits), *others)))
+
+
+def test_an_endpoint_brings_its_own_share_of_failures_whatever_the_others_may() -> None:
+    run = failing(failing(run_of(100), 0.02), 0.02, "GET /b")
+    allowing = check([with_limits(run, max_errors=0.05)], NOTHING)
+    assert [one.about for one in allowing.findings] == ["GET /b"]
+    assert [row.meets_target for row in allowing.endpoints] == [True, None]
+    [reason] = check([with_limits(run, max_errors=0.001)], NOTHING, most_errors=0.5).reasons
+    assert re.fullmatch(r"GET /a: \d+ of \d+ requests failed, at most 0.1 % may", reason)
+
+
+def test_a_missed_p99_fails_though_p95_is_well_below() -> None:
+    limits = {"target_ms": 5.0, "target_p99_ms": 5.0}
+    found = check([with_limits(run_of(100, sigma=0.5), **limits)], NOTHING)
+    [reason] = found.reasons
+    assert re.fullmatch(r"GET /a: p99 [5-9]\.\d+ ms misses its limit of 5 ms", reason)
+    assert found.endpoints[0].meets_target is False
+    assert check([with_limits(run_of(100, sigma=0.5), target_ms=5.0)], NOTHING).exit_status == 0
+
+
+def test_a_p99_with_too_few_requests_is_missed_only_where_p95_is_as_slow() -> None:
+    few = run_of(100, per_s=30.0)
+    unknown = check([with_limits(few, target_p99_ms=1000.0)], NOTHING)
+    assert (unknown.exit_status, unknown.endpoints[0].meets_target) == (0, None)
+    assert any("too few requests to judge the limit of GET /a" in note for note in unknown.notes)
+    [reason] = check([with_limits(few, target_p99_ms=2.0)], NOTHING).reasons
+    assert reason.startswith("GET /a: p95, and so p99, ")
+
+
 @pytest.mark.parametrize(("kind", "failed"), [("closed_idle", False), ("reset", True)])
 def test_a_connection_that_the_server_closed_while_idle_is_no_error_of_the_target(kind: str, failed: bool) -> None:
     rows = (run := run_of(1)).requests
@@ -370,7 +403,7 @@ def test_a_run_of_the_baseline_itself_is_judged_with_a_warning() -> None:
 
 def test_in_a_closed_mix_a_cause_is_named_only_by_endpoints_measured_apart() -> None:
     slow = as_recorded_now(run_of(100, times=1.5))
-    assert "`perflib check baseline` measures each alone" in check([slow], BASELINES).notes[0]
+    assert "`perflib check baseline --target FILE` measures each alone" in check([slow], BASELINES).notes[0]
     alone = {"scenario": "baseline", "seconds": 2.0, "per_s": 100.0, "target": TARGET}
     before = [changed(make_run(seed=seed, **alone), run_id=f"alone-{seed}") for seed in range(8)]
     both = Baselines(baselines=(*BASELINES.baselines, baseline_of(before)))

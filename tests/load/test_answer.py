@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from perflib.load import answer as judging
 from perflib.load.answer import Judge
 from perflib.load.exchange import Exchange
-from perflib.spec import Cold, Endpoint, Expect
+from perflib.spec import Cold, Endpoint, Expect, Target
 
 WELL = b'{"data": [1, 2], "status": "ok"}'
 PICKY = Expect(status=200, content_type="application/json", keys=("data",), forbid={"status": "error"})
@@ -340,3 +340,138 @@ def test_a_cold_answer_shows_in_its_header(value: str, cold: bool) -> None:
     judge = judge_of(cold=Cold(header="X-Cache", equals="Miss"))
     assert judge.is_cold(answered(x_cache=value)) is cold
     assert not judge.is_cold(answered())
+
+
+DEEP = b'{"data": {"items": [{"id": 7, "a/b": {"c~d": 1}}], "none": null}, "data.flat": 1, "errors": []}'
+STATUSES: list[tuple[Any, int, bool]] = [
+    (200, 200, True),
+    ("2xx", 299, True),
+    ("2xx", 300, False),
+    ([200, 304, "4xx"], 304, True),
+    ([200, 304, "4xx"], 451, True),
+    ([200, 304, "4xx"], 201, False),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "fits"), STATUSES, ids=repr)
+def test_a_status_fits_a_number_a_class_or_one_of_a_list(said: Any, status: int, fits: bool) -> None:
+    assert judge_of(Expect(status=said)).error_of(answered(status=status)) == (None if fits else "status")
+
+
+@pytest.mark.parametrize("said", [None, 404])
+def test_what_the_target_allows_is_the_default_of_an_endpoint_that_says_no_status(said: Any) -> None:
+    whole = {"name": "t", "base_url": "http://h", "allowed_status": ["2xx", 304]}
+    target = Target.parse({**whole, "endpoints": [{"path": "/", "expect": {"status": said}}]}, "t")
+    judge = Judge(target.with_defaults(target.endpoints[0]))
+    errors = [judge.error_of(answered(status=status)) for status in (201, 304, 404)]
+    assert errors == ([None, None, "status"] if said is None else ["status", "status", None])
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "error"),
+    [
+        ((200, 404), 404, None),  # another answer, another content
+        ((200, 304), 304, None),
+        ((200, 204), 204, None),
+        ("2xx", 204, "content"),
+        ((200, 201), 201, "content"),
+        (404, 404, "content"),
+        (("4xx", "5xx"), 500, "content"),
+    ],
+)
+def test_content_is_asked_of_the_successes_among_the_allowed_statuses(
+    said: Any, status: int, error: str | None
+) -> None:
+    judge = judge_of(Expect(status=said, keys=("data",)))
+    assert judge.error_of(answered(b"{}", status)) == error
+
+
+THERE = (
+    *("data", "data.items", "data.items.0.id", "data.flat", "data.none", "errors"),
+    *("/data", "/data/items", "/data/items/0/id", "/data/items/0/a~1b/c~0d", "/data.flat"),
+)
+
+
+@pytest.mark.parametrize("key", THERE)
+def test_a_key_may_be_a_name_a_dotted_path_or_a_json_pointer(key: str) -> None:
+    for body in (DEEP, DEEP.replace(b"7", b"NaN")):  # the second one is read by another parser
+        assert judge_of(Expect(keys=(key,))).error_of(answered(body)) is None
+
+
+@pytest.mark.parametrize("key", ["/0/id", "0.id"])
+def test_a_path_leads_into_a_list_at_the_top_level(key: str) -> None:
+    judge = judge_of(Expect(keys=(key,)))
+    assert judge.error_of(answered(b'[{"id": 1}]')) is None
+    assert judge.error_of(empty := answered(b"[]")) == "content"
+    assert empty.reason == f"expected key {key!r} is missing; it is a list of 0"
+
+
+MISSING = {
+    "data.other": "in 'data' there are 'items', 'none'",
+    "data.items.1.id": "'data.items' is a list of 1",
+    "/data/items/00": "'data.items' is a list of 1",
+    "/data/items/-1": "'data.items' is a list of 1",
+    "data.none.id": "'data.none' is null",
+    "data.items.0.id.x": "'data.items.0.id' is a number",
+    "/other/x": "there are 'data', 'data.flat', 'errors'",
+}
+
+
+@pytest.mark.parametrize(("key", "instead"), MISSING.items(), ids=MISSING)
+def test_a_missing_path_says_what_stands_in_its_place(key: str, instead: str) -> None:
+    exchange = answered(DEEP)
+    assert judge_of(Expect(keys=(key,))).error_of(exchange) == "content"
+    assert exchange.reason == f"expected key {key!r} is missing; {instead}"
+
+
+@pytest.mark.parametrize(("place", "value"), [("data.items.0.id", 7), ("/data/items/0/id", 7), ("data.flat", 1)])
+def test_a_forbidden_value_may_stand_at_a_path(place: str, value: int) -> None:
+    assert judge_of(Expect(forbid={place: value})).error_of(exchange := answered(DEEP)) == "content"
+    assert exchange.reason == f"{place} is {value}"
+    assert judge_of(Expect(forbid={place: value + 1})).error_of(answered(DEEP)) is None
+
+
+@pytest.mark.parametrize("said", ["null", "[]", "[ ]", "{}", None])
+@pytest.mark.parametrize("place", ["errors", "/result/errors"])
+def test_what_is_missing_null_or_empty_is_absent(said: str | None, place: str) -> None:
+    inner = '"data": 1' + (f', "errors": {said}' if said else "")
+    body = f'{{"result": {{{inner}}}, {inner}}}'
+    assert judge_of(Expect(absent=(place,))).error_of(answered(body.encode())) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [('[{"message": "s3cret"}]', "a list of 1"), ('"s3cret"', "text"), ("0", "a number"), ("false", "true or false")],
+)
+def test_graphql_that_answers_200_with_errors_has_failed(said: str, kind: str) -> None:
+    exchange = answered(f'{{"data": null, "errors": {said}}}'.encode())
+    assert judge_of(Expect(keys=("data",), absent=("errors",))).error_of(exchange) == "content"
+    assert exchange.reason == f"'errors' is {kind}, and should be absent"
+
+
+CHARSETS = [("utf-8", "; charset=utf-8"), ("latin-1", "; charset=ISO-8859-1"), ("utf-16", "; charset=utf-16")]
+
+
+@pytest.mark.parametrize(
+    ("codec", "told"), [*CHARSETS, ("utf-8-sig", ""), ("utf-16", ""), ("latin-1", ""), ("utf-8", "")]
+)
+def test_a_text_is_looked_for_in_any_charset(codec: str, told: str) -> None:
+    judge, page = judge_of(Expect(contains="Größe")), "<p>Größe: 7</p>".encode(codec)
+    assert judge.error_of(answered(page, content_type=f"text/html{told}")) is None
+    assert judge.error_of(other := answered(page[:6], content_type=f"text/html{told}")) == "content"
+    assert other.reason == "does not contain 'Größe'"
+
+
+def test_a_text_and_a_size_are_those_of_the_unpacked_body() -> None:
+    judge, packed = judge_of(Expect(contains="xxx", min_bytes=1000, max_bytes=2000)), gzip.compress(b"x" * 1500)
+    assert len(packed) < 100
+    assert judge.error_of(answered(packed, Content_Encoding="gzip")) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [(9, "has 9 bytes, not 10 or more"), (10, ""), (20, ""), (21, "has 21 bytes, not 20 or less")]
+)
+def test_a_body_has_its_bounds(size: int, reason: str) -> None:
+    exchange = answered(b"x" * size)
+    error = judge_of(Expect(min_bytes=10, max_bytes=20)).error_of(exchange)
+    assert (error, exchange.reason) == ("content" if reason else None, reason)

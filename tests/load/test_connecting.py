@@ -169,7 +169,7 @@ def test_a_certificate_of_an_unknown_ca_says_how_to_name_it(loop: asyncio.Runner
         (exchange,) = ask(loop, server.url)
     assert exchange.error == "connect"
     assert exchange.reason.startswith("certificate verify failed: self")
-    assert exchange.reason.endswith("; name its CA in SSL_CERT_FILE")
+    assert exchange.reason.endswith("; name its CA in tls.ca_file of the target file, or SSL_CERT_FILE")
 
 
 def test_a_certificate_of_another_name_says_so(

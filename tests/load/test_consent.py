@@ -108,6 +108,18 @@ def test_an_allowed_host_is_told_of_before_it_gets_load(
     assert [facts.target.allow_hosts for facts in no_load] == [("192.0.2.1",)]
 
 
+def test_the_variables_and_files_that_another_host_gets_are_named(
+    no_load: list[Facts], capsys: pytest.CaptureFixture[str], workbook: Path
+) -> None:
+    (workbook / "c.csv").write_text("id\n1\n", encoding="utf-8")
+    write_target(workbook, 'token_env = "TOKEN_OF_THE_TESTS"\nallow_plain_token = true')
+    with (workbook / "t.toml").open("a", encoding="utf-8") as file:
+        file.write('[data.c]\nfile = "c.csv"\n')
+    with pytest.raises(InputError, match=r"at most, with TOKEN_OF_THE_TESTS, c\.csv; if its owner agrees"):
+        session.run("light_load", Options(target="t.toml", url=ELSEWHERE))
+    assert not no_load
+
+
 def test_only_the_host_that_was_named_is_allowed(no_load: list[Facts]) -> None:
     with pytest.raises(InputError, match=r"192\.0\.2\.2 is not this machine"):
         session.run("light_load", Options(target="t.toml", url="http://192.0.2.2", allow_hosts=("192.0.2.1",)))

@@ -32,7 +32,7 @@ class Made:
         with Spool(requests_spool(folder)) as spool, Spool(generator_spool(folder), GENERATOR_ROW):
             for number in range(10):
                 at_ns = number * 1_000_000
-                spool.append(at_ns, at_ns, at_ns + 500_000, at_ns + 1_000_000, 10, 0, 0, 0, 0, 0, 0, -1, 200, -1, 0)
+                spool.append(at_ns, at_ns, at_ns + 500_000, at_ns + 1_000_000, 10, 0, 0, 0, 0, 0, -1, 0, -1, 200, -1, 0)
         look()
         return Outcome((Part(items=("GET /a",), measured_from_ns=0, measured_to_ns=10**7),), Generator(), stopped=False)
 

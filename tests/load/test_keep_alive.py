@@ -46,7 +46,7 @@ def test_a_number_of_answers_after_which_connections_end_is_believed_at_the_seco
 
 async def asked(url: str, *rests_and_requests: tuple[float, WireRequest], connections: int = 1) -> list[Exchange]:
     """Ask after a rest each, over connections by turns."""
-    address = await resolve(url)
+    address = await resolve(target_of(url))
     opened = [Connection(address, 5) for _ in range(connections)]
     exchanges = []
     for number, (rest_s, request) in enumerate(rests_and_requests):

@@ -38,7 +38,7 @@ def stamp(at_ns: int) -> list[tuple[int, int, bytes]]:
 
 async def ask_busily(url: str, busy_s: float, times: int = 1) -> list[Exchange]:
     """Ask, and do something else while the answer arrives; the first request, which connects, is left out."""
-    connection = Connection(await resolve(url), 5)
+    connection = Connection(await resolve(target_of(url)), 5)
     request, exchanges = encode(target_of(url), GET, None), []
     try:
         await exchange_over(connection, request)
@@ -77,7 +77,7 @@ def test_the_first_byte_and_the_last_have_times_of_their_own(loop: asyncio.Runne
 
 async def connect_busily(url: str) -> Exchange:
     """Ask once, and do something else at each turn of the event loop, 0.3 s in all."""
-    connection = Connection(await resolve(url), 5)
+    connection = Connection(await resolve(target_of(url)), 5)
     try:
         asking = asyncio.ensure_future(exchange_over(connection, encode(target_of(url), GET, None)))
         for _ in range(12):

@@ -9,6 +9,7 @@ from perflib.load import channel as reading
 from perflib.load.channel import Channel
 from perflib.load.exchange import Exchange
 from perflib.load.lenient import LenientParser, RefusedError
+from perflib.spec.undriven import HTTP_2, WEBSOCKET
 from tests.load.test_wire import Silent, feed, outcome
 
 J = b'{"data": 1}'
@@ -127,12 +128,13 @@ REFUSED = {
     "a chunk is longer than the size it tells": head(CHUNKED, body=b"5\r\n" + J + b"\r\n"),
     "7 bytes beyond the end of the answer": head(LENGTH) + b"surplus",
     "15 bytes beyond the end of the answer": head(LENGTH, status=b"HTTP/1.1 204 No") + b"more",
-    "the server switches to another protocol, unasked (101)": b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n",
+    "the server switches to another protocol (101)": b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n",
+    f"the server switches to {WEBSOCKET} (101)": b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "no status line of HTTP/1": head(LENGTH, status=b"HTTP/1.1 20 OK"),
     "no answer of HTTP/1": b"hello\r\n",
     "no answer of HTTP/1: the server speaks SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
     "no answer of HTTP/1: the server speaks TLS; write https://": b"\x15\x03\x01\0\x02\x02\x50",
-    "no answer of HTTP/1: the server speaks HTTP/2 alone": b"\0\0\x12\x04\0\0\0\0\0" + b"\0" * 18,
+    f"no answer of HTTP/1: the server speaks {HTTP_2}": b"\0\0\x12\x04\0\0\0\0\0" + b"\0" * 18,
 }
 
 

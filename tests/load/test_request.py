@@ -41,7 +41,7 @@ AS_WRITTEN = [
     "/s?",
     "/s?flag&q=a%20b&e=&&r=a+b",
     "/s?u=http://x/?y=1&z",
-    "/f?filter[a]=1&b={c}|^`\"<>\\'",
+    "/f?filter[a]=1&b={}|^`\"<>\\'",
     "/%zz%",
     "/~user/@me/:id/!$&'()*",
 ]
@@ -154,6 +154,29 @@ REFUSED = [
     ('path = "/"\nexpect = { content_type = "a/b, c/d" }', "endpoint[1].expect.content_type: 'a/b, c/d' is no"),
     ('path = "/"\nmethod = "HEAD"\nexpect = { keys = ["a"] }', "endpoint[1].expect: such an answer has no body"),
     ('path = "/"\nexpect = { status = 304, forbid = { a = 1 } }', "endpoint[1].expect: such an answer has no body"),
+    (
+        'path = "/"\nexpect = { status = [204, 304], contains = "a", max_bytes = 9 }',
+        "endpoint[1].expect: such an answer has no body; remove contains, max_bytes",
+    ),
+    *(
+        (
+            f'path = "/"\nexpect = {{ status = {status} }}',
+            "endpoint[1].expect.status: no status of an answer; write a number",
+        )
+        for status in ('"2x"', "[]", "700", "true", '"200"', "[200, [204]]")
+    ),
+    ('path = "/"\nexpect = { min_bytes = 9, max_bytes = 8 }', "endpoint[1].expect.max_bytes: 8, but min_bytes or"),
+    ('path = "/"\nexpect = { contains = "abc", max_bytes = 2 }', "endpoint[1].expect.max_bytes: 2, but min_bytes or"),
+    ('path = "/"\nexpect = { keys = ["a.b"], absent = ["/a"] }', "endpoint[1].expect.absent: keys ask for '/a' too"),
+    ('path = "/"\nexpect = { forbid = { a = [] } }', "endpoint[1].expect.forbid: a: no value that can be forbidden"),
+    ('path = "/"\nexpect = { contains = "" }', "endpoint[1].expect.contains: "),
+    ('path = "/"\nexpect = { min_bytes = 99_000_000 }', "endpoint[1].expect.min_bytes: "),
+    *(
+        (f'path = "/"\nmax_errors = {share}', f"endpoint[1].max_errors: {share!s} is no share; write 1%")
+        for share in ("1", "5", "-0.1", "nan")
+    ),
+    ('path = "/"\nmax_errors = "5"', "endpoint[1].max_errors: '5' is no share; write 1%"),
+    ('path = "/"\ntarget_p99_ms = 0', "endpoint[1].target_p99_ms: "),
 ]
 
 

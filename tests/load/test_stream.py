@@ -17,7 +17,7 @@ from perflib.load.exchange import Exchange
 from perflib.load.request import WireRequest
 from perflib.load.wire import Connection, resolve
 from tests.load.test_connecting import certificate
-from tests.load.test_wire import body_of, exchange_over
+from tests.load.test_wire import body_of, exchange_over, target_of
 from tests.servers import answer
 
 BODY = b"0123456789abcdef" * 2**18
@@ -70,7 +70,7 @@ def refuse_in_pieces(connection: socket.socket) -> None:
 
 
 async def posted(url: str) -> Exchange:
-    address = await resolve(url)
+    address = await resolve(target_of(url))
     address.hosts = ("127.0.0.1",)
     connection = Connection(address, 10)
     try:

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perflib.figures.lateness import gaps_of
@@ -239,7 +239,11 @@ USERS = st.one_of(
 )
 
 
+AWAY_AND_BACK = Ramp.model_validate({"stages": "3-3:1s, 3-2:1s, 3-3:1s"})
+
+
 @settings(max_examples=60, deadline=None)
+@example(AWAY_AND_BACK, [Fate(0.25), Fate(1.0)], 0.0)
 @given(USERS, FATES, st.sampled_from([0.0, 0.7]))
 def test_every_user_of_a_closed_run_sends_when_its_last_answer_is_there(
     workload: Closed | Ramp, fates: list[Fate], warmup_s: float

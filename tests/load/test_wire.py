@@ -48,7 +48,7 @@ async def exchange_over(connection: Connection, request: WireRequest) -> Exchang
 
 async def ask_in_turn(url: str, endpoints: Sequence[Endpoint], timeout_s: float, rest_s: float) -> list[Exchange]:
     """Ask over one connection, with a rest before each request but the first."""
-    connection = Connection(await resolve(url), timeout_s)
+    connection = Connection(await resolve(target_of(url)), timeout_s)
     watching = asyncio.create_task(expire_often(connection))
     exchanges = []
     for number, endpoint in enumerate(endpoints):
@@ -247,7 +247,7 @@ def test_a_host_of_several_addresses_is_reached_at_the_one_that_listens(loop: as
 
 def test_a_host_without_an_address_is_bad_input(loop: asyncio.Runner) -> None:
     with pytest.raises(InputError, match=r"no-such-host.invalid.*mend it"):
-        loop.run(resolve("http://no-such-host.invalid"))
+        loop.run(resolve(target_of("http://no-such-host.invalid")))
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +462,7 @@ async def abandon_while(connection: Connection, request: WireRequest, after_s: f
 def test_a_request_given_up_stays_unanswered_and_nothing_more_is_sent(loop: asyncio.Runner, doing: str) -> None:
     async def given_up(served: Served) -> tuple[Exchange, Exchange]:
         request = encode(target_of(served.url), GET, None)
-        connection = Connection(await resolve(served.url), 5)
+        connection = Connection(await resolve(target_of(served.url)), 5)
         if doing == "retrying":
             assert (await exchange_over(connection, request)).error is None
         return await abandon_while(connection, request, 0.05)
@@ -477,7 +477,7 @@ def test_a_request_given_up_stays_unanswered_and_nothing_more_is_sent(loop: asyn
 @pytest.mark.parametrize("turns", range(6))
 def test_giving_up_at_any_moment_of_opening_ends_the_request(loop: asyncio.Runner, turns: int) -> None:
     async def given_up(url: str) -> Exchange:
-        connection = Connection(await resolve(url), 5)
+        connection = Connection(await resolve(target_of(url)), 5)
         asking = asyncio.create_task(exchange_over(connection, encode(target_of(url), GET, None)))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -493,7 +493,7 @@ def test_giving_up_at_any_moment_of_opening_ends_the_request(loop: asyncio.Runne
 
 def test_giving_up_as_the_connect_time_out_strikes_ends_the_request(loop: asyncio.Runner) -> None:
     async def given_up(url: str) -> Exchange:
-        connection = Connection(await resolve(url), 0.05)
+        connection = Connection(await resolve(target_of(url)), 0.05)
         asking = asyncio.create_task(exchange_over(connection, encode(target_of(url), GET, None)))
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() + 0.0501, connection.abandon)
@@ -588,7 +588,7 @@ def test_half_a_head_is_no_answer(loop: asyncio.Runner, head: str) -> None:
 
 @pytest.mark.parametrize("name", ["localhost.", "api.localhost", "LOCALHOST"])
 def test_every_name_of_localhost_is_this_machine(loop: asyncio.Runner, name: str) -> None:
-    assert set(loop.run(resolve(f"http://{name}:1")).hosts) <= {"127.0.0.1", "::1"}
+    assert set(loop.run(resolve(target_of(f"http://{name}:1"))).hosts) <= {"127.0.0.1", "::1"}
 
 
 # Encodings

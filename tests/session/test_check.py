@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DELAY_S = 0.02
 RUN = ["--users", "8", "--duration", "0.6s", "--warmup", "0.1s"]
 TRIES = 5
+TARGET_FILE = "data/targets/dashboard.toml"
 TARGET = """
 [target]
 name = "a server"
@@ -73,7 +74,7 @@ def server(serving: Server) -> Server:
 
 def sound_run(url: str) -> str:
     """The id of a stored run that this machine, busy as it may be, did not make invalid."""
-    options = Options(users=8, duration=0.6, warmup=0.1, url=url)
+    options = Options(target=TARGET_FILE, users=8, duration=0.6, warmup=0.1, url=url)
     runs = (run("light_load", options) for _ in range(TRIES))
     return next(one.facts.run_id for one in runs if one.facts.valid)
 
@@ -101,7 +102,7 @@ def check(server: Server, recorded: Path, capsys: pytest.CaptureFixture[str]) ->
     def checked(*words: str) -> tuple[int, str]:
         for _ in range(TRIES):
             capsys.readouterr()
-            status = main(["check", *RUN, "--url", server.url, *words])
+            status = main(["check", *RUN, "--target", TARGET_FILE, "--url", server.url, *words])
             if status != 3:
                 break
         return status, capsys.readouterr().out
@@ -225,7 +226,7 @@ def test_an_invalid_run_is_not_judged(check_stored: Checked, recorded: Path) -> 
 
 
 def test_several_scenarios_are_a_single_check(check_stored: Checked, server: Server) -> None:
-    words = ["--duration", "0.6s", "--warmup", "0.1s", "--url", server.url, "--format", "json"]
+    words = ["--duration", "0.6s", "--warmup", "0.1s", "--target", TARGET_FILE, "--url", server.url, "--format", "json"]
     tried = (check_stored("light_load", "steady_rate", *words) for _ in range(TRIES))
     status, said = next(one for one in tried if one[0] != 3)
     found = json.loads(said)

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections import Counter
+from itertools import cycle
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pytest
 
 import perflib
 from perflib import Options
+from perflib.figures.failures import failures
 from perflib.figures.summary import summarize
 from perflib.spec import Run
+from perflib.text.failures import failure_lines
 from tests.load.test_coding import LEGAL
 from tests.load.test_lenient import PECULIAR, REFUSED, USUAL, J
 from tests.servers import answer, answering
@@ -45,6 +48,23 @@ def test_every_answer_that_others_read_is_a_success_and_keeps_its_connection(dat
     assert not {row.endpoint: row.errors_by_kind for row in summarize(run).endpoints if row.errors}
     assert set(Counter(run.requests["endpoint"])) == {f"GET /{number}" for number in range(len(answers))}
     assert (run.requests["connect_ns"] > 0).sum() == 10
+
+
+def test_graphql_that_answers_200_with_errors_every_second_time_has_half_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = cycle([b'{"data": {"a": 1}}', b'{"data": null, "errors": [{"message": "resolver failed"}]}'])
+    target = tmp_path / "t.toml"
+    with answering(lambda _: answer(next(turns))) as server:
+        target.write_text(
+            f'[target]\nname = "t"\nbase_url = "{server.url}"\n[[endpoint]]\npath = "/graphql"\nmethod = "POST"\n'
+            'body = { query = "{ a }" }\nexpect = { keys = ["data"], absent = ["errors"] }\n'
+        )
+        run = perflib.run("light_load", Options(target=str(target), profile="quick", duration=0.5, warmup=0.0))
+    [row] = summarize(run).endpoints
+    assert row.errors_by_kind == {"content": pytest.approx(row.requests / 2, abs=1)}
+    [line] = failure_lines(failures(run))
+    assert line == f"POST /graphql: content × {row.errors:,}: 'errors' is a list of 1, and should be absent"
 
 
 def test_every_answer_that_nobody_reads_is_a_failure(data: Path) -> None:

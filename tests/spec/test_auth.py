@@ -2,6 +2,7 @@
 
 import base64
 import tomllib
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -17,6 +18,7 @@ KINDS = {
     + base64.b64encode(f"u:{SECRET}".encode()).decode(),
     'auth = { header = "Authorization", value = "token {env:PW}" }': f"authorization: token {SECRET}",
     'auth = { header = "X-Api-Key", value = "{env:PW}" }': f"x-api-key: {SECRET}",
+    'auth = { query = "api key", value = "{env:PW}" }': f"?api+key={quote_plus(SECRET)} http/1.1",
 }
 
 

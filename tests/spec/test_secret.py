@@ -6,7 +6,7 @@ import json
 import urllib.parse
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perflib.spec.secret import Strike
@@ -31,12 +31,16 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@settings(deadline=None)
 @given(secret=PRINTABLE)
+@example(secret=r"00\X00ab")
+@example(secret=r"secret/\u0041b")
 def test_no_spelling_of_a_secret_remains(way: str, secret: str) -> None:
     spelled = WAYS[way](secret)
     assert Strike([secret])(f"é<{spelled}>é") == "é<***>é"
 
 
+@settings(deadline=None)
 @given(secret=PRINTABLE, before=st.integers(0, 4), after=st.text(max_size=4))
 def test_what_a_secret_alone_decides_of_a_base64_text_does_not_remain(secret: str, before: int, after: str) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -47,6 +51,7 @@ def test_what_a_secret_alone_decides_of_a_base64_text_does_not_remain(secret: st
         assert all(coded[at : at + 8] not in left for at in range(4 * before, len(coded) - 8 - 4 * len(after.encode())))
 
 
+@settings(deadline=None)
 @given(secret=PRINTABLE.filter(lambda text: "*" not in text), cut=st.integers(0, 60), filling=st.sampled_from("·é€"))
 def test_a_cut_through_a_secret_leaves_no_part_of_it(secret: str, cut: int, filling: str) -> None:
     text = f"{filling * 20}{secret}{filling * 20}"

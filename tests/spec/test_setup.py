@@ -15,6 +15,8 @@ from perflib.spec.workload import Open
 from tests.synthetic import make_run, make_target
 
 MACHINE = Machine(os="Linux", arch="x86_64", cpu="A CPU", cores=2)
+URL = 'base_url = "http://127.0.0.1:8000"\n'
+SECURE = URL.replace("http", "https")
 FILE = """
 [target]
 name = "shop"
@@ -56,9 +58,10 @@ def setup(*changes: tuple[str, str], scenario: str = "light_load", machine: Mach
         (("127.0.0.1", "localhost"), {}),
         (("target_ms = 100", "target_ms = 7\nexpect = { status = 200 }"), {}),
         (('name = "shop"', 'name = "shop"\nkeep_going = true\nmax_requests = 5\nallow_hosts = ["x"]'), {}),
+        ((URL, f'{SECURE}tls = {{ ca_file = "x", verify = false }}\n'), {}),
         (("path", "path"), {"seed": 9, "note": "n", "brief": "PS-5.1", "pid": 1}),
     ],
-    ids=["port", "loopback name", "limit and expectation", "consent", "seed and notes"],
+    ids=["port", "loopback name", "limit and expectation", "consent", "trust", "seed and notes"],
 )
 def test_what_changes_no_request_and_no_load_changes_no_setup(same: tuple[str, str], options: dict[str, Any]) -> None:
     assert setup(same, **options).hash == setup().hash
@@ -83,6 +86,11 @@ def test_what_changes_no_request_and_no_load_changes_no_setup(same: tuple[str, s
         (("path", "path"), {"warmup": 0}, "warm-up is 0 s, was 5 s"),
         (("path", "path"), {"timeout": "1s"}, "time-out is 1 s, was 30 s"),
         (("path", "path"), {"workers": 4}, "workers is 4, was 1"),
+        ((URL, f'{URL}unix_socket = "s"\n'), {}, "transport is a Unix socket, was plain"),
+        ((URL, f"{URL}reconnect_every = 9\n"), {}, "transport is opened anew every 9 requests, was plain"),
+        ((URL, f'{SECURE}tls.server_name = "x"\n'), {}, "transport is as x, was plain"),
+        ((URL, f'{SECURE}tls.client_cert = "x"\n'), {}, "transport is with a client certificate, was plain"),
+        (("target_ms = 100", 'timeout = "2s"'), {}, "GET /a has a time-out of 2 s, had nothing"),
         (("path", "path"), {"endpoints": ["GET /a"]}, "other endpoints are driven: POST /b, home"),
     ],
 )

@@ -1,5 +1,6 @@
 """The target file: what it takes, and how it refuses."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def test_the_shipped_target_is_the_briefs_table() -> None:
 
 
 def test_a_target_written_as_toml_reads_as_the_same_target() -> None:
-    assert Target.from_document(tomllib.loads(target_as_toml(DASHBOARD)), "again") == DASHBOARD
+    again = Target.from_document(tomllib.loads(target_as_toml(DASHBOARD)), "again")
+    assert again.replaced(folder=DASHBOARD.folder) == DASHBOARD
 
 
 HEAD = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n'
@@ -49,6 +51,9 @@ ENDPOINT = '[[endpoint]]\npath = "/a"\n'
         (HEAD + ENDPOINT + "targt_ms = 5\n", "endpoint[1].targt_ms: unknown key"),
         (HEAD + ENDPOINT + "target_ms = -5\n", "endpoint[1].target_ms"),
         (HEAD + ENDPOINT + "weight = -1\n", "endpoint[1].weight"),
+        (HEAD + ENDPOINT + "target_ms = 5\ntarget_p99_ms = 4\n", "'GET /a': target_p99_ms is less than target_ms"),
+        (HEAD + ENDPOINT + 'expect = { keys = "a" }\n', "endpoint[1].expect.keys: no list; write it in brackets: ["),
+        (HEAD + ENDPOINT + "expect = 5\n", "endpoint[1].expect: no table; write it in braces: { name = value }"),
         (HEAD + ENDPOINT + 'method = "GE T"\n', "endpoint[1].method: not a method"),
         (HEAD + ENDPOINT + ENDPOINT, "two entries are named 'GET /a'"),
         (HEAD + ENDPOINT + '[[page]]\nname = "p"\nloads = ["GET /b"]\n', "loads 'GET /b', which is no endpoint here"),
@@ -74,6 +79,23 @@ def test_a_bad_target_file_is_refused_in_one_line_naming_file_key_and_mend(
 def test_an_endpoint_is_named_by_its_method_and_path_unless_it_has_a_name() -> None:
     assert Endpoint(path="/a", method="POST").name == "POST /a"
     assert Endpoint(path="/a", name="mine").name == "mine"
+
+
+@pytest.mark.parametrize("said", ['data.state.of = "stale"', '"data.state.of" = "stale"'])
+def test_a_path_of_a_forbidden_value_needs_no_quotes(said: str) -> None:
+    target = mixed(f'[[endpoint]]\npath = "/a"\nexpect = {{ forbid = {{ {said}, ok = false }} }}\n')
+    assert target.endpoints[0].expect.forbid == {"data.state.of": "stale", "ok": False}
+
+
+@pytest.mark.parametrize("said", ["200", '["2xx", 304]', '"4xx"'])
+def test_what_a_target_allows_and_expects_reads_the_same_again(said: str) -> None:
+    limits = 'target_p99_ms = 5\nmax_errors = "0.5%"\n'
+    expect = f'{{ status = {said}, absent = ["errors"], contains = "ü", min_bytes = 1, max_bytes = 9 }}'
+    text = f'allowed_status = {said}\n[[endpoint]]\npath = "/a"\n{limits}expect = {expect}\n'
+    target = mixed(f'{text}[[page]]\nname = "p"\nloads = ["GET /a"]\n{limits}')
+    assert Target.from_document(tomllib.loads(target_as_toml(target)), "again") == target
+    assert Target.parse(json.loads(target.model_dump_json()), "run.json") == target
+    assert {item.max_errors for item in target.items} == {0.005}
 
 
 MIX = """

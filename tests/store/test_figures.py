@@ -251,7 +251,7 @@ def test_a_run_under_way_is_left_out_and_an_abandoned_one_finished(tmp_path: Pat
         facts = make_run(TARGET).facts.model_copy(update={"run_id": name, "state": "running", "parts": ()})
         with Spool(RunFolder.create(tmp_path, facts).path / "requests.0.spool") as spool:
             for number in range(100):
-                spool.append(number, number, number + 5, number + 1_000_000, 7, 0, 0, 0, 0, 0, 0, -1, 200, -1, 0)
+                spool.append(number, number, number + 5, number + 1_000_000, 7, 0, 0, 0, 0, 0, -1, 0, -1, 200, -1, 0)
     (tmp_path / "abandoned" / "owner").write_text("999999999 0.0\n")
     frame = history_of(tmp_path)
     assert frame["run_id"].unique().tolist() == ["abandoned"]

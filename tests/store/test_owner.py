@@ -34,7 +34,7 @@ def under_way(runs: Path, rows: int = 50, facts: Facts = FACTS) -> RunFolder:
     folder = RunFolder.create(runs, facts)
     with Spool(requests_spool(folder.path)) as spool:
         for number in range(rows):
-            spool.append(number, number, number + 5, number + 1_000_000, 7, 0, 0, 0, 0, 0, 0, -1, 200, -1, 0)
+            spool.append(number, number, number + 5, number + 1_000_000, 7, 0, 0, 0, 0, 0, -1, 0, -1, 200, -1, 0)
     return folder
 
 

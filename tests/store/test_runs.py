@@ -51,7 +51,7 @@ FACTS = make_run(make_target("GET /a", "GET /b", page="home")).facts
 
 def append(spool: Spool, number: int, *, item: int = 0, page: int = -1, error: int = -1, flags: int = 0) -> None:
     start = number * 1_000_000
-    spool.append(start, start, start + 500, start + 1000, 77, 0, 0, 0, 0, 3, item, page, 200, error, flags)
+    spool.append(start, start, start + 500, start + 1000, 77, 0, 0, 0, 0, 3, -1, item, page, 200, error, flags)
 
 
 def recorded(tmp_path: Path, rows: int, facts: Facts = FACTS) -> RunFolder:
@@ -196,7 +196,6 @@ def test_the_workbook_is_found_upward_from_its_notebooks(tmp_path: Path, monkeyp
     assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "data" / "runs"
     monkeypatch.setenv("PERFLIB_DATA", str(tmp_path / "elsewhere"))
     assert Workbook.find(tmp_path / "notebooks").runs == tmp_path / "elsewhere" / "runs"
-    assert Workbook.find(tmp_path).default_target == tmp_path / "data/targets/dashboard.toml"
 
 
 def test_outside_of_any_workbook_the_clones_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

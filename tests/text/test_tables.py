@@ -122,7 +122,7 @@ def test_the_cold_answers_have_their_own_table() -> None:
 
 
 def test_the_environment_tells_workload_machine_and_the_generators_cost() -> None:
-    shown = text(tables.method(make_run(brief="PS-5.1")))
+    shown = text(tables.method(make_run(brief="PS-5.1", sample_target=True)))
     for expected in (
         "closed, 10 users",
         "10 s after 1 s of warm-up",
@@ -154,6 +154,24 @@ def test_the_sentence_for_limits_met_names_the_slowest() -> None:
 def test_the_sentence_for_missed_limits_names_each() -> None:
     run = make_run(make_target("GET /a", "GET /b", target_ms=10.0), **FAST)
     assert re.fullmatch(r"1 of 2 limits missed under 10 users: GET /b [\d.]+ ms of 10 ms\.", sentence(run))
+
+
+def test_every_limit_of_an_endpoint_is_counted_shown_and_named_where_it_is_missed() -> None:
+    run = make_run(make_target("GET /a", target_ms=80.0), failures=0.02, **FAST)
+    [one] = run.facts.target.endpoints
+    limited = one.replaced(target_p99_ms=100, max_errors="1%")
+    run = replace(run, facts=run.facts.replaced(target=run.facts.target.replaced(endpoints=(limited,))))
+    told = r"2 of 3 limits missed under 10 users: GET /a \(more than 1 % failed\), "
+    assert re.search(rf"{told}GET /a 1\.\d+ % failed of the 1 % allowed\.$", sentence(run))
+    shown = tables.brief(summarize(run)).records()[0]
+    assert (shown["Limit, ms"], shown["Met"]) == ("< 80, p99 < 100, failed ≤ 1 %", "✗ missed")
+    assert "< 80, p99 < 100, failed ≤ 1 %" in run.facts.target._repr_html_().replace("&lt;", "<")
+    sound = replace(make_run(make_target("GET /a"), **FAST), facts=run.facts)
+    assert sentence(sound).startswith("All 3 limits met under 10 users: slowest at p95 was GET /a with ")
+    slow = replace(make_run(make_target("GET /a"), slowdown=lambda at_s: 70 + 0 * at_s, **FAST), facts=run.facts)
+    assert re.search(
+        r"2 of 3 limits missed .*: GET /a [\d.]+ ms of 80 ms, GET /a p99 [\d.]+ ms of 100 ms\.$", sentence(slow)
+    )
 
 
 def test_the_sentence_tells_failures_by_kind_and_why_they_miss_a_limit() -> None:
@@ -212,7 +230,7 @@ def test_a_note_of_several_lines_tears_no_history() -> None:
     assert "first second [31m third" in told
     head, *rows = told.split("\n\n")[0].splitlines()
     assert len(rows) == len(frame)
-    assert head.split() == ["Run", "Target", "State", "Commit", "Brief", "p50,", "ms", "p95,", "ms", "Note"]
+    assert head.split() == ["Run", "Target", "State", "Revision", "Brief", "p50,", "ms", "p95,", "ms", "Note"]
 
 
 def test_the_history_ends_with_what_changed_and_with_what_cannot_be_read() -> None:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from perflib.watch import listeners
-from perflib.watch.listeners import behind
-from tests.processes import preforking
+from perflib.watch.listeners import behind, behind_socket
+from tests.processes import preforking, process, said
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 and namespaces are Linux's")
 
@@ -114,6 +115,32 @@ def test_where_there_is_no_proc_the_same_processes_are_found_one_by_one() -> Non
 )
 def test_a_target_elsewhere_is_told_as_such(host: str, why: str) -> None:
     assert why in behind(host, 80).why_not
+
+
+BIND = """
+import os, socket, sys
+if os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+one = socket.socket(socket.AF_UNIX)
+one.bind(sys.argv[1])
+one.listen()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_behind_a_unix_socket_is_who_listens_on_it_by_whatever_name(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    paths = (tmp_path / "api.sock", tmp_path / "other/api.sock")
+    with process(BIND, paths[0]) as one, process(BIND, os.path.relpath(paths[1])) as two:
+        said(one), said(two)
+        (tmp_path / "link.sock").symlink_to(paths[1])
+        assert behind_socket(paths[0]).pids == {one.pid}
+        assert behind_socket(paths[1]).pids == behind_socket(tmp_path / "link.sock").pids == {two.pid}
+        with process(BIND, paths[0]) as new:
+            said(new)
+            assert f"process {one.pid}" in behind_socket(paths[0]).why_not
+    assert "cannot be seen from here" in behind_socket(paths[0]).why_not
 
 
 AS_ANOTHER = """

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from perflib.figures.summary import item_rows, pooled
 from perflib.spec import Run
+from perflib.spec.revision import shown
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.parts import Panel, Words, label_of
 from perflib.workbook.charts.windows import POINTS, log_edges, thin
@@ -55,7 +56,7 @@ def _share_within(run: Run, item: str, line: dict[str, object], most: int) -> go
     """The share of an item's warm requests by the time within which they were answered, in at most so many points."""
     rows, facts = item_rows(run, item), run.facts
     ranks = thin(len(rows.warm_ms), most)
-    said = (facts.run_id, (facts.git_commit or "")[:7], facts.brief, facts.note, "" if facts.valid else "invalid")
+    said = (facts.run_id, shown(facts.version), facts.brief, facts.note, "" if facts.valid else "invalid")
     name = label_of(" · ".join(filter(None, said))) + ("" if len(ranks) else " (no success)")
     hover = "%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms"
     share = 100 * (ranks + 1) / max(int(rows.warm.sum()), 1)

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
+from perflib.spec.revision import shown
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Panel, Words, label_of, scatter
@@ -166,7 +167,7 @@ def _mark_changes(figure: go.Figure, series: Sequence[_Series], row: int) -> Non
     drawn = 0
     for one in series:
         for number, mark in zip(one.begins, one.marks.to_dict("records"), strict=True):
-            since = [_text(mark["git_commit"])[:7], _text(mark["brief"])]
+            since = [shown(mark["revision"]), _text(mark["brief"])]
             text = label_of(" · ".join(word for word in (f"{mark['ratio'] - 1:+.0%}", *since) if word))
             font = {"size": 11, "color": LIGHT.ink}
             label = {"text": text, "yshift": -15 * (drawn % 3), "font": font, "bgcolor": LIGHT.glass}
@@ -211,7 +212,7 @@ def _ms_axis(values: Sequence[float]) -> dict[str, Any]:
 def _about(row: Any) -> str:
     """What hovering over a run shows."""
     when = f"{row.started_at:%Y-%m-%d %H:%M} UTC"
-    words = (row.run_id, when, _text(row.git_commit)[:7], _text(row.brief), _text(row.note))
+    words = (row.run_id, when, shown(row.revision), _text(row.brief), _text(row.note))
     return "<br>".join(label_of(word) for word in words if word)
 
 

@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from perflib.show.table import one_line
-from perflib.spec import Endpoint, Page, Run
+from perflib.spec import Run
+from perflib.spec.whole import Item
 from perflib.workbook.charts.look import COLOURS, DASHES, LIGHT, TEMPLATE
 from perflib.workbook.charts.windows import warmups_s
 
@@ -61,7 +62,7 @@ def scatter(
     return go.Scatter(x=x, y=y, name=name, legendgroup=group, showlegend=bool(name), meta=meta, **look, **shown)
 
 
-def items_of(run: Run) -> tuple[Endpoint | Page, ...]:
+def items_of(run: Run) -> tuple[Item, ...]:
     return run.facts.scenario.takes(run.facts.target)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perflib.spec import Run
+from perflib.spec.run import asked_alone
 from perflib.stats.percentile import percentile, required_count
 
 Floats = NDArray[np.float64]
@@ -91,7 +92,7 @@ def warmups_s(run: Run) -> dict[str, tuple[float, float]]:
     for number, part in enumerate(run.facts.parts):
         if number:
             rows = run.requests
-            own = rows.loc[rows["endpoint"].isin(list(part.items)) & rows["page"].isna(), "intended_ns"]
+            own = rows.loc[rows["endpoint"].isin(list(part.items)) & asked_alone(rows), "intended_ns"]
             begin_ns = int(own.min()) if len(own) else run.facts.parts[number - 1].measured_to_ns
         found |= dict.fromkeys(part.items, (begin_ns / 1e9, part.measured_from_ns / 1e9))
     return found

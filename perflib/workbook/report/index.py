@@ -6,12 +6,14 @@ from pathlib import Path
 
 from perflib.figures.failures import failures
 from perflib.judge.check import check
+from perflib.judge.flattery import flattered
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
+from perflib.spec.revision import shown
 from perflib.text import tables
 from perflib.text.failures import failure_lines
-from perflib.text.notices import slow_receiving_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
@@ -25,6 +27,7 @@ class _Section:
     """A scenario of the index. What rests on its run is empty where it left none."""
 
     outcome: Outcome
+    callouts: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     table: Table | None = None
     environment: str = ""
@@ -67,9 +70,10 @@ def write_index(
 def set_verdict(outcomes: Sequence[Outcome]) -> str:
     """The verdict on the whole set, in sentences. Invalid and failed runs are named, never judged."""
     sound = [(one, one.summary) for one in outcomes if one.summary and not one.unfit]
-    limits = [(one, row) for one, summary in sound for row in summary.endpoints if row.target_ms is not None]
-    missed = [f"{row.endpoint} ({one.scenario})" for one, row in limits if row.meets_target is False]
-    open_ = sum(row.meets_target is None for _, row in limits)
+    rows = [(one, row) for one, summary in sound for row in summary.endpoints]
+    limits = [(f"{row.endpoint} ({one.scenario})", limit.meets) for one, row in rows for limit in row.limits]
+    missed = [name for name, met in limits if met is False]
+    open_ = sum(met is None for _, met in limits)
     leaking = [one.scenario for one, _ in sound if one.memory is not None and one.memory.verdict == "LEAK"]
     due = sum(summary.requests.scheduled for _, summary in sound)
     lost = due - sum(summary.requests.completed for _, summary in sound)
@@ -98,10 +102,12 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
         outcome,
+        callouts=tuple(unverified_lines(run)),
         sentences=(
             tables.verdict_sentence(run, summary),
             *failure_lines(failures(run)),
             *slow_receiving_lines(run),
+            *flattered([run]),
             *of_memory,
         ),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
@@ -119,6 +125,6 @@ def environment_line(facts: Facts) -> str:
         f"{machine.cpu}, {machine.cores} cores, {machine.ram_bytes / 2**30:.0f} GiB",
         f"{machine.os} {machine.arch}",
         f"Python {machine.python}",
-        f"commit {facts.git_commit[:10]}" if facts.git_commit else "",
+        f"revision {shown(facts.version)}" if facts.version else "",
     )
     return " · ".join(filter(None, words))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from perflib.figures.summary import EndpointSummary, Summary, meets
+from perflib.figures.limits import meets
+from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.leak import Memory
 from perflib.show.numbers import ms, seconds
 from perflib.spec import SCENARIOS, Closed, Open, Run, Scenario, Workload
@@ -80,8 +81,8 @@ def _recorded(criterion: Criterion, run: Run, baselines: Baselines) -> _Found:
         key = (run.facts.target.name, scenario, run.facts.environment.machine)
         fitting = [one for one in baselines.baselines if (one.target, one.scenario, one.environment) == key]
         if not fitting:
-            command = f"`perflib baseline record {scenario}` with this report's --target and --url records one"
-            return _Found(False, f"no baseline of {scenario} for this target and machine; {command}")
+            command = run.facts.again("baseline record", scenario)
+            return _Found(False, f"no baseline of {scenario} for this target and machine; {command} records one")
         timed = {name for one in fitting for name, row in one.endpoints.items() if row.p95_ms is not None}
         lacking = [item.name for item in run.facts.target.items if item.name not in timed]
         if lacking and criterion.question == "every p95 recorded":
@@ -139,7 +140,7 @@ def _pages_in_time(summary: Summary, limit_ms: float) -> _Found:
     failed = sum(row.errors for row in pages)
     reasons += [f"{failed:,} loads failed"] if failed else []
     judged = [row.judged_p95_ms for row in pages]
-    late = any(meets(limit_ms, row.judged_p50_ms, row.judged_p95_ms, row.unanswered) is False for row in pages)
+    late = any(meets(limit_ms, (row.judged_p50_ms, row.judged_p95_ms), row.unanswered) is False for row in pages)
     return _Found(False if late else None if None in judged else True, ", ".join(reasons))
 
 

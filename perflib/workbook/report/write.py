@@ -12,7 +12,6 @@ from perflib.spec import InputError, Options
 from perflib.spec.exits import ExitStatus
 from perflib.spec.options import IdleError
 from perflib.spec.scenario import scenario_names
-from perflib.spec.target import base_url_of
 from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
 from perflib.store.folders import Workbook, storable
@@ -164,9 +163,7 @@ def _is_idle(job: _Job, workbook: Workbook) -> bool:
 
 
 def _portable(options: Options, workbook: Workbook) -> Options:
-    """The options as a notebook can store them: paths from the workbook's root, a URL that holds no secret."""
-    if options.url:
-        base_url_of(options.url, "--url")
+    """The options as a notebook can store them: paths from the workbook's root."""
     if not options.target:
         return options
     target = Path(options.target).resolve()

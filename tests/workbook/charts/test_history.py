@@ -33,7 +33,7 @@ def make_history(
             ms = 100 * (place + 1) * rng.lognormal(0, 0.03) * (1.4 if place == 0 and number >= step_at else 1.0)
             facts = {"target": "made-up", "scenario": "light_load", "profile": "brief", "workload": "10 users, 60 s"}
             facts |= {"environment": "A made-up CPU, 2 cores", "state": "finished", "valid": True, "note": NASTY}
-            facts |= {"git_commit": f"{number:07x}ffff", "brief": f"PS-{number}", "run_id": f"run-{number:04}"}
+            facts |= {"revision": f"1.{number}", "brief": f"PS-{number}", "run_id": f"run-{number:04}"}
             figures = {"endpoint": endpoint, "p50_ms": ms / 2, "p95_ms": ms, "target_ms": 150.0 * (place + 1)}
             started_at = pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(hours=number)
             rows.append(facts | figures | {"started_at": started_at, "p95_low_ms": np.nan, "p95_high_ms": np.nan})
@@ -54,12 +54,12 @@ def words(figure: go.Figure) -> str:
     return " | ".join(annotation.text for annotation in figure.layout.annotations)
 
 
-def test_a_change_names_its_run_commit_and_brief() -> None:
+def test_a_change_names_its_run_revision_and_brief() -> None:
     found = changes(make_history())
     assert set(found["percentile"]) == {"p50_ms", "p95_ms"}
     assert set(found["endpoint"]) == {"GET /a"}
     first = found.iloc[0]
-    assert (first["run_id"], first["git_commit"], first["brief"]) == ("run-0025", "0000019ffff", "PS-25")
+    assert (first["run_id"], first["revision"], first["brief"]) == ("run-0025", "1.25", "PS-25")
     assert first["ratio"] == pytest.approx(1.4, rel=0.05)
     assert first["p_value"] <= 0.01
 
@@ -98,15 +98,15 @@ def test_every_run_is_a_point_in_the_panel_of_its_endpoint() -> None:
         own = frame[frame["endpoint"] == endpoint]
         assert list(trace.y) == own["p95_ms"].tolist()
         assert list(trace.x) == list(range(1, 41))
-    assert "run-0007<br>2026-03-01 07:00 UTC<br>0000007<br>PS-7<br>&lt;b&gt;&amp;bold&lt;/b&gt;" in dots(figure)[0].text
+    assert "run-0007<br>2026-03-01 07:00 UTC<br>1.7<br>PS-7<br>&lt;b&gt;&amp;bold&lt;/b&gt;" in dots(figure)[0].text
 
 
-def test_a_change_is_marked_with_ratio_commit_and_brief_and_the_line_steps_there() -> None:
+def test_a_change_is_marked_with_ratio_revision_and_brief_and_the_line_steps_there() -> None:
     frame = make_history()
     figure = history(frame)
     own = frame.loc[frame["endpoint"] == "GET /a", "p95_ms"].to_numpy()
     ratio = np.median(own[25:]) / np.median(own[:25])
-    assert f"{ratio - 1:+.0%} · 0000019 · PS-25" in words(figure)
+    assert f"{ratio - 1:+.0%} · 1.25 · PS-25" in words(figure)
     assert [shape.x0 for shape in figure.layout.shapes] == [25.5]
     line = next(trace for trace in figure.data if trace.mode == "lines" and trace.hoverinfo == "skip")
     assert list(line.x) == [0.5, 25.5, 25.5, 40.5]

@@ -210,11 +210,18 @@ def test_an_unknown_parameter_is_refused_before_anything_runs(book: Path) -> Non
     assert [path.name for path in (book / "data").iterdir()] == ["targets"]
 
 
-@pytest.mark.parametrize("url", [f"http://me:{SECRET}@host", f"http://host/?key={SECRET}"])
-def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(book: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        (f"http://me:{SECRET}@host", ""),
+        (f"http://me:{SECRET}@host", "data/targets/dashboard.toml"),
+        (f"http://host/?key={SECRET}", "data/targets/dashboard.toml"),
+    ],
+)
+def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(book: Path, url: str, target: str) -> None:
     write_notebook(book)
     with pytest.raises(InputError) as refused:
-        report(["light_load"], Options(url=url))
+        report(["light_load"], Options(url=url, target=target))
     assert SECRET not in str(refused.value)
 
 

@@ -36,6 +36,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "performance_baselines.json").write_text('{"schema_version": 2, "baselines": []}\n')
     monkeypatch.chdir(tmp_path)
     with answering(answer()) as server:
+        (tmp_path / "notebooks").mkdir()
         (tmp_path / "shop.toml").write_text(TARGET.format(url=server.url))
         yield "shop.toml"
 
