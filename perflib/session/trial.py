@@ -32,7 +32,7 @@ def asking(target: Target, most: int, patience_s: float, *, is_trusted: bool) ->
     environment = os.environ if is_trusted else {}
     known = _known(target, environment)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        address = runner.run(resolve(known))
+        address = runner.run(resolve(target))
         _require_consent(known.replaced(max_requests=most), address.hosts, most * patience_s)
         is_safe = address.tls or target.allow_plain_token or are_loopback(address.hosts)
         asker = _Asker(known, address, environment if is_safe else {}, most, patience_s)

@@ -116,7 +116,7 @@ def test_of_a_bare_server_it_is_told_how_all_its_endpoints_are_found(
 def test_two_urls_are_compared_by_what_each_of_them_is(
     workbook: Path, shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--users", "2", "--block", "0.3s", "--pairs", "1", "--detect", "100%", "--format", "json"]
+    words = ["--users", "2", "--block", "0.3s", "--pairs", "1", "--detect", "200%", "--format", "json"]
     assert main(["compare", f"{shop.url}/v1", f"{shop.url}/v2?a=b", *words]) in (0, 3)
     assert shop.asked == {"/v1", "/v2?a=b"}
     assert {row["endpoint"] for row in json.loads(capsys.readouterr().out)["figures"]} == {"GET /v1 | GET /v2?a=b"}
