@@ -1,5 +1,8 @@
 """A target from a server's OpenAPI document."""
 
+import json
+import lzma
+import pathlib
 import tomllib
 from typing import Annotated, Any
 
@@ -550,6 +553,39 @@ def test_a_document_with_any_value_anywhere_is_read_or_refused_in_one_line(
         assert [one.name for one in again.endpoints] == [one.name for one in found.taken]
         for endpoint in again.endpoints:
             encode(again, endpoint, dict.fromkeys(again.secrets, "x"))
+
+
+def public_documents() -> dict[str, dict[str, Any]]:
+    """Freely licensed documents of public APIs, each with its licence; their descriptions are left out."""
+    packed = pathlib.Path(__file__).parents[1] / "data" / "documents.json.xz"
+    return json.loads(lzma.decompress(packed.read_bytes()))
+
+
+PUBLIC = {name: one["document"] for name, one in public_documents().items()}
+SMALL = [document for document in PUBLIC.values() if len(json.dumps(document)) < 20_000]
+
+
+def test_nine_of_ten_gets_of_public_documents_can_be_asked_for_and_every_file_is_read_again() -> None:
+    gets = sendable = 0
+    for document in PUBLIC.values():
+        found = discovered_in(document)
+        assert [one.name for one in written(found).endpoints] == [one.name for one in found.taken]
+        entries = [one for one in found.entries if one.name.startswith("GET ")]
+        gets += len(entries)
+        sendable += sum(one.why in ("", "may change data", "never ends") for one in entries)
+    assert len(PUBLIC) >= 30
+    assert gets > 1500
+    assert sendable / gets > 0.9
+
+
+@settings(deadline=None, max_examples=60)
+@given(document=st.sampled_from(SMALL), where=st.floats(0, 1, exclude_max=True), value=ODD, also=ODD)
+def test_a_mutilated_public_document_is_read_or_refused_in_one_line(
+    document: dict[str, object], where: float, value: object, also: object
+) -> None:
+    copy = with_another(with_another(document, where, value), (where * 7) % 1, also)
+    if refusal("a.json: ", lambda: discovered_in(copy, with_writes=True)) is None:
+        tomllib.loads(target_file(discovered_in(copy, with_writes=True)))
 
 
 @pytest.mark.parametrize(
