@@ -1,6 +1,7 @@
 """Discovering a target: what a server says of itself, and what it does."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ def discover(place: str, wishes: Wishes = Wishes(), say: Callable[[str], None] =
         InputError: where there is no such document, or its server may not be asked.
     """
     found = find(place, wishes.url, wishes.token_env, allow_plain_token=wishes.allow_plain_token)
-    described = described_in(found.document, found.base_url, found.where, wishes.token_env)
+    has_token = bool(os.environ.get(wishes.token_env))
+    described = described_in(found.document, found.base_url, found.where, wishes.token_env, has_token=has_token)
     tried: dict[str, Entry] = {}
     if wishes.tries and described.to_try:
         count = len(described.to_try)

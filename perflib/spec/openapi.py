@@ -226,8 +226,8 @@ def _untried(one: Described, *, with_writes: bool) -> Entry:
     return one.left_out() or one.unseen()
 
 
-def described_in(document: Any, base_url: str, where: str, token_env: str) -> Description:
-    """What an OpenAPI document says of the server at `base_url`.
+def described_in(document: Any, base_url: str, where: str, token_env: str, *, has_token: bool = False) -> Description:
+    """What an OpenAPI document says of the server at `base_url`; `has_token`: whether the user has one for it.
 
     Raises:
         InputError: where it is no such document, or describes no operation.
@@ -235,7 +235,7 @@ def described_in(document: Any, base_url: str, where: str, token_env: str) -> De
     if not isinstance(node_of(document).get("paths"), dict):
         raise InputError(f"{where}: not an OpenAPI document (no paths); name another, or write a target file by hand")
     reading = Document(document, base_url)
-    security = Security(reading, token_env)
+    security = Security(reading, token_env, has_token)
     reader = _Reader(reading, Values(reading), security)
     served = [(one, reading.path_of(one)) for one in reading.operations]
     if not served:

@@ -99,7 +99,13 @@ class Document:
         """
         base = self.root.get("basePath")
         paths = self._paths_of(self.root) or ([self._under_base(base)] if isinstance(base, str) else [])
-        return paths[0] if paths else self._base_path
+        if paths:
+            return paths[0]
+        base = self._base_path
+        described = [str(path) for path in node_of(self.root.get("paths"))]
+        return (
+            "" if all(path.startswith(f"{base}/") for path in described) else base
+        )  # django-ninja writes it into each
 
     def path_of(self, operation: Operation) -> str | None:
         """The path under which an operation is served: its own servers count first. None: by another host."""

@@ -65,6 +65,8 @@ class Security:
 
     document: Document
     token_env: str
+    has_token: bool = False
+    """Whether there is a token, which a server may take though its document says nothing of it."""
 
     @cached_property
     def schemes(self) -> dict[str, Scheme]:
@@ -85,7 +87,9 @@ class Security:
     @property
     def target(self) -> Node:
         """The keys of ``[target]``."""
-        return {} if self.of_target is None else self.schemes[self.of_target].target
+        if self.of_target is None:
+            return {"token_env": self.token_env} if self.has_token and not self.schemes else {}
+        return self.schemes[self.of_target].target
 
     def endpoint(self, operation: Operation) -> Node:
         """The keys of an operation's ``[[endpoint]]``: what it asks for beside the target's scheme."""

@@ -198,6 +198,20 @@ def test_a_server_behind_a_proxy_may_know_the_proxys_path_or_not(server: str) ->
     assert asked(with_get(servers=[{"url": server}]), f"{BASE}/app") == [f"{BASE}/app/v1/a"]
 
 
+def test_paths_that_begin_with_the_base_url_s_own_path_stay_as_they_are() -> None:
+    assert asked({"paths": {"/app/a": {"get": {}}, "/app/b": {"get": {}}}}, f"{BASE}/app") == [
+        f"{BASE}/app/a",
+        f"{BASE}/app/b",
+    ]
+    assert asked({"paths": {"/app/a": {"get": {}}, "/b": {"get": {}}}}, f"{BASE}/app")[0] == f"{BASE}/app/app/a"
+
+
+def test_a_token_is_sent_where_the_document_says_nothing_of_one() -> None:
+    head = described_in(with_get(), BASE, "", "T", has_token=True).head
+    assert head["token_env"] == "T"
+    assert "token_env" not in described_in(with_get(), BASE, "", "T").head
+
+
 @pytest.mark.parametrize(
     ("root", "base"),
     [
