@@ -17,11 +17,12 @@ from perflib.spec.discovered import (
     Entry,
     names,
 )
-from perflib.spec.endpoint import Endpoint, as_text
+from perflib.spec.endpoint import as_text
 from perflib.spec.expect import MEDIA_RANGE
 from perflib.spec.openapi_document import PLACE, Document, Node, Operation, items_of, node_of
 from perflib.spec.openapi_security import Security, variable
 from perflib.spec.openapi_values import Values, as_query, fits_url, is_small
+from perflib.spec.target import Target
 from perflib.spec.values import InputError
 
 _JSON = re.compile(r"application/json|[^/]+/[^/]+\+json", re.IGNORECASE)
@@ -187,12 +188,16 @@ def replaced(entry: Entry, why: str, detail: str) -> Entry:
     return Entry(entry.name, entry.table, why, detail, entry.notes)
 
 
+_ANY = {"name": "any", "base_url": "http://127.0.0.1"}
+
+
 def flaw_of(table: Node) -> str:
     """Why a target file would refuse it; empty where it would not."""
     try:
-        return Endpoint.parse(table, "").flaw
+        Target.from_document({"target": _ANY, "endpoint": [table]}, "")
     except InputError as error:
-        return str(error).removeprefix(": ").partition(" (given")[0]
+        return str(error).removeprefix(": endpoint[1].").partition(" (given")[0]
+    return ""
 
 
 @dataclass(frozen=True)
@@ -427,7 +432,9 @@ def _bare(kind: str) -> str:
 
 
 def _without_nulls(value: Any) -> Any:
-    """TOML has none."""
+    """As TOML can hold it, which has none, and a target file, where braces are places."""
     if isinstance(value, dict):
         return {str(key): _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, str) and PLACE.search(value):  # none of ours
+        return value.replace("{", "{{").replace("}", "}}")
     return [_without_nulls(one) for one in value if one is not None] if isinstance(value, list) else value

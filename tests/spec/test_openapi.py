@@ -369,6 +369,13 @@ def test_what_nothing_fits_is_left_as_a_comment_to_be_filled_in() -> None:
     assert [one.params for one in Target.from_document(tomllib.loads(filled), "").endpoints] == [{}, {"q": 1}]
 
 
+def test_braces_of_an_example_are_no_places_of_ours() -> None:
+    body = {"requestBody": {"content": {"application/json": {"example": {"text": "hi {name}"}}}}}
+    found = discovered_in({"paths": {"/a": {"post": body}}}, with_writes=True)
+    request = encode(written(found), written(found).endpoints[0], {}).data
+    assert request.endswith(b'{"text":"hi {name}"}')
+
+
 def test_a_fragment_is_never_sent() -> None:
     action = {"parameters": [{"in": "query", "name": "Action", "required": True, "schema": {"enum": ["List"]}}]}
     assert asked(with_get(action, "/#Action=List")) == [f"{BASE}/?Action=List"]
