@@ -12,6 +12,8 @@ from perflib.spec.values import Spec
 Pick = Literal["shuffle", "in_order", "random", "zipf"]
 """Each row once before any comes again, in an order by chance or as they stand; by chance; by chance, the first ones
 far more often than the last (Zipf's law: row k with a share of 1/k)."""
+MOST_ROWS = 5_000_000
+"""Each worker keeps them all as they are sent."""
 Value = str | bool | int | float
 Cell = Value | Secret
 """Of a row; a secret is named by its variable."""
@@ -39,6 +41,9 @@ class Data(Spec):
             raise ValueError("give one of file, values and range")
         if self.range and self.range[0] > self.range[1]:
             raise ValueError(f"range: {self.range[0]} is above {self.range[1]}; write the smaller number first")
+        if self.range and self.range[1] - self.range[0] >= MOST_ROWS:
+            between = f"{{random:{self.range[0]}-{self.range[1]}}}"
+            raise ValueError(f"range: more than {MOST_ROWS:,} values; use a part of them, or {between} in their place")
         if self.unique and self.pick not in ("shuffle", "in_order"):
             raise ValueError(f'unique: {self.pick} takes rows again; write pick = "shuffle" or "in_order"')
         return self

@@ -170,7 +170,7 @@ class Target(Spec):
         known = {endpoint.name for endpoint in self.endpoints}
         for whole in self.wholes:
             unknown = next((load for load in whole.loads if load not in known), None)
-            if unknown:
+            if unknown is not None:
                 raise ValueError(
                     f"{_named(whole)} loads {unknown!r}, which is no endpoint here; add it or mend the name"
                 )

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from perflib.spec import InputError, Target
-from perflib.spec.data import Data, Value
+from perflib.spec.data import MOST_ROWS, Data, Value
 from perflib.spec.secret import Secret
 
 _JSON_LINES = (".jsonl", ".ndjson")
-_MOST_ROWS = 5_000_000
 _DELIMITERS = ",;\t"
 """Of a CSV: the one that its first line has most of."""
 
@@ -90,8 +89,8 @@ def _in_file(path: Path) -> Columns:
                     columns = {column: [] for column in row}
                 if row.keys() != columns.keys():
                     raise InputError(f"{path}: row {count} has other columns than the first; give each row the same")
-                if count > _MOST_ROWS:
-                    raise InputError(f"{path}: more than {_MOST_ROWS:,} rows; use a part of them")
+                if count > MOST_ROWS:
+                    raise InputError(f"{path}: more than {MOST_ROWS:,} rows; use a part of them")
                 for column, value in row.items():
                     columns[column].append(value)
     except (OSError, ValueError, csv.Error) as error:

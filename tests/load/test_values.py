@@ -202,6 +202,7 @@ BAD = [
     ('path = "/{c.id}"', '[data.c]\nfile = "none.csv"\n', "data.c.file: "),
     ('path = "/{uuid}"', "[data.uuid]\nrange = [1, 2]\n", "'uuid' names no data"),
     ('path = "/{c}"', "[data.c]\nrange = [2, 1]\n", "write the smaller number first"),
+    ('path = "/{c}"', "[data.c]\nrange = [0, 5000000]\n", "use a part of them, or {random:0-5000000} in their place"),
     ('path = "/{c}"', '[data.c]\nrange = [1, 2]\nfile = "x"\n', "give one of file, values and range"),
     ('path = "/{c}"', '[data.c]\nrange = [1, 2]\npick = "zipf"\nunique = true\n', "unique: zipf takes rows again"),
 ]

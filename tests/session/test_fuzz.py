@@ -37,6 +37,31 @@ TARGET = {
     "endpoint": [{"path": "/a", "headers": {"X-A": "b"}, "params": {"q": 1}, "body": {"a": [1]}, "expect": {}}],
     "page": [{"name": "p", "loads": ["GET /a"]}],
 }
+FULL = {
+    "target": {
+        "name": "t",
+        "base_url": "https://127.0.0.1:1/b",
+        "headers": {"X-T": {"env": "T"}},
+        "allowed_status": ["2xx", 304],
+        "revision": {"header": "X-V"},
+        "tls": {"server_name": "a.test", "verify": False},
+        "login": {
+            "path": "/login",
+            "form": {"user": "{c.id}", "password": {"env": "T"}},
+            "token": "/t",
+            "cookies": True,
+            "csrf": {"cookie": "c", "header": "X-C"},
+        },
+    },
+    "data": {"c": {"values": [{"id": 1}, {"id": "b"}], "pick": "zipf"}, "d": {"range": [1, 3], "unique": True}},
+    "endpoint": [
+        {"path": "/o", "method": "POST", "body": {"k": "{uuid}", "p": {"env": "T"}}, "save": {"o": "/id"}},
+        {"path": "/o/{o}", "expect": {"keys": ["a.b"], "absent": ["e"], "status": [200, "3xx"]}, "timeout": "5s"},
+        {"path": "/m", "method": "PUT", "multipart": {"a": "{d}"}, "max_errors": "1%", "target_p99_ms": 9},
+    ],
+    "journey": [{"name": "j", "steps": ["POST /o", "GET /o/{o}"], "think_time": "1s-2s", "weight": 2}],
+}
+"""What a target file says of values, logins, journeys and connections."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(SCALARS, lambda some: st.lists(some, max_size=4) | st.dictionaries(st.text(max_size=8), some))
 TOML = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20) | st.datetimes()
@@ -127,7 +152,8 @@ def with_another(document: Any, where: float, value: Any) -> Any:
     st.floats(0, 1, exclude_max=True), TOML | st.lists(TOML, max_size=3) | st.dictionaries(st.text(max_size=8), TOML)
 )
 def test_a_target_file_with_any_value_anywhere_is_read_or_refused(where: float, value: object) -> None:
-    check_target(tomli_w.dumps(with_another(TARGET, where, value)).encode())
+    for whole in (TARGET, FULL):
+        check_target(tomli_w.dumps(with_another(whole, where, value)).encode())
 
 
 @CASES
