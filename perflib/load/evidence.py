@@ -90,7 +90,9 @@ class Evidence:
     def _keep(self, exchange: Exchange, index: int, at_ns: int) -> None:
         assert self._samples is not None
         cookie = _COOKIE.match((exchange.header(b"set-cookie") or b"").decode("latin-1"))
-        cookies = (*((cookie[1].strip(),) if cookie else ()), *self._learnt)
+        saved = (value for value in map(str, exchange.known.values()) if len(value) >= _SHORTEST_SECRET)
+        learnt = (*self._learnt, *(way for value in saved for way in spellings(value)))
+        cookies = (*((cookie[1].strip(),) if cookie else ()), *learnt)
         encoding = (exchange.header(b"content-encoding") or b"identity").lower()
         body = _readable(exchange.body, encoding, 2 * (BODY_BYTES + self._strike.longest))
         sample = {

@@ -44,6 +44,8 @@ class Exchange:
     received: int = 0
     saved: Mapping[str, Any] | None = None
     """What a step of a journey keeps of the answer."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """What its user had kept of earlier ones: a token, perhaps."""
     row: int = -1
     """Of the data that it was asked with; -1: of none."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)

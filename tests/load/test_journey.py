@@ -37,7 +37,7 @@ think_time = "{think}"
 
 def shop(path: str) -> bytes | tuple[float, bytes]:
     if path == "/new":
-        return 0.01, answer(json.dumps({"order": {"id": f"no/{next(NUMBERS)}"}}).encode(), status="201 Created")
+        return 0.01, answer(json.dumps({"order": {"id": f"no/{next(NUMBERS):06d}"}}).encode(), status="201 Created")
     return answer()
 
 
@@ -121,6 +121,16 @@ def test_an_answer_without_the_value_to_save_is_a_failure_with_its_reason(workbo
     assert set(server.requests) == {"/new"}
     assert wholes_of(measured)["error"].eq("content").all()
     assert "has no value to save at /order/id" in set(measured.failures["reason"])
+
+
+def test_a_saved_value_is_in_no_sample(workbook: Path) -> None:
+    def told(path: str) -> bytes:
+        return shop(path) if path == "/new" else answer(f"for {path} no/{path[13:]}".encode(), status="500 No")  # type: ignore[return-value]
+
+    with answering(told) as server:
+        measured = run(workbook, server, users=1, keep_going=True, endpoints=ALONE, duration="500ms")
+    assert len(measured.failures) > 0
+    assert not measured.failures["body"].str.contains(r"no/\d|no%2F\d").any()
 
 
 def test_baseline_takes_the_journey_alone(workbook: Path) -> None:
