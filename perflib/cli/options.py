@@ -39,6 +39,8 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
         def with_options(*words: Any, **given: Any) -> ExitStatus | None:
             chosen = {name: given.pop(name) for name in offered if name in given}
             options = Options.parse({"profile": profile} | chosen, "run options")
+            if options.url and not options.target:
+                options = _described(options)
             if options.told_of_url:
                 say(options.told_of_url)
             return command(*words, options=options, **given)
@@ -48,6 +50,13 @@ def takes_run_options(profile: Profile) -> Callable[[Command], Command]:
         return with_options
 
     return decorate
+
+
+def _described(options: Options) -> Options:
+    from perflib.session.discover import described
+    from perflib.store.folders import Workbook
+
+    return described(options, Workbook.find(), say)
 
 
 def _parameter(option: str, field: FieldInfo, default: object) -> inspect.Parameter:

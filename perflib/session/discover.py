@@ -2,16 +2,21 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from perflib.session.finding import Found, find
 from perflib.session.trial import asking
-from perflib.spec import Target
+from perflib.spec import InputError, Options, Target
 from perflib.spec.auth import Basic
 from perflib.spec.discovered import Discovered, Entry
 from perflib.spec.openapi import Description, described_in
 from perflib.spec.trial import MOST_TRIES, Trial
+from perflib.spec.values import is_loopback
+from perflib.store.atomic import write_atomically
+from perflib.store.folders import Workbook, target_as_toml
 
 _ANY = {"endpoints": [{"path": "/"}]}
 """A target has one at least."""
@@ -50,6 +55,30 @@ def discover(place: str, wishes: Wishes = Wishes(), say: Callable[[str], None] =
     if described.is_of_another_host and not wishes.url:
         hints.append("the document's servers are other hosts, --url BASE names them")
     return described.discovered(found.where, tried, *hints, with_writes=wishes.include_writes)
+
+
+def described(options: Options, workbook: Workbook, say: Callable[[str], None]) -> Options:
+    """The options with a target file of all GETs, where they name a bare server that has a document of them.
+
+    Nothing is asked of a host that nobody allowed. Without a document they stay as they are.
+    """
+    parts = urlsplit(options.url)
+    is_bare = not (options.target or parts.path or parts.query) and bool(parts.hostname)
+    if not is_bare or not (is_loopback(parts.hostname or "") or parts.hostname in options.allow_hosts):
+        return options
+    wishes = Wishes(token_env=options.token_env or "", allow_hosts=options.allow_hosts)
+    try:
+        found = discover(options.url, wishes, say)
+        endpoints = [entry.table for entry in found.taken]
+        head = found.head | {"name": parts.netloc, "token_env": None, "auth": None}
+        target = Target.parse(head | {"endpoints": endpoints}, found.where)
+    except InputError:
+        return options
+    path = workbook.data / "discovered" / f"{re.sub(r'[^A-Za-z0-9.-]', '-', parts.netloc)}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, target_as_toml(target))
+    say(f"{found.in_words}: {', '.join(one.name for one in target.endpoints)}; {path} has them")
+    return options.replaced(target=str(path), url="")
 
 
 def _tried(found: Found, described: Description, wishes: Wishes) -> dict[str, Entry]:

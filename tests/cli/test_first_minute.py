@@ -70,12 +70,41 @@ def runs(workbook: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in found]
 
 
-@pytest.mark.parametrize("path", ["/clients?limit=5&q=a%20b", "/a/../b//;v=1?flag", "/{uuid}?{{x}}", ""])
+@pytest.mark.parametrize("path", ["/clients?limit=5&q=a%20b", "/a/../b//;v=1?flag", "/{uuid}?{{x}}", "/"])
 def test_a_url_alone_is_the_one_thing_that_is_asked_for_byte_for_byte(workbook: Path, shop: Shop, path: str) -> None:
     assert main([*RUN, "--url", f"{shop.url}{path}"]) in (0, 3)
-    assert shop.asked == {path or "/"}
+    assert shop.asked == {path}
     [run] = runs(workbook)
     assert run["target"]["name"] == f"{shop.url}{path.partition('?')[0]}".removeprefix("http://").rstrip("/")
+
+
+def test_a_bare_server_with_a_document_is_measured_by_all_that_it_can_be_asked(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {}}
+    described["paths"] = {"/a": {"get": {}}, "/b/{id}": {"get": {}}, "/c": {"post": {}}, "/d": {"get": {}}}
+    document = answer(json.dumps(described).encode())
+
+    def shop(path: str) -> tuple[float, bytes]:
+        told = {"/openapi.json": document, "/d": answer(status="500 No"), "/b/1": answer()}
+        return 0.002, told.get(path, answer() if path == "/a" else answer(status="404 No"))
+
+    with answering(shop) as server:
+        assert main([*RUN, "--url", server.url]) in (0, 3)
+    [run] = runs(workbook)
+    assert [one["name"] for one in run["target"]["endpoints"]][:1] == ["GET /a"]
+    assert "GET /d" not in {one["name"] for one in run["target"]["endpoints"]}
+    assert run["target"]["name"] == server.url.removeprefix("http://")
+    said = capsys.readouterr().err
+    assert "1 changes data" in said
+    assert "only GET / of" not in said
+
+
+def test_a_host_that_nobody_allowed_is_not_even_asked_for_its_document(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "--url", "http://192.0.2.1"]) == 2
+    assert "192.0.2.1 is not this machine" in capsys.readouterr().err
 
 
 def test_with_a_target_file_the_url_is_where_its_endpoints_are(workbook: Path, shop: Shop) -> None:
