@@ -69,6 +69,7 @@ def described(options: Options, workbook: Workbook, say: Callable[[str], None]) 
     wishes = Wishes(token_env=options.token_env or "", allow_hosts=options.allow_hosts)
     try:
         found = discover(options.url, wishes, say)
+        say(found.in_words)
         endpoints = [entry.table for entry in found.taken]
         head = found.head | {"name": parts.netloc, "token_env": None, "auth": None}
         target = Target.parse(head | {"endpoints": endpoints}, found.where)
@@ -77,7 +78,7 @@ def described(options: Options, workbook: Workbook, say: Callable[[str], None]) 
     path = workbook.data / "discovered" / f"{re.sub(r'[^A-Za-z0-9.-]', '-', parts.netloc)}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, target_as_toml(target))
-    say(f"{found.in_words}: {', '.join(one.name for one in target.endpoints)}; {path} has them")
+    say(f"{', '.join(one.name for one in target.endpoints)}; {path} has them")
     return options.replaced(target=str(path), url="")
 
 
