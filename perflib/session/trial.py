@@ -15,9 +15,9 @@ from perflib.load.request import encode
 from perflib.load.wire import Address, Connection, resolve
 from perflib.spec import Closed, Endpoint, InputError, Scenario, Target
 from perflib.spec.discovered import NEVER_ENDS
-from perflib.spec.openapi import STREAMS
 from perflib.spec.openapi_document import Node
 from perflib.spec.trial import Ask, Seen
+from perflib.spec.undriven import STREAMS
 
 _LATER_NS = 3600 * 10**9
 

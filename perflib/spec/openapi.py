@@ -23,6 +23,7 @@ from perflib.spec.openapi_document import PLACE, Document, Node, Operation, item
 from perflib.spec.openapi_security import Security, variable
 from perflib.spec.openapi_values import Values, as_query, fits_url, is_small
 from perflib.spec.target import Target
+from perflib.spec.undriven import STREAMS
 from perflib.spec.values import InputError
 
 _JSON = re.compile(r"application/json|[^/]+/[^/]+\+json", re.IGNORECASE)
@@ -35,7 +36,6 @@ _DESCRIBED_ELSEWHERE = ("accept", "content-type", "authorization")
 _PLACES = {"query": "params", "header": "headers", "path": "path", "cookie": "cookie"}
 """The keys of an endpoint that hold values, by where these are sent."""
 _SENT = ("query", "header", "cookie", "body", "formData")
-STREAMS = ("text/event-stream", "multipart/x-mixed-replace")
 
 Key = tuple[str, str]
 """Where a place is, and its name."""
