@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -107,6 +108,22 @@ def _named(whole: Whole) -> str:
     return f"{'page' if isinstance(whole, Page) else 'journey'} {whole.name!r}"
 
 
+def _misfit(document: dict[str, Any]) -> str:
+    """Why this is no target file, with the mend; or empty."""
+    head = document.get("target")
+    if not isinstance(head, dict):
+        return "target: missing; start the file with a [target] table (name, base_url)"
+    if "folder" in head:
+        return "target.folder: unknown key; remove it or mend its spelling"
+    unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
+    if unknown is not None:
+        tables = "[target], [[endpoint]], [[page]], [[journey]], [data.NAME], [scenario.NAME]"
+        return f"{unknown}: unknown key; the tables are {tables}"
+    if not document.get("endpoint"):
+        return 'endpoint: missing; add a table [[endpoint]] with path = "/…", or fill in a comment'
+    return ""
+
+
 class Target(Spec):
     """The system under test, and what it may be sent. Holds the name of its token's variable, never the token."""
 
@@ -183,30 +200,26 @@ class Target(Spec):
         Raises:
             InputError: naming `where`, the key and the mend.
         """
-        head = document.get("target")
-        if not isinstance(head, dict):
-            raise InputError(f"{where}: target: missing; start the file with a [target] table (name, base_url)")
-        if "folder" in head:
-            raise InputError(f"{where}: target.folder: unknown key; remove it or mend its spelling")
-        unknown = next((key for key in document if key not in ("target", *_TABLES)), None)
-        if unknown:
-            raise InputError(
-                f"{where}: {unknown}: unknown key; the tables are [target], [[endpoint]], [[page]], [[journey]], "
-                "[data.NAME], [scenario.NAME]"
-            )
+        if misfit := _misfit(document):
+            raise InputError(f"{where}: {misfit}")
+        head = document["target"]
         target = cls.parse(head | {key: document[key] for key in _TABLES if key in document}, where)
-        if "tls" in head and urlsplit(target.base_url).scheme == "http":
-            raise InputError(f"{where}: target.tls: base_url is http, which has none; write https:// or remove it")
-        if other := undriven(target.headers):
-            raise InputError(f"{where}: target.{other}")
-        for number, endpoint in enumerate(target.endpoints, 1):
-            if flaw := target.with_defaults(endpoint).flaw or target.unknown_pattern(endpoint):
-                raise InputError(f"{where}: endpoint[{number}].{flaw}")
-        if target.login and (flaw := target.login.endpoint.flaw or target.unknown_pattern(target.login.endpoint)):
-            raise InputError(f"{where}: login.{flaw}")
-        if flaw := target._tight() or target._unsaved():
+        if flaw := next(target._flaws(has_tls="tls" in head), ""):
             raise InputError(f"{where}: {flaw}")
         return target
+
+    def _flaws(self, *, has_tls: bool) -> Iterator[str]:
+        """What cannot work, though each value by itself could be: key, reason, mend. Stored runs may have some."""
+        if has_tls and urlsplit(self.base_url).scheme == "http":
+            yield "target.tls: base_url is http, which has none; write https:// or remove it"
+        if other := undriven(self.headers):
+            yield f"target.{other}"
+        for number, endpoint in enumerate(self.endpoints, 1):
+            if flaw := self.with_defaults(endpoint).flaw or self.unknown_pattern(endpoint):
+                yield f"endpoint[{number}].{flaw}"
+        if self.login and (flaw := self.login.endpoint.flaw or self.unknown_pattern(self.login.endpoint)):
+            yield f"login.{flaw}"
+        yield from filter(None, (self._tight(), self._unsaved()))
 
     def at(self, url: str, where: str) -> Self:
         """The same at another URL, which is asked there and by no socket. Raises InputError for a bad URL."""
