@@ -38,6 +38,8 @@ class Caller:
     """What is drawn from, by data and item: shared by all whose turn is the same."""
     rows: list[int]
     """Of each data, the row that it asks with now."""
+    drawn: dict[int, list[tuple[int, Iterator[int]]]] = field(default_factory=dict)
+    """By item: the data that it draws from, by number."""
     pinned: set[int] = field(default_factory=set)
     """The data whose row is the user's own from its login on."""
     saved: dict[str, Any] = field(default_factory=dict)

@@ -122,7 +122,7 @@ def perflib_values(url: str, users: int, seconds: float) -> Result:
         f"{url}?client={{client}}&key={{uuid}}",
         "light_load",
         perflib.Options(users=users, duration=seconds, warmup=0),
-        values,
+        more=values,
     )
 
 
