@@ -12,6 +12,7 @@ from itertools import accumulate, count
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perflib.load.arrivals import Share
 from perflib.load.caller import Caller, Coding, Fill, Turn
@@ -132,14 +133,11 @@ def picks(data: Data, rows: int, seed: str, turn: Turn) -> Iterator[int]:
     """
     if data.pick in ("random", "zipf"):
         yield from _by_chance(rows, random.Random(f"{seed}/{turn.first}"), zipf=data.pick == "zipf")
-    order, known = None, -1
-    for place in count(turn.first, turn.step):
-        cycle, at = divmod(place, rows)
-        if cycle and data.unique:
-            return
-        if cycle != known and data.pick == "shuffle":
-            order, known = _shuffled(rows, f"{seed}/{cycle}"), cycle
-        yield at if order is None else int(order[at])
+    offset = turn.first
+    for cycle in count() if not data.unique else (0,):
+        own = slice(offset, None, turn.step)
+        yield from range(rows)[own] if data.pick == "in_order" else _shuffled(rows, f"{seed}/{cycle}")[own].tolist()
+        offset += len(range(offset, rows, turn.step)) * turn.step - rows
 
 
 def _by_chance(rows: int, drawn: random.Random, *, zipf: bool) -> Iterator[int]:
@@ -156,7 +154,7 @@ def _harmonic(rows: int) -> tuple[float, ...]:
     return tuple(accumulate(1 / rank for rank in range(1, rows + 1)))
 
 
-@lru_cache(16)
-def _shuffled(rows: int, seed: str) -> Any:
-    """All rows in an order by chance."""
+@lru_cache(4)
+def _shuffled(rows: int, seed: str) -> NDArray[np.int64]:
+    """All rows in an order by chance, which users that are about as far share."""
     return np.random.default_rng(list(seed.encode())).permutation(rows)
