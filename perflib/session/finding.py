@@ -16,6 +16,7 @@ from perflib.load.request import looked_up, parsed
 from perflib.spec import InputError
 from perflib.spec.openapi_document import items_of, node_of
 from perflib.spec.target import base_url_of
+from perflib.spec.undriven import by_url
 from perflib.spec.values import is_loopback
 from perflib.store.authorities import tls_context
 from perflib.store.documents import MOST_BYTES, load_document, read_document
@@ -57,6 +58,8 @@ def find(place: str, url: str, token_env: str, *, allow_plain_token: bool) -> Fo
     Raises:
         InputError: where there is no such document.
     """
+    if undriven := by_url(place):
+        raise InputError(f"{place}: {undriven}")
     base_url = base_url_of(url, "--url") if url else ""
     if not re.match(r"https?:/", place):
         document = load_document(Path(place))
