@@ -47,6 +47,12 @@ class Caller:
     identity: Identity = field(default_factory=Identity)
     jar: Jar = field(default_factory=Jar)
 
+    def secrets(self) -> Iterator[str]:
+        """What no sample of an answer to this user may show."""
+        yield from map(str, self.saved.values())
+        yield self.identity.token
+        yield from (cookie.value for cookie in self.jar.cookies.values())
+
 
 Fill = Callable[[Caller], bytes]
 """What stands in the place of a pattern."""

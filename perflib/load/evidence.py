@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perflib.load.coding import DamagedError, UncheckedError, codings_of, decoded
+from perflib.load.cookies import LINES
 from perflib.load.exchange import MAX_ANSWER_BYTES, Exchange
 from perflib.spec import Target
 from perflib.spec.run import MOST_SAMPLES, failure_in_words
@@ -89,10 +90,7 @@ class Evidence:
 
     def _keep(self, exchange: Exchange, index: int, at_ns: int) -> None:
         assert self._samples is not None
-        cookie = _COOKIE.match((exchange.header(b"set-cookie") or b"").decode("latin-1"))
-        saved = (value for value in map(str, exchange.known.values()) if len(value) >= _SHORTEST_SECRET)
-        learnt = (*self._learnt, *(way for value in saved for way in spellings(value)))
-        cookies = (*((cookie[1].strip(),) if cookie else ()), *learnt)
+        cookies = self._secrets_of(exchange)
         encoding = (exchange.header(b"content-encoding") or b"identity").lower()
         body = _readable(exchange.body, encoding, 2 * (BODY_BYTES + self._strike.longest))
         sample = {
@@ -106,6 +104,13 @@ class Evidence:
             "body": self._text(body, BODY_BYTES, cookies),
         }
         append_sample(self._samples, sample)
+
+    def _secrets_of(self, exchange: Exchange) -> tuple[str, ...]:
+        """What an answer's cookies hold, what its user had before, and all tokens of logins, as they are written."""
+        lines = (exchange.header(b"set-cookie") or b"").decode("latin-1").split(LINES.decode())
+        set_now = (cookie[1].strip() for cookie in map(_COOKIE.match, lines) if cookie)
+        had = (value for value in exchange.known() if len(value) >= _SHORTEST_SECRET)
+        return (*set_now, *self._learnt, *(way for value in had for way in spellings(value)))
 
     def _headers(self, headers: Mapping[bytes, bytes], cookies: Sequence[str]) -> dict[str, str]:
         """The headers as they were sent, bounded, but for those that hold cookies or credentials."""

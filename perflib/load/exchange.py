@@ -1,7 +1,7 @@
 """The exchange: a request and its answer."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -44,8 +44,8 @@ class Exchange:
     received: int = 0
     saved: Mapping[str, Any] | None = None
     """What a step of a journey keeps of the answer."""
-    known: Mapping[str, Any] = field(default_factory=dict)
-    """What its user had kept of earlier ones: a token, perhaps."""
+    known: Callable[[], Iterable[str]] = tuple
+    """What its user has of earlier ones, and no sample may show: saved values, a token, cookies."""
     row: int = -1
     """Of the data that it was asked with; -1: of none."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class Slot:
 
     def _answered(self, exchange: Exchange) -> None:
         try:
-            exchange.row, exchange.known = self._row, self.caller.saved
+            exchange.row, exchange.known = self._row, self.caller.secrets
             self._recorder.answered(exchange, self._index, self._page, self.caller.number, self._intended_ns)
             if exchange.saved is not None:
                 self.caller.saved |= exchange.saved

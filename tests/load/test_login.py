@@ -61,6 +61,14 @@ class Service:
         said = f"{dict(request.headers)} {(await request.body()).decode()} {dict(request.headers)!r}"
         return Response(said, 500, {"x-token": request.headers.get("authorization", ""), "x-pw": PASSWORD})
 
+    async def rolling(self, request: Request) -> Response:
+        """A new session with each answer, and an error that tells the last one."""
+        self.logins.append("roll")
+        answer = Response(f"{request.cookies}", 500)
+        for name in ("first", "second"):
+            answer.set_cookie(name, f"{name}-cookie-{len(self.logins):06d}")
+        return answer
+
     async def form(self, request: Request) -> Response:
         if request.method == "GET":
             page = Response("<form>")
@@ -87,6 +95,7 @@ def serving(service: Service) -> Iterator[Service]:
         Route("/token", service.token, methods=["POST"]),
         Route("/form", service.form, methods=["GET", "POST"]),
         Route("/mine", service.mine),
+        Route("/rolling", service.rolling),
         Route("/echo", service.echo, methods=["POST"]),
         Route("/change", service.change, methods=["POST"]),
     ]
@@ -256,6 +265,13 @@ def test_no_token_password_or_cookie_is_left_in_a_run(workbook: Path) -> None:
     for file in (workbook / "data").rglob("*"):
         content = file.read_bytes() if file.is_file() else b""
         assert not any(token.encode() in content for token in tokens), file
+
+
+def test_a_cookie_that_changes_with_each_answer_is_in_no_sample(workbook: Path) -> None:
+    with serving(Service()) as service:
+        failed = run(workbook, service, "cookies = true", '[[endpoint]]\npath = "/rolling"\n', keep_going=True)
+    assert failed.failures["body"].str.contains("second").any()
+    assert not failed.failures["body"].str.contains("-cookie-").any()
 
 
 def taking(*lines: str, path: str = "/a/b") -> Jar:
