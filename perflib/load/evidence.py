@@ -46,7 +46,7 @@ class Evidence:
     def __init__(
         self, target: Target, samples: Path | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
-        self._names = [item.name for item in target.endpoints]
+        self._names = [item.name for item in target.items]
         self._samples = samples if target.samples else None
         self._strike = Strike(environment.get(name, "") for name in target.secrets)
         self._learnt: dict[str, None] = {}

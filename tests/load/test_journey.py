@@ -191,3 +191,13 @@ def test_an_open_load_of_a_target_file_leaves_pages_out(workbook: Path) -> None:
         measured = perflib.run("mine", target=str(workbook / "t.toml"), duration="500ms", warmup="0s")
     assert measured.facts.state == "finished"
     assert [row.endpoint for row in perflib.summarize(measured).endpoints] == ["GET /a"]
+
+
+def test_arrivals_of_journeys_that_find_no_connection_are_counted_and_named(workbook: Path) -> None:
+    given = {"rate": 100, "max_connections": 1, "duration": "10s", "abort_on": "errors>50%", "endpoints": ALONE}
+    with answering(lambda path: (0.3, answer())) as server:
+        measured = run(workbook, server, "steady_rate", **given)
+    assert measured.facts.state == "broken"
+    assert "most of them never sent, as no connection was free from create and read" in str(
+        measured.facts.invalid_reasons
+    )
