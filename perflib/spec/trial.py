@@ -7,14 +7,13 @@ from typing import Any
 
 from perflib.spec.discovered import NEEDS_A_VALUE, NOT_TRIED, VARIES, Entry, names
 from perflib.spec.endpoint import as_text
-from perflib.spec.expect import MEDIA_RANGE
+from perflib.spec.expect import MEDIA_RANGE, WITHOUT_CONTENT
 from perflib.spec.harvest import Harvest
 from perflib.spec.openapi import Described, Filled, Place
 from perflib.spec.openapi_document import PLACE, Node
 
 MOST_TRIES = 3
 _OF_A_WRONG_VALUE = (400, 404, 410, 422)
-_WITHOUT_CONTENT = (204, 205, 304)
 _MOST_KEYS = 8
 
 
@@ -148,7 +147,7 @@ def expected(one: Described, tries: Sequence[Seen]) -> tuple[Node, tuple[str, ..
     known = documented.keys or documented.known
     bodies = [seen.body if isinstance(seen.body, dict) else {} for seen in tries]
     keys = [key for key in known if "." not in key and "/" not in key and all(key in body for body in bodies)]
-    if keys and status not in _WITHOUT_CONTENT:
+    if keys and status not in WITHOUT_CONTENT:
         expect["keys"] = keys[:_MOST_KEYS]
     said = " or ".join(documented.kinds)
     differs = kinds and said and not any(fnmatchcase(kinds[0].lower(), kind.lower()) for kind in documented.kinds)
