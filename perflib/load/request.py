@@ -166,9 +166,9 @@ class _Writing:
         return self.target.caller.apply(outgoing, self.environment) if self.target.caller else outgoing
 
     def _request_line(self, outgoing: Outgoing) -> Iterator[Piece]:
-        path, method = urlsplit(self.target.base_url).path + self.endpoint.path, self.endpoint.method
-        yield f"{method} ".encode()
-        yield from self._pieces(path, partial(quote, safe=string.punctuation), _percent)
+        path, as_written = self.endpoint.path, partial(quote, safe=string.punctuation)
+        yield f"{self.endpoint.method} {as_written(urlsplit(self.target.base_url).path)}".encode()
+        yield from self._pieces(path, as_written, _percent)
         query = list(self._query(self.endpoint.params, outgoing.params))
         if query:
             yield b"" if path.endswith(("?", "&")) else b"&" if "?" in path else b"?"

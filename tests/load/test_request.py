@@ -48,7 +48,7 @@ AS_WRITTEN = [
 
 
 @pytest.mark.parametrize("path", AS_WRITTEN)
-@pytest.mark.parametrize("base", ["", "/api/v1", "/a/../b;c"])
+@pytest.mark.parametrize("base", ["", "/api/v1", "/a/../b;c", "/{x}/{{y}}"])
 def test_a_path_and_its_query_are_sent_byte_for_byte(tmp_path: Path, path: str, base: str) -> None:
     assert line(tmp_path, f"path = '''{path}'''", f"http://h.test{base}/") == f"GET {base}{path}"
 
