@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from perflib.spec.values import Spec
 
-Kind = Literal[
-    *("cpu", "wait", "transfer", "blocks", "lock", "limit", "stall", "saturated", "queue"),
-    *("cold", "errors", "rate_limited", "connect", "level_change"),
-]
+Kind = (
+    Literal["cpu", "wait", "transfer", "blocks", "lock", "limit", "stall", "saturated", "queue"]
+    | Literal["cold", "errors", "rate_limited", "connect", "level_change"]
+)
 Limit = Literal["cpu", "limit", "blocks", "lock", "unknown"]
 MOST_FINDINGS = 7
 
