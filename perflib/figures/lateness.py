@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perflib.spec import ERROR_KINDS, Closed, Facts, Open, Target
+from perflib.spec import ERROR_KINDS, Closed, Facts, Ramp, Target
 from perflib.spec.presence import PAUSE_AFTER_CONNECT_ERROR_NS, Span, spans
 from perflib.spec.run import MAX_LAG_MS, OwnError, Part
 from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey
@@ -68,7 +68,7 @@ class _Turns:
 def gaps_of(workers: Rows, facts: Facts) -> Gaps:
     """Of a closed workload: from the end of a user's request or page to its next, without think time and pauses."""
     workload = facts.scenario.workload
-    assert not isinstance(workload, Open)
+    assert isinstance(workload, Closed | Ramp)
     present = spans(workload, facts.scenario.warmup_s, facts.scenario.duration_s)
     think_ns = round(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
     by_user = _turns(workers, think_ns, facts.target)

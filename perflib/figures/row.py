@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perflib.figures.summary import series_of, summarize
-from perflib.spec import Environment, Facts, Open, Ramp, Run, Scenario
+from perflib.spec import Blocks, Environment, Facts, Open, Ramp, Run, Scenario
 from perflib.spec.figures import FigureRow
 from perflib.spec.run import setup_of
 from perflib.stats.bootstrap import intervals
@@ -60,6 +60,8 @@ def _workload(scenario: Scenario) -> str:
     match load:
         case Open():
             words = f"{load.rate_per_s:g} requests/s, {load.arrivals}"
+        case Blocks():
+            words = f"blocks of up to {load.most_users} users"
         case Ramp():
             words = f"ramp to {load.most_users} users"
         case _:

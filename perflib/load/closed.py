@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from time import perf_counter_ns
 
 from perflib.load.caller import Caller
@@ -17,10 +18,10 @@ from perflib.spec.workload import Closed
 
 
 class ClosedLoad:
-    """The virtual users of a part."""
+    """The virtual users of a part; it lasts until a moment of `perf_counter_ns` at least, also without any."""
 
-    def __init__(self, users: Sequence["User"]) -> None:
-        self._users = users
+    def __init__(self, users: Sequence["User"], until_ns: int = 0) -> None:
+        self._users, self._until_ns, self._stopped = users, until_ns, asyncio.Event()
 
     async def run(self) -> None:
         """Until all users have left, and what they had under way is answered."""
@@ -28,11 +29,14 @@ class ClosedLoad:
             user.begin()
         try:
             await asyncio.gather(*(user.left for user in self._users))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), (self._until_ns - perf_counter_ns()) / 1e9)
         finally:
             self.stop()
 
     def stop(self) -> None:
         """Send nothing more."""
+        self._stopped.set()
         for user in self._users:
             user.stop()
 

@@ -70,7 +70,7 @@ def _host(target: Target) -> str:
 
 def _load_on(target: Target, scenario: Scenario) -> str:
     """What a scenario sends: its load, how long, and at most how many requests."""
-    lasting_s = len(scenario.parts(target)) * (scenario.warmup_s + scenario.duration_s)
+    lasting_s = scenario.lasts_s(target)
     most = target.max_requests or MAX_REQUESTS
     if isinstance(scenario.workload, Open):
         most = min(most, round(scenario.workload.rate_per_s * lasting_s))

@@ -5,7 +5,7 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-from perflib.spec import Closed, InputError, Open, Page, Scenario, Target
+from perflib.spec import InputError, Open, Page, Scenario, Target
 from perflib.spec.whole import PAGE_CONNECTIONS
 
 _OWN_FILES = 40
@@ -60,6 +60,6 @@ def _connections(scenario: Scenario, target: Target) -> int:
     workload = scenario.workload
     if isinstance(workload, Open):
         return scenario.most_connections(workload)
-    users = workload.users if isinstance(workload, Closed) else workload.most_users
+    users = workload.most_users
     loads = (len(item.loads) for item in scenario.takes(target) if isinstance(item, Page))
     return users * min(PAGE_CONNECTIONS, max(loads, default=1))

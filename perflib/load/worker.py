@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,10 +44,10 @@ from perflib.load.values import Values
 from perflib.load.wire import Address, resolve
 from perflib.spec import Facts, InputError, Page
 from perflib.spec.abort import share_of
-from perflib.spec.presence import spans
+from perflib.spec.presence import Span, spans
 from perflib.spec.run import ClockStep, Generator, Part, State
 from perflib.spec.whole import PAGE_CONNECTIONS, Item, Journey, Whole
-from perflib.spec.workload import Closed, Open, Ramp, Workload
+from perflib.spec.workload import Block, Blocks, Closed, Open, Ramp, Workload
 from perflib.store.owner import join
 from perflib.store.spool import (
     GENERATOR_ROW,
@@ -160,9 +160,10 @@ class Worker:
         watch.add_done_callback(lambda _: self.stop())
         parts: list[Part] = []
         try:
-            for part in self._scenario.parts(target):
+            for number, part in enumerate(self._scenario.parts(target)):
                 if not self._stop.is_set():
-                    parts.append(await self._drive_part(tuple(self._index[item.name] for item in part), begin_ns))
+                    items = tuple(self._index[item.name] for item in part)
+                    parts.append(await self._drive_part(number, items, begin_ns))
                     begin_ns = perf_counter_ns()
             if watch.done():  # it broke: the disk is full, say
                 watch.result()
@@ -208,12 +209,11 @@ class Worker:
         """Send nothing more; requests under way get a moment to finish."""
         self._stop.set()
 
-    async def _drive_part(self, items: tuple[int, ...], begin_ns: int) -> Part:
+    async def _drive_part(self, number: int, items: tuple[int, ...], begin_ns: int) -> Part:
         measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
-        until_ns = measured_from_ns + int(self._scenario.duration_s * 1e9)
+        until_ns = measured_from_ns + int(self._scenario.part_s(number) * 1e9)
         self._recorder.phase = Phase(items, measured_from_ns, until_ns)
-        workload = self._scenario.workload
-        self._load = self._open_load(workload) if isinstance(workload, Open) else self._closed_load(workload)
+        self._load = self._load_of(number)
         stopping = asyncio.create_task(self._give_up_when_stopped(self._load))
         try:
             await self._load.run()
@@ -232,6 +232,33 @@ class Worker:
         load.stop()
         await asyncio.sleep(_STOP_GRACE_S)
         self._slots.abandon()
+
+    def _load_of(self, number: int) -> OpenLoad | ClosedLoad:
+        match self._scenario.workload:
+            case Open() as workload:
+                return self._open_load(workload)
+            case Blocks() as workload:
+                return self._block_load(workload, workload.blocks[number])
+            case workload:
+                return self._closed_load(workload)
+
+    def _block_load(self, workload: Blocks, block: Block) -> ClosedLoad:
+        """The crews' users, numbered from 0 in their order; of nobody the time passes all the same."""
+        scenario, wholes = self._scenario, self._wholes()
+        crews = [crew for crew in block.crews for _ in range(crew.users)]
+        users = [
+            User(
+                Span(number, -scenario.warmup_s, block.duration_s),
+                self._caller(number, workload),
+                self._walk(number, [self._index[item] for item in crew.items]),
+                wholes,
+                scenario,
+                self._slots,
+            )
+            for number, crew in enumerate(crews)
+            if self._share.holds(number)
+        ]
+        return ClosedLoad(users, self._recorder.phase.until_ns)
 
     def _open_load(self, workload: Open) -> OpenLoad:
         scenario, share = self._scenario, self._share
@@ -312,9 +339,9 @@ class Worker:
             self._end(f"[data.{self._values.exhausted}] has no row left, and none is to be taken twice (unique)")
         return drawn
 
-    def _walk(self, user: int) -> Iterator[int]:
-        """The items that a user asks for, one after the other."""
-        indices = self._recorder.phase.items
+    def _walk(self, user: int, some: Sequence[int] = ()) -> Iterator[int]:
+        """The items that a user asks for, one after the other: some, or all of the part under way."""
+        indices = some or self._recorder.phase.items
         steps = walk([self._items[index].weight for index in indices], self._facts.seed, user)
         return map(indices.__getitem__, steps)
 
@@ -380,7 +407,7 @@ def _users_of(workload: Workload) -> int:
     """The virtual users of a workload; of an open one so many as log in, whom its connections take turns to be."""
     if isinstance(workload, Open):
         return _OPEN_USERS
-    return workload.most_users if isinstance(workload, Ramp) else workload.users
+    return workload.most_users
 
 
 class _Words:
@@ -402,7 +429,7 @@ def _longest_s(facts: Facts) -> float:
     turns = (math.ceil(len(one.loads) / (PAGE_CONNECTIONS if isinstance(one, Page) else 1)) for one in wholes)
     longest_s = max(scenario.timeout_s, *(one.timeout or 0.0 for one in facts.target.endpoints))
     drain_s = max(turns, default=1) * longest_s
-    return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s + drain_s) + _OVERTIME_S
+    return scenario.lasts_s(facts.target) + len(scenario.parts(facts.target)) * drain_s + _OVERTIME_S
 
 
 async def _serve(order: Order, words: _Words) -> Outcome:

@@ -17,6 +17,7 @@ from perflib.spec.values import InputError as InputError
 from perflib.spec.values import Spec as Spec
 from perflib.spec.values import parse_duration_s as parse_duration_s
 from perflib.spec.whole import Page as Page
+from perflib.spec.workload import Blocks as Blocks
 from perflib.spec.workload import Closed as Closed
 from perflib.spec.workload import Open as Open
 from perflib.spec.workload import Ramp as Ramp

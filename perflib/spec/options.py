@@ -16,7 +16,7 @@ from perflib.spec.secret import Variable
 from perflib.spec.target import Host, Target
 from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, Text, must
-from perflib.spec.workload import Open, Ramp
+from perflib.spec.workload import Open
 
 _RUN_ID = re.compile(r"(\w[\w.-]*)?")
 _LONGEST_RUN_ID_BYTES = 200
@@ -143,7 +143,7 @@ class Options(Load):
         workload = chosen.workload
         shares = self.max_connections or self.workers
         if not isinstance(workload, Open):
-            shares = workload.most_users if isinstance(workload, Ramp) else workload.users
+            shares = workload.most_users
         if self.workers > 1 and chosen.isolated:
             raise InputError(f"--workers: {chosen.name} measures each endpoint alone; leave it out")
         if self.workers > shares:

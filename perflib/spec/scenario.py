@@ -16,7 +16,7 @@ from perflib.spec.scenario_table import Profile, ScenarioTable
 from perflib.spec.target import Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.whole import Item
-from perflib.spec.workload import Open, Ramp, Workload, load_in_words
+from perflib.spec.workload import Blocks, Open, Ramp, Workload, load_in_words
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}
 _QUICK_STAGES_S = 30.0
@@ -69,8 +69,20 @@ class Scenario(Spec):
 
     def parts(self, target: Target) -> list[tuple[Item, ...]]:
         """What is driven together, one part after the other: each endpoint and page alone where `isolated`."""
+        if isinstance(self.workload, Blocks):
+            named = {item.name: item for item in target.items}
+            return [tuple(named[name] for name in block.items) for block in self.workload.blocks]
         taken = self.takes(target)
         return [(item,) for item in taken] if self.isolated else [taken]
+
+    def part_s(self, number: int) -> float:
+        """How long a part is measured, without warm-up."""
+        workload = self.workload
+        return workload.blocks[number].duration_s if isinstance(workload, Blocks) else self.duration_s
+
+    def lasts_s(self, target: Target) -> float:
+        """All parts with their warm-up, without what is under way at their ends."""
+        return sum(self.warmup_s + self.part_s(number) for number, _ in enumerate(self.parts(target)))
 
     def lasting(self, duration_s: float, warmup_s: float = 0.0) -> "Scenario":
         """The same load for another time; a ramp keeps its shape."""

@@ -1,4 +1,4 @@
-"""Workloads: closed, open, or a ramp of users."""
+"""Workloads: closed, open, a ramp of users, or blocks of users one after the other."""
 
 from typing import Annotated, Literal, Self
 
@@ -14,6 +14,10 @@ class Closed(Spec):
     kind: Literal["closed"] = "closed"
     users: PositiveInt
     think_time_s: Annotated[NonNegativeFloat, Field(exclude_if=lambda value: value == 0)] = 0.0
+
+    @property
+    def most_users(self) -> int:
+        return self.users
 
 
 class Open(Spec):
@@ -79,7 +83,45 @@ class Ramp(Spec):
         return level_at(self.stages, at_s)
 
 
-Workload = Annotated[Closed | Open | Ramp, Field(discriminator="kind")]
+class Crew(Spec):
+    """Virtual users who ask for the same endpoints, each as fast as it is answered."""
+
+    users: PositiveInt
+    items: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Block(Spec):
+    """Crews at work at the same time; none: nobody is."""
+
+    crews: tuple[Crew, ...]
+    duration_s: PositiveFloat
+    """Without warm-up."""
+
+    @property
+    def users(self) -> int:
+        return sum(crew.users for crew in self.crews)
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(item for crew in self.crews for item in crew.items))
+
+
+class Blocks(Spec):
+    """An experiment: blocks one after the other, each with its own users on its own endpoints."""
+
+    kind: Literal["blocks"] = "blocks"
+    blocks: Annotated[tuple[Block, ...], Field(min_length=1)]
+
+    @property
+    def most_users(self) -> int:
+        return max(block.users for block in self.blocks)
+
+    @property
+    def duration_s(self) -> float:
+        return sum(block.duration_s for block in self.blocks)
+
+
+Workload = Annotated[Closed | Open | Ramp | Blocks, Field(discriminator="kind")]
 
 
 def is_steady(workload: Workload) -> bool:
@@ -96,7 +138,7 @@ def load_in_words(workload: Workload) -> str:
     match workload:
         case Open():
             return f"{'up to ' if workload.stages else ''}{workload.rate_per_s:g} requests per second"
-        case Ramp():
+        case Ramp() | Blocks():
             return f"up to {workload.most_users} users"
         case _:
             paused = f", each pausing {workload.think_time_s:g} s" if workload.think_time_s else ""

@@ -151,7 +151,7 @@ def _load(run: Run, wire: pd.DataFrame, edges: Floats) -> Panel:
         from_s = run.facts.parts[0].measured_from_ns / 1e9 if run.facts.parts else 0.0
         line = users_line(workload, from_s, edges[-1])
     else:
-        line = scatter([0, edges[-1]], [workload.users] * 2, "%{y} users", name="active users", line=_GREY)
+        line = scatter([0, edges[-1]], [workload.most_users] * 2, "%{y} users", name="active users", line=_GREY)
     return Panel([line], "users", "Active users", 64)
 
 

@@ -130,7 +130,7 @@ def memory_so_far(folder: RunFolder) -> Rows:
 def planned_s(facts: Facts) -> float:
     """The longest that a run takes, warm-up included, the drain not."""
     scenario = facts.scenario
-    return len(scenario.parts(facts.target)) * (scenario.warmup_s + scenario.duration_s)
+    return scenario.lasts_s(facts.target)
 
 
 def _supported(times_ms: LogHistogram, q: float) -> float | None:

@@ -12,7 +12,7 @@ from perflib.figures.limits import meets
 from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.leak import Memory
 from perflib.show.numbers import ms, seconds
-from perflib.spec import SCENARIOS, Closed, Open, Run, Scenario, Workload
+from perflib.spec import SCENARIOS, Blocks, Closed, Open, Run, Scenario, Workload
 from perflib.spec.baselines import Baselines
 from perflib.spec.briefs import BRIEFS, Criterion
 from perflib.text.words import memory_sentence
@@ -169,8 +169,8 @@ def _beside_the_brief(scenario: Scenario, *, more: bool) -> str:
 
 def _levels(workload: Workload) -> tuple[float, float]:
     """The lowest and the highest level that a workload asks for."""
-    if isinstance(workload, Closed):
-        return workload.users, workload.users
+    if isinstance(workload, Closed | Blocks):
+        return workload.most_users, workload.most_users
     levels = [level for stage in workload.stages for level in (stage.start, stage.end)]
     steady = workload.rate_per_s if isinstance(workload, Open) else 0.0
     return min(levels, default=steady), max(levels, default=steady)
