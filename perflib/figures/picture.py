@@ -1,0 +1,158 @@
+"""The picture of a target that blocks draw: each endpoint alone, in a crowd, and beside each other. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from perflib.figures.blocks import Gap, Measured
+from perflib.stats import Floats
+
+_ENOUGH = 300
+"""Answers of a block that a resample draws: its median is no less certain by more."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """An endpoint with one user. Milliseconds a request; NaN: not known."""
+
+    p50_ms: float
+    cpu_ms: float
+    queue_ms: float
+    receiving_ms: float
+    connect_ms: float
+    """Where most requests opened a connection; else 0."""
+
+    @property
+    def waiting_ms(self) -> float:
+        """Neither computed, nor ready to run without a core, nor receiving, nor connecting; NaN: CPU is not known."""
+        return _above(self.p50_ms - self.cpu_ms - self.queue_ms - self.receiving_ms - self.connect_ms)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """An endpoint with several users."""
+
+    users: int
+    p50_ms: float
+    receiving_ms: float
+    throughput_per_s: float
+    cpu_ms: float
+    cores_used: float
+    """By the target."""
+    busy_cores: float
+    """The same, with what was ready to run without a core: what it would use of an idle machine."""
+
+    def at_once(self, alone_ms: float) -> float:
+        """How many were truly served at once, by Little's law: of a time that one alone takes."""
+        return self.throughput_per_s * alone_ms / 1e3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What blocks tell of a target."""
+
+    alone: Mapping[str, Alone]
+    crowd: Mapping[str, Crowd]
+    beside_ms: Mapping[tuple[str, str], float]
+    """By victim and aggressor: the victim's p50."""
+    busy_beside: Mapping[str, float]
+    """By aggressor: cores that the target computed with, or would have."""
+
+
+def picture_of(blocks: Sequence[Measured], draw: np.random.Generator | None = None) -> Picture:
+    """The picture that valid blocks draw; with `draw`, one that a resample of the blocks and their answers draws."""
+    usable = [block for block in blocks if block.is_valid]
+    idle = _spent_per_s([block for block in usable if block.role == "idle"])
+    kinds = {
+        key: _drawn(list(some), draw)
+        for key, some in groupby(sorted(usable, key=_key), key=_key)
+        if key[0] in ("alone", "crowd", "beside")
+    }
+    beside = {name: some for (role, name), some in kinds.items() if role == "beside"}
+    return Picture(
+        alone={name: _alone(name, some, idle, draw) for (role, name), some in kinds.items() if role == "alone"},
+        crowd={name: _crowd(name, some, idle, draw) for (role, name), some in kinds.items() if role == "crowd"},
+        beside_ms={
+            (victim, name): median(_pooled(some, victim, "whole_ms", draw))
+            for name, some in beside.items()
+            for victim in dict.fromkeys(each for block in some for each in block.answers)
+            if victim != name
+        },
+        busy_beside={name: _above(sum(_spent_per_s(some)) - sum(idle)) for name, some in beside.items()},
+    )
+
+
+def gaps_by_endpoint(blocks: Iterable[Measured]) -> dict[str, list[Gap]]:
+    """Stretches without an answer, by the endpoint that their blocks are about."""
+    found: dict[str, list[Gap]] = {}
+    for block in blocks:
+        found.setdefault(block.endpoint, []).extend(block.gaps)
+    return found
+
+
+def median(values: Floats) -> float:
+    """NaN of none."""
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def _above(value: float) -> float:
+    """Not below 0; NaN stays."""
+    return float(np.maximum(value, 0.0))
+
+
+def _key(block: Measured) -> tuple[str, str]:
+    return block.role, block.endpoint
+
+
+def _drawn(blocks: list[Measured], draw: np.random.Generator | None) -> list[Measured]:
+    return blocks if draw is None else [blocks[place] for place in draw.integers(0, len(blocks), len(blocks))]
+
+
+def _spent_per_s(blocks: Sequence[Measured]) -> tuple[float, float]:
+    """CPU seconds, and seconds ready without a core, each second."""
+    lasted_s = sum(block.duration_s for block in blocks)
+    if not lasted_s:
+        return 0.0, 0.0
+    return sum(block.cpu_s for block in blocks) / lasted_s, sum(block.queue_s for block in blocks) / lasted_s
+
+
+def _pooled(blocks: Sequence[Measured], name: str, column: str, draw: np.random.Generator | None) -> Floats:
+    some = [_some(getattr(block.answers[name], column), draw) for block in blocks if name in block.answers]
+    return np.concatenate(some) if some else np.empty(0)
+
+
+def _some(values: Floats, draw: np.random.Generator | None) -> Floats:
+    if draw is None:
+        return values
+    return values[draw.integers(0, len(values), min(len(values), _ENOUGH))]
+
+
+def _alone(name: str, blocks: Sequence[Measured], idle: tuple[float, float], draw: np.random.Generator | None) -> Alone:
+    ended, lasted_s = sum(block.ended for block in blocks), sum(block.duration_s for block in blocks)
+    cpu_per_s, queue_per_s = _spent_per_s(blocks)
+    each_ms = 1e3 * lasted_s / ended if ended else np.nan
+    connects_ms = _pooled(blocks, name, "connect_ms", draw)
+    return Alone(
+        p50_ms=median(_pooled(blocks, name, "whole_ms", draw)),
+        cpu_ms=_above(cpu_per_s - idle[0]) * each_ms,
+        queue_ms=_above(queue_per_s - idle[1]) * each_ms,
+        receiving_ms=median(_pooled(blocks, name, "receiving_ms", draw)),
+        connect_ms=median(connects_ms),
+    )
+
+
+def _crowd(name: str, blocks: Sequence[Measured], idle: tuple[float, float], draw: np.random.Generator | None) -> Crowd:
+    ended, lasted_s = sum(block.ended for block in blocks), sum(block.duration_s for block in blocks)
+    cpu_per_s, queue_per_s = _spent_per_s(blocks)
+    used = _above(cpu_per_s - idle[0])
+    return Crowd(
+        users=blocks[0].users,
+        p50_ms=median(_pooled(blocks, name, "whole_ms", draw)),
+        receiving_ms=median(_pooled(blocks, name, "receiving_ms", draw)),
+        throughput_per_s=ended / lasted_s,
+        cpu_ms=1e3 * used * lasted_s / ended if ended else np.nan,
+        cores_used=used,
+        busy_cores=used + _above(queue_per_s - idle[1]),
+    )

@@ -1,0 +1,121 @@
+"""Causes: the rules by which a picture of a target names what holds its endpoints up. Pure.
+
+The laws are operational (Denning and Buzen 1978): by Little's law a crowd's throughput times the time that a request
+waits is how many wait for the same thing at once, and by the utilization law what computes is bound by its cores.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perflib.figures.picture import Alone, Crowd, Picture
+from perflib.spec.diagnosis import Kind
+
+LEAST_MS = 3.0
+"""Of a request: what is shorter is nobody's cause."""
+_WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
+_BUSY = 0.6
+"""A target that computes more than so much of a core is not idle: its CPU may be what the crowd waits for."""
+_ALONE_AT_ONCE = 1.4
+"""Up to so many at once are one at a time, measured."""
+_SCALES = 0.7
+"""From this share of the crowd on it scales."""
+_HELD_UP = 0.6
+"""A victim waits so many of the aggressor's own waits, or longer, where it is held up by them."""
+_NEARLY_ALL = 0.75
+_STANDS_OUT = 3.0
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What holds an endpoint up; `others` are held up by it, or share what it waits for."""
+
+    kind: Kind
+    endpoint: str
+    others: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[Kind, frozenset[str]]:
+        """Equal for a lock seen from either side."""
+        shared = self.others if self.kind == "lock" else frozenset[str]()
+        return self.kind, frozenset({self.endpoint}) | shared
+
+
+def causes_of(picture: Picture, processes: int) -> tuple[Cause, ...]:
+    """What the picture shows, an endpoint's causes each; one lock between two endpoints is one cause.
+
+    Args:
+        processes: of the target that compute: so many requests block nobody else, one in each.
+    """
+    found: dict[object, Cause] = {}
+    for name in picture.alone:
+        for cause in _of(picture, name, processes):
+            found.setdefault(cause.key, cause)
+    blocking = {one.endpoint for one in found.values() if one.kind == "blocks"}
+    return tuple(one for one in found.values() if not _is_followed(one, blocking))
+
+
+def _is_followed(cause: Cause, blocking: set[str]) -> bool:
+    """Whether another cause explains it: who blocks all shares a lock with nobody."""
+    return cause.kind == "lock" and bool(blocking & cause.others)
+
+
+def _of(picture: Picture, name: str, processes: int) -> Iterable[Cause]:
+    alone, crowd = picture.alone[name], picture.crowd.get(name)
+    if alone.receiving_ms >= max(LEAST_MS, _MOST_SHARE * alone.p50_ms):
+        yield Cause("transfer", name)
+    if alone.connect_ms >= max(LEAST_MS, _WAIT_SHARE * alone.p50_ms):
+        yield Cause("connect", name)
+    if _waits(alone):
+        yield _waiting(picture, name, alone, crowd, processes)
+    elif alone.cpu_ms >= max(LEAST_MS, _MOST_SHARE * alone.p50_ms) and _stands_out(picture, name):
+        yield Cause("cpu", name)
+
+
+def _waits(alone: Alone) -> bool:
+    return bool(alone.waiting_ms >= max(LEAST_MS, _WAIT_SHARE * alone.p50_ms))
+
+
+def _stands_out(picture: Picture, name: str) -> bool:
+    """Whether its CPU is several times that of the endpoints in the middle."""
+    others = [one.cpu_ms for other, one in picture.alone.items() if other != name]
+    return not others or picture.alone[name].cpu_ms >= _STANDS_OUT * float(np.median(others))
+
+
+def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, processes: int) -> Cause:
+    """What an endpoint waits for, as far as a crowd on it tells."""
+    if crowd is None or not crowd.busy_cores < _BUSY:
+        return Cause("wait", name)
+    at_once, held_up = crowd.at_once(alone.waiting_ms), _held_up(picture, name)
+    victims = [victim for victim, aggressor in picture.beside_ms if aggressor == name]
+    if victims and len(held_up) >= _NEARLY_ALL * len(victims) and at_once <= _ALONE_AT_ONCE * processes:
+        return Cause("blocks", name, frozenset(held_up))
+    if at_once <= _ALONE_AT_ONCE:
+        return Cause("lock", name, frozenset(held_up))
+    if at_once <= _SCALES * crowd.users:
+        return Cause("limit", name, frozenset(held_up))
+    return Cause("wait", name)
+
+
+def _held_up(picture: Picture, aggressor: str) -> list[str]:
+    """Endpoints that wait beside it as long as it waits itself, while the target does not compute."""
+    if not picture.busy_beside.get(aggressor, np.nan) < _BUSY:
+        return []
+    least_ms = _HELD_UP * picture.alone[aggressor].waiting_ms
+    added = added_ms(picture)
+    return [victim for (victim, other), more_ms in added.items() if other == aggressor and more_ms >= least_ms]
+
+
+def added_ms(picture: Picture) -> dict[tuple[str, str], float]:
+    """How much longer a victim's p50 is beside an aggressor than alone, by the two."""
+    alone = picture.alone
+    return {pair: ms - alone[pair[0]].p50_ms for pair, ms in picture.beside_ms.items() if pair[0] in alone}
+
+
+def agreeing(
+    causes: Sequence[Cause], draws: Iterable[Picture], rule: Callable[[Picture], Sequence[Cause]]
+) -> dict[Cause, float]:
+    """How large a share of resampled pictures shows each cause too."""
+    keys = [{cause.key for cause in rule(picture)} for picture in draws]
+    return {cause: sum(cause.key in some for some in keys) / max(1, len(keys)) for cause in causes}

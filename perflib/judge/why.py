@@ -1,0 +1,166 @@
+"""Why a target is slow: findings from the blocks of an experiment. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+from perflib.figures.blocks import Gap, Measured
+from perflib.figures.picture import Picture, gaps_by_endpoint, picture_of
+from perflib.judge.causes import Cause, added_ms, agreeing, causes_of
+from perflib.judge.sentences import Sentences
+from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Finding, Interference, Interval, Stall
+
+Figure = Callable[[Picture], float]
+_DRAWS, _SURE = 100, 0.75
+_LEAST_STALLS, _IDLE = 4, 0.5
+_FAILING = 0.01
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The blocks of an experiment on some endpoints, and what follows from them."""
+
+    blocks: tuple[Measured, ...]
+    endpoints: tuple[str, ...]
+    processes: int = 1
+    """Of the target that compute."""
+    run_id: str = ""
+    seed: int = 1
+
+    @cached_property
+    def picture(self) -> Picture:
+        return picture_of(self.blocks)
+
+    @cached_property
+    def draws(self) -> tuple[Picture, ...]:
+        """Pictures that resamples of the blocks and of their answers draw (Efron 1979)."""
+        draw = np.random.default_rng(self.seed)
+        return tuple(picture_of(self.blocks, draw) for _ in range(_DRAWS))
+
+    @cached_property
+    def causes(self) -> dict[Cause, float]:
+        """What holds endpoints up, and how many of the resamples agree: those that most do."""
+        rule = partial(causes_of, processes=self.processes)
+        found = agreeing(rule(self.picture), self.draws, rule)
+        return {cause: share for cause, share in found.items() if share >= _SURE}
+
+    @cached_property
+    def stalls(self) -> tuple[Stall, ...]:
+        """Stretches in which an idle target answered nothing, whatever was asked; none where one endpoint has them."""
+        idle = {
+            name: [gap for gap in gaps if not gap.busy_share > _IDLE]
+            for name, gaps in gaps_by_endpoint(self.blocks).items()
+        }
+        some = [gap for gaps in idle.values() for gap in gaps]
+        most = max((len(gaps) for gaps in idle.values()), default=0)
+        if len(some) < _LEAST_STALLS or most > len(some) / 2 or self._holds_all(some):
+            return ()
+        return tuple(Stall(at_s=gap.at_s, lasted_s=gap.lasted_s, run_id=self.run_id) for gap in some)
+
+    def _holds_all(self, gaps: Sequence[Gap]) -> bool:
+        """Whether gaps are no longer than an endpoint that blocks the others takes."""
+        blocking = [one.endpoint for one in self.causes if one.kind == "blocks"]
+        longest_ms = max((self.picture.alone[name].p50_ms for name in blocking), default=0.0)
+        users = max((crowd.users for crowd in self.picture.crowd.values()), default=1)
+        return 1e3 * float(np.median([gap.lasted_s for gap in gaps])) <= users * longest_ms
+
+    def anatomy(self, name: str) -> Anatomy:
+        """Where the time of an endpoint goes."""
+        alone, crowd = self.picture.alone.get(name), self.picture.crowd.get(name)
+        told: dict[str, object] = {"endpoint": name, "requests": sum(block.sent for block in self._of(name))}
+        if alone is not None:
+            told |= {
+                "alone_p50_ms": _known(alone.p50_ms),
+                "alone_interval_ms": self._interval(lambda one: one.alone[name].p50_ms),
+                "cpu_ms": _known(alone.cpu_ms),
+                "queue_ms": _known(alone.queue_ms),
+                "waiting_ms": _known(alone.waiting_ms),
+                "receiving_ms": _known(alone.receiving_ms),
+                "connect_ms": _known(alone.connect_ms),
+            }
+        if alone is not None and crowd is not None:
+            rest_ms = crowd.p50_ms - crowd.receiving_ms - crowd.cpu_ms
+            told |= {
+                "users": crowd.users,
+                "crowd_p50_ms": _known(crowd.p50_ms),
+                "crowd_cpu_ms": _known(crowd.cpu_ms),
+                "crowd_receiving_ms": _known(crowd.receiving_ms),
+                "crowd_waiting_ms": _known(max(0.0, rest_ms) if rest_ms == rest_ms else rest_ms),
+                "at_once": _known(crowd.at_once(alone.p50_ms)),
+                "at_once_interval": self._interval(lambda one: one.crowd[name].at_once(one.alone[name].p50_ms)),
+                "cores_used": _known(crowd.cores_used),
+            }
+        return Anatomy.model_validate(told)
+
+    @property
+    def interference(self) -> tuple[Interference, ...]:
+        """What each crowd does to the other endpoints."""
+        added, found = added_ms(self.picture), []
+        for (victim, aggressor), more_ms in added.items():
+            ratio = partial(_ratio, victim=victim, aggressor=aggressor)
+            span = self._interval(ratio)
+            if span is not None and np.isfinite(ratio(self.picture)):
+                found.append(
+                    Interference(
+                        victim=victim,
+                        aggressor=aggressor,
+                        ratio=ratio(self.picture),
+                        interval=(span.low, span.high),
+                        added_ms=more_ms,
+                    )
+                )
+        return tuple(found)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """The causes as sentences, the largest effect on the whole mix first, at most seven."""
+        words = Sentences(self.picture)
+        some = [words.of(cause, share) for cause, share in self.causes.items()]
+        if self.stalls:
+            lasted_s = sum(block.duration_s for block in self.blocks if block.role != "idle")
+            some.append(words.of_stalls(self.stalls, lasted_s))
+        some += [
+            words.of_failures(name, failed, limited, sent)
+            for name, (failed, limited, sent) in self._failures().items()
+            if failed > _FAILING * sent
+        ]
+        some.sort(key=lambda weighed: -weighed.lost_ms)
+        return tuple(weighed.finding for weighed in some[:MOST_FINDINGS])
+
+    def _failures(self) -> dict[str, tuple[int, int, int]]:
+        """Failed answers, those of them that a rate limit refused, and all, by endpoint."""
+        found = {}
+        for name in self.endpoints:
+            some = [block for block in self.blocks if block.endpoint == name or name in block.failed]
+            failed = sum(block.failed.get(name, 0) for block in some)
+            good = sum(len(block.answers[name].whole_ms) for block in some if name in block.answers)
+            found[name] = failed, sum(block.limited.get(name, 0) for block in some), failed + good
+        return found
+
+    def _of(self, name: str) -> list[Measured]:
+        return [block for block in self.blocks if block.endpoint == name]
+
+    def _interval(self, figure: Figure) -> Interval | None:
+        """Of a figure, by its resamples; None where some lack it."""
+        values = np.array([_or_nan(figure, one) for one in self.draws])
+        if not np.isfinite(values).all() or not len(values):
+            return None
+        low, high = np.quantile(values, [0.025, 0.975])
+        return Interval(low=float(low), high=float(high))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _or_nan(figure: Figure, picture: Picture) -> float:
+    """NaN where a resample lacks what the figure is of."""
+    try:
+        return figure(picture)
+    except KeyError:
+        return np.nan
+
+
+def _ratio(picture: Picture, victim: str, aggressor: str) -> float:
+    return picture.beside_ms[victim, aggressor] / picture.alone[victim].p50_ms
