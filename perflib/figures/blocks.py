@@ -1,6 +1,6 @@
 """Blocks: what each block of an experiment measured. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ class Gap:
     """A stretch in which nothing was answered, though users waited all the time."""
 
     at_s: float
-    """From the run's start."""
+    """From the beginning of the experiment."""
     lasted_s: float
     busy_share: float
     """How much of it the target computed, or was ready to without a core. NaN: not known."""
@@ -47,7 +47,6 @@ class Measured:
     role: Role
     endpoint: str
     """That the block is about; empty: all of its mix, or none."""
-    round: int
     users: int
     duration_s: float
     answers: dict[str, Answers]
@@ -87,20 +86,20 @@ def role_of(block: Block) -> Role:
     return "alone" if block.users == 1 else "crowd"
 
 
-def measured_blocks(run: Run, ticks: Ticks, number: int = 0) -> tuple[Measured, ...]:
+def measured_blocks(run: Run, ticks: Ticks, begun_s: float = 0.0) -> tuple[Measured, ...]:
     """The blocks of a run that were measured, the one under way at an early end left out.
 
     Args:
-        number: of the round.
+        begun_s: when the run began, from the beginning of the experiment.
     """
     workload = run.facts.scenario.workload
     assert isinstance(workload, Blocks)
     whole = len(run.facts.parts) if run.facts.state == "finished" else max(0, len(run.facts.parts) - 1)
     pairs = list(zip(workload.blocks, run.facts.parts, strict=False))[:whole]
-    return tuple(_measured(run, block, part, ticks, number) for block, part in pairs)
+    return tuple(_measured(run, block, part, ticks, begun_s) for block, part in pairs)
 
 
-def _measured(run: Run, block: Block, part: Part, ticks: Ticks, number: int) -> Measured:
+def _measured(run: Run, block: Block, part: Part, ticks: Ticks, begun_s: float) -> Measured:
     requests = run.requests
     from_ns, to_ns = part.measured_from_ns, part.measured_to_ns
     begun = requests[requests["start_ns"].between(from_ns, to_ns, inclusive="left")]
@@ -114,7 +113,6 @@ def _measured(run: Run, block: Block, part: Part, ticks: Ticks, number: int) -> 
     return Measured(
         role=role,
         endpoint=block.crews[0].items[0] if role in ("alone", "crowd", "beside") else "",
-        round=number,
         users=first,
         duration_s=(to_ns - from_ns) / 1e9,
         answers=_answers(good),
@@ -126,7 +124,7 @@ def _measured(run: Run, block: Block, part: Part, ticks: Ticks, number: int) -> 
         queue_s=spent.waited_s,
         lost_share=lost_ns / max(1, (to_ns - from_ns) * block.users),
         lost_ms=lost_ns / 1e6 / max(1, len(begun)),
-        gaps=_gaps(run, part, ticks) if block.crews else (),
+        gaps=_gaps(run, part, ticks, begun_s) if block.crews else (),
     )
 
 
@@ -153,7 +151,7 @@ def _lost_ns(begun: pd.DataFrame) -> int:
     return int(idle_ns[same & (rows["end_ns"].to_numpy()[:-1] >= 0)].clip(0).sum())
 
 
-def _gaps(run: Run, part: Part, ticks: Ticks) -> tuple[Gap, ...]:
+def _gaps(run: Run, part: Part, ticks: Ticks, begun_s: float) -> tuple[Gap, ...]:
     """Stretches between answers that are much longer than an answer usually takes here; none of this machine's own."""
     requests = run.requests
     ended = requests[requests["end_ns"].between(part.measured_from_ns, part.measured_to_ns + 1_000_000_000)]
@@ -164,7 +162,8 @@ def _gaps(run: Run, part: Part, ticks: Ticks) -> tuple[Gap, ...]:
     ends_ns = np.sort(np.r_[part.measured_from_ns, ended["end_ns"].to_numpy()])
     long = np.flatnonzero(np.diff(ends_ns) / 1e6 > max(_LEAST_STALL_MS, _STALL_TIMES * usual_ms))
     found = (_gap(int(ends_ns[place]), int(ends_ns[place + 1]), ticks) for place in long)
-    return tuple(gap for gap in found if gap is not None and not _is_own(gap, run))
+    some = (gap for gap in found if gap is not None and not _is_own(gap, run))
+    return tuple(replace(gap, at_s=begun_s + gap.at_s) for gap in some)
 
 
 def _gap(from_ns: int, to_ns: int, ticks: Ticks) -> Gap | None:

@@ -25,9 +25,18 @@ class Alone:
     """Where most requests opened a connection; else 0."""
 
     @property
+    def queued_ms(self) -> float:
+        """As much of the queue as has room in a request: threads may queue side by side."""
+        return float(np.minimum(self.queue_ms, self._rest_ms))
+
+    @property
     def waiting_ms(self) -> float:
         """Neither computed, nor ready to run without a core, nor receiving, nor connecting; NaN: CPU is not known."""
-        return _above(self.p50_ms - self.cpu_ms - self.queue_ms - self.receiving_ms - self.connect_ms)
+        return self._rest_ms - self.queued_ms
+
+    @property
+    def _rest_ms(self) -> float:
+        return _above(self.p50_ms - self.cpu_ms - self.receiving_ms - self.connect_ms)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from perflib.spec.diagnosis import Kind
 
 LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
+_LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
 _BUSY = 0.6
 """A target that computes more than so much of a core is not idle: its CPU may be what the crowd waits for."""
@@ -69,7 +70,7 @@ def _of(picture: Picture, name: str, processes: int) -> Iterable[Cause]:
         yield Cause("connect", name)
     if _waits(alone):
         yield _waiting(picture, name, alone, crowd, processes)
-    elif alone.cpu_ms >= max(LEAST_MS, _MOST_SHARE * alone.p50_ms) and _stands_out(picture, name):
+    elif alone.cpu_ms >= max(_LEAST_CPU_MS, _MOST_SHARE * alone.p50_ms) and _stands_out(picture, name):
         yield Cause("cpu", name)
 
 

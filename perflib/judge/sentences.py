@@ -11,7 +11,7 @@ from perflib.show.numbers import ms
 from perflib.spec.diagnosis import Finding, Stall
 
 _MOST_NAMED = 3
-_REGULAR = 0.25
+_REGULAR, _FEW = 0.25, 4
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,8 @@ def _named(names: Iterable[str]) -> str:
 
 def _period_s(stalls: Sequence[Stall]) -> float | None:
     """Between the beginnings of two stalls; None where they are not regular, or the time between was not watched."""
-    steps = np.array(
-        [
-            second.at_s - first.at_s
-            for first, second in zip(stalls, stalls[1:], strict=False)
-            if first.run_id == second.run_id and second.at_s > first.at_s
-        ]
-    )
-    if len(steps) < 3:
+    steps_s = np.diff([one.at_s for one in stalls])
+    if len(steps_s) < _FEW:
         return None
-    usual = float(np.median(steps))
-    return usual if float(np.median(np.abs(steps - usual))) < _REGULAR * usual else None
+    usual_s = float(np.median(steps_s))
+    return usual_s if float(np.median(np.abs(steps_s - usual_s))) < _REGULAR * usual_s else None

@@ -14,7 +14,7 @@ from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Finding, Interference
 
 Figure = Callable[[Picture], float]
 _DRAWS, _SURE = 100, 0.75
-_LEAST_STALLS, _IDLE = 4, 0.5
+_LEAST_STALLS, _IDLE = 4, 0.6
 _FAILING = 0.01
 
 
@@ -26,7 +26,6 @@ class Evidence:
     endpoints: tuple[str, ...]
     processes: int = 1
     """Of the target that compute."""
-    run_id: str = ""
     seed: int = 1
 
     @cached_property
@@ -57,7 +56,7 @@ class Evidence:
         most = max((len(gaps) for gaps in idle.values()), default=0)
         if len(some) < _LEAST_STALLS or most > len(some) / 2 or self._holds_all(some):
             return ()
-        return tuple(Stall(at_s=gap.at_s, lasted_s=gap.lasted_s, run_id=self.run_id) for gap in some)
+        return tuple(Stall(at_s=gap.at_s, lasted_s=gap.lasted_s) for gap in sorted(some, key=lambda gap: gap.at_s))
 
     def _holds_all(self, gaps: Sequence[Gap]) -> bool:
         """Whether gaps are no longer than an endpoint that blocks the others takes."""
@@ -75,7 +74,7 @@ class Evidence:
                 "alone_p50_ms": _known(alone.p50_ms),
                 "alone_interval_ms": self._interval(lambda one: one.alone[name].p50_ms),
                 "cpu_ms": _known(alone.cpu_ms),
-                "queue_ms": _known(alone.queue_ms),
+                "queue_ms": _known(alone.queued_ms),
                 "waiting_ms": _known(alone.waiting_ms),
                 "receiving_ms": _known(alone.receiving_ms),
                 "connect_ms": _known(alone.connect_ms),

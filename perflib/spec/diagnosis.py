@@ -144,9 +144,8 @@ class Stall(Spec):
     """A stretch in which nothing was answered though endpoints of all kinds were asked."""
 
     at_s: float
-    """From the beginning of the run `run_id`."""
+    """From the beginning of the run, or of the experiments."""
     lasted_s: float
-    run_id: str = ""
 
 
 class Slow(Spec):
