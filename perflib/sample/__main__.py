@@ -1,6 +1,7 @@
 """`perflib demo`: reads the switches, prepares the database, serves until told to stop."""
 
 import argparse
+import ctypes
 import os
 import resource
 import secrets
@@ -12,6 +13,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve the sample dashboard; 0 once ended by SIGTERM, 130 by Ctrl-C, 2 (SystemExit) for wrong use."""
     parser = _parser()
     options = parser.parse_args(argv)
+    _let_profilers_attach()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if options.end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -44,6 +47,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _let_profilers_attach() -> None:
+    """Any of the same user: where Linux has Yama, only a parent may otherwise (ptrace_scope = 1)."""
+    if sys.platform == "linux":
+        pr_set_ptracer, any_process = 0x59616D61, ctypes.c_ulong(-1)
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(pr_set_ptracer, any_process, 0, 0, 0)
 
 
 def _prepare(parser: argparse.ArgumentParser, options: argparse.Namespace) -> socket.socket:
@@ -76,10 +87,17 @@ def _add_fault_switches(group: argparse._ArgumentGroup) -> None:
     add, every = group.add_argument, partial(group.add_argument, action="append", default=[])
     every("--slow", type=faults.slow, metavar="WHAT", help='"GET /clients=+60%%" of its own time, or "…=+15ms"')
     every("--errors", type=faults.errors, metavar="WHAT", help='"GET /signals=1%%": this share answers 500')
-    every("--block", type=faults.endpoint, metavar="NAME", help='"GET /patterns" works on the event loop')
+    every("--block", type=faults.block, metavar="WHAT", help='"GET /patterns" works on the event loop; "…=20ms" more')
+    every("--cpu", type=faults.duration, metavar="WHAT", help='"GET /clients=12ms" of computing')
+    every("--wait", type=faults.duration, metavar="WHAT", help='"GET /clients=20ms" without computing')
+    every("--lock", type=faults.lock, metavar="WHAT", help='"GET /signals,GET /patterns=10ms" hold one lock')
+    every("--limit", type=faults.limit, metavar="WHAT", help='"GET /clients=2x10ms": 10 ms, for two at once')
+    every("--drip", type=faults.duration, metavar="WHAT", help='"GET /clients=32ms": the body comes in pieces')
+    every("--n-plus-one", type=faults.queries, metavar="WHAT", help='"GET /clients=150" small queries')
     every("--error-body", type=faults.endpoint, metavar="NAME", help='"GET /patterns" says error in a 200')
     add("--leak", type=faults.leak, default=faults.Leak(), metavar="SIZE", help="20KB/request or 2MB/min")
     add("--stall", type=faults.stall, metavar="TIME", help="2s/30s: everything stops for 2 s in every 30 s")
+    add("--rate-limit", type=faults.rate_limit, default=inf, metavar="RATE", help="50/s: above it 429")
     add("--fallback-html", action="store_true", help="unknown paths answer 200 with a page")
     add("--cold-cache", action="store_true", help="the snapshot is computed for every request")
 
@@ -88,12 +106,19 @@ def _faults(options: argparse.Namespace) -> faults.Faults:
     return faults.Faults(
         slow=dict(options.slow),
         errors=dict(options.errors),
-        block=frozenset(options.block),
+        block_s=dict(options.block),
+        cpu_s=dict(options.cpu),
+        wait_s=dict(options.wait),
+        locks=tuple(options.lock),
+        limits=dict(options.limit),
+        drip_s=dict(options.drip),
+        queries=dict(options.n_plus_one),
         error_body=frozenset(options.error_body),
         leak=options.leak,
         stall=options.stall,
         fallback_html=options.fallback_html,
         cold_cache=options.cold_cache,
+        rate_limit_per_s=options.rate_limit,
     )
 
 

@@ -73,6 +73,22 @@ class ErrorDiffusion:
         return True
 
 
+class RateLimit:
+    """Bears so many requests per second, and a second's worth at once (the generic cell rate algorithm)."""
+
+    def __init__(self, per_s: float) -> None:
+        self._apart_s = 1 / per_s
+        self._due_s = 0.0
+
+    def exceeded(self) -> bool:
+        now_s = time.monotonic()
+        due_s = max(self._due_s, now_s) + self._apart_s
+        if due_s > now_s + max(1.0, self._apart_s):
+            return True
+        self._due_s = due_s
+        return False
+
+
 class Leakage:
     """Memory that is never given back. The bytes are written, not only reserved, so that they show in RSS."""
 

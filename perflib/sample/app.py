@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import anyio.to_thread
 import psutil
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -31,8 +31,17 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perflib.sample import queries
-from perflib.sample.answers import Answer, ErrorDiffusion, Leakage, SingleFlightCache, compute, stall_regularly
+from perflib.sample.answers import (
+    Answer,
+    ErrorDiffusion,
+    Leakage,
+    RateLimit,
+    SingleFlightCache,
+    compute,
+    stall_regularly,
+)
 from perflib.sample.faults import Delay, Faults
+from perflib.sample.slowness import Cause, causes_of, dripped, in_own_thread, wait_without_computing
 
 SNAPSHOT_KEEP_S = 60.0
 WORKER_THREADS = 4
@@ -91,11 +100,13 @@ def create_app(database: Path, token: str, faults: Faults) -> ASGIApp:
     registry = _registry(leakage)
     app = FastAPI(title="Sample dashboard", version="1", lifespan=partial(_lifespan, leakage, faults))
     app.add_exception_handler(StarletteHTTPException, _refusal)
-    for name, source in _sources(database, faults, registry).items():
+    reader = queries.Reader(database)
+    causes, rate_limit = causes_of(faults, reader), RateLimit(faults.rate_limit_per_s)
+    for name, source in _sources(reader, faults, registry).items():
         public = name == "GET /health"
         app.add_api_route(
             name.removeprefix("GET "),
-            _endpoint(name, source, faults),
+            _endpoint(name, source, faults, causes.get(name, []), rate_limit),
             name=name,
             response_model=MODELS[name],
             dependencies=[] if public else [Depends(Bearer(token))],
@@ -106,12 +117,11 @@ def create_app(database: Path, token: str, faults: Faults) -> ASGIApp:
     return Instrumented(app, leakage, faults.leak.bytes_per_request)
 
 
-def _sources(database: Path, faults: Faults, registry: CollectorRegistry) -> dict[str, Source]:
-    reader = queries.Reader(database)
+def _sources(reader: queries.Reader, faults: Faults, registry: CollectorRegistry) -> dict[str, Source]:
     computations = Counter("demo_snapshot_computations", "Times the snapshot was computed", registry=registry)
 
     async def computed(name: str, read: Callable[[], bytes]) -> Answer:
-        return compute(read) if name in faults.block else await run_in_threadpool(compute, read)
+        return compute(read) if name in faults.block_s else await run_in_threadpool(compute, read)
 
     async def snapshot() -> Answer:
         computations.inc()
@@ -128,39 +138,40 @@ async def _health() -> Answer:
     return Answer(b'{"status":"ok"}')
 
 
-def _endpoint(name: str, source: Source, faults: Faults) -> Callable[[], Awaitable[Response]]:
+def _endpoint(
+    name: str, source: Source, faults: Faults, causes: Sequence[Cause], rate_limit: RateLimit
+) -> Callable[[], Awaitable[Response]]:
     failures = ErrorDiffusion(faults.errors.get(name, Fraction(0)))
     delay = faults.slow.get(name, Delay())
 
     async def endpoint() -> Response:
+        if rate_limit.exceeded():
+            return _error(429, "above the rate limit (--rate-limit)", {"Retry-After": "1"})
         if failures.due():
             return _error(500, "failed on purpose (--errors)")
         if name in faults.error_body:
             return _error(200, "failed on purpose (--error-body)")
         answer = await source()
-        await _wait(delay.wait_s(answer.computing_s))
-        response = Response(answer.body, media_type="application/json", headers=dict(answer.headers))
+        for cause in causes:
+            await cause()
+        if wait_s := delay.wait_s(answer.computing_s):
+            await in_own_thread(wait_without_computing, wait_s)
+        said: dict[str, Any] = {"media_type": "application/json", "headers": dict(answer.headers)}
+        drip_s = faults.drip_s.get(name)
+        response = StreamingResponse(dripped(answer.body, drip_s), **said) if drip_s else Response(answer.body, **said)
         response.headers["Server-Timing"] = f"db;dur={answer.computing_s * 1e3:.3f}"
         return response
 
     return endpoint
 
 
-async def _wait(seconds: float) -> None:
-    """To the microsecond, which uvloop's timers are not; in a thread of its own, so nothing queues for it."""
-    if seconds > 0:
-        await anyio.to_thread.run_sync(time.sleep, seconds, limiter=anyio.CapacityLimiter(1))
-
-
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"status": "error", "message": message}, status)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"status": "error", "message": message}, status, headers)
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    response = _error(error.status_code, error.detail)
-    response.headers.update(error.headers or {})
-    return response
+    return _error(error.status_code, error.detail, error.headers)
 
 
 async def _metrics(registry: CollectorRegistry) -> Response:

@@ -5,6 +5,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 
 ENDPOINTS = (
     "GET /health",
@@ -47,17 +48,42 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class Lock:
+    """These endpoints share a lock; an answer of each holds it for `held_s`."""
+
+    endpoints: tuple[str, ...]
+    held_s: float
+
+
+@dataclass(frozen=True)
+class Limit:
+    """No more than `at_once` answers are under way, each for `wait_s`; the others queue."""
+
+    at_once: int
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class Faults:
     """Everything the dashboard shall do wrong; by endpoint name ("GET /clients") where it has one."""
 
     slow: Mapping[str, Delay] = field(default_factory=dict)
     errors: Mapping[str, Fraction] = field(default_factory=dict)
-    block: frozenset[str] = frozenset()
+    block_s: Mapping[str, float] = field(default_factory=dict)
+    """Works on the event loop, and sleeps there for so long."""
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    wait_s: Mapping[str, float] = field(default_factory=dict)
+    locks: tuple[Lock, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    drip_s: Mapping[str, float] = field(default_factory=dict)
+    queries: Mapping[str, int] = field(default_factory=dict)
+    """So many small queries, one after another."""
     error_body: frozenset[str] = frozenset()
     leak: Leak = Leak()
     stall: Stall | None = None
     fallback_html: bool = False
     cold_cache: bool = False
+    rate_limit_per_s: float = inf
 
 
 def endpoint(text: str) -> str:
@@ -86,6 +112,51 @@ def errors(text: str) -> tuple[str, Fraction]:
     return name, Fraction(match[1]) / 100
 
 
+def duration(text: str) -> tuple[str, float]:
+    """`GET /clients=12ms`, in seconds."""
+    name, amount = _split(text, "GET /clients=12ms")
+    return name, _duration(text, amount, "GET /clients=12ms")
+
+
+def block(text: str) -> tuple[str, float]:
+    """`GET /patterns`, or `GET /patterns=20ms` in seconds."""
+    return duration(text) if "=" in text else (endpoint(text), 0.0)
+
+
+def lock(text: str) -> Lock:
+    """`GET /signals,GET /patterns=10ms`."""
+    example = "GET /signals,GET /patterns=10ms"
+    names, amount = _halves(text, example)
+    return Lock(tuple(map(endpoint, names.split(","))), _duration(text, amount, example))
+
+
+def limit(text: str) -> tuple[str, Limit]:
+    """`GET /clients=2`, or `GET /clients=2x10ms`."""
+    name, amount = _split(text, "GET /clients=2x10ms")
+    at_once, times, wait = amount.partition("x")
+    if not at_once.isdecimal() or int(at_once) == 0:
+        raise ArgumentTypeError(
+            f"{text!r} names no number above 0; write it like GET /clients=2 or GET /clients=2x10ms"
+        )
+    return name, Limit(int(at_once), _duration(text, wait if times else "10ms", "GET /clients=2x10ms"))
+
+
+def queries(text: str) -> tuple[str, int]:
+    """`GET /clients=150`."""
+    name, count = _split(text, "GET /clients=150")
+    if not count.isdecimal() or int(count) == 0:
+        raise ArgumentTypeError(f"{text!r} names no number above 0; write it like GET /clients=150")
+    return name, int(count)
+
+
+def rate_limit(text: str) -> float:
+    """`50/s`."""
+    match = re.fullmatch(rf"{NUMBER}/s", text)
+    if not match or float(match[1]) == 0:
+        raise ArgumentTypeError(f"{text!r} is no rate above 0; write it like 50/s")
+    return float(match[1])
+
+
 def leak(text: str) -> Leak:
     """`20KB/request` or `2MB/min`."""
     match = re.fullmatch(rf"{NUMBER}(KB|MB|GB)/(request|min)", text)
@@ -107,10 +178,22 @@ def stall(text: str) -> Stall:
 
 
 def _split(text: str, example: str) -> tuple[str, str]:
-    name, equals, amount = text.rpartition("=")
+    name, amount = _halves(text, example)
+    return endpoint(name), amount
+
+
+def _halves(text: str, example: str) -> tuple[str, str]:
+    left, equals, right = text.rpartition("=")
     if not equals:
         raise ArgumentTypeError(f'{text!r} has no "="; write it, in quotes, like "{example}"')
-    return endpoint(name), amount
+    return left, right
+
+
+def _duration(text: str, amount: str, example: str) -> float:
+    match = re.fullmatch(rf"{NUMBER}(ms|s)", amount)
+    if not match or float(match[1]) == 0:
+        raise ArgumentTypeError(f"{text!r} names no time above 0; write it like {example}")
+    return _seconds(match[1], match[2])
 
 
 def _seconds(number: str, unit: str) -> float:

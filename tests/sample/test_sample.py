@@ -1,6 +1,7 @@
 """The sample dashboard, asked over loopback as the generator asks it, in processes started and ended here."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -15,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prometheus_client import ProcessCollector, generate_latest
 
@@ -378,6 +381,102 @@ def test_a_blocked_endpoint_holds_up_the_event_loop(path: Path) -> None:
     assert free > 2 * blocked
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How long it took to answer, and how much computing."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def asked(server: Server, *paths: str, times: int = 5) -> Asked:
+    """These paths together, `times` after one another: of the time the median, of computing the mean."""
+    process = psutil.Process(server.process.pid)
+    with server.client() as client, ThreadPoolExecutor(len(paths)) as pool:
+        list(pool.map(client.get, paths))
+        walls_s, before = [], process.cpu_times()
+        for _ in range(times):
+            begun_s = time.perf_counter()
+            assert all(answer.status_code == 200 for answer in pool.map(client.get, paths))
+            walls_s.append(time.perf_counter() - begun_s)
+        after = process.cpu_times()
+    spent_s = after.user + after.system - before.user - before.system
+    return Asked(statistics.median(walls_s), spent_s / times)
+
+
+@pytest.fixture(scope="module")
+def slow(path: Path) -> Iterator[Server]:
+    causes = {
+        "--cpu": "GET /clients=80ms",
+        "--wait": "GET /health=80ms",
+        "--lock": "GET /signals,GET /patterns=80ms",
+        "--limit": "GET /snapshot=2x80ms",
+        "--drip": "GET /cost-to-serve=80ms",
+    }
+    with serving(path, *chain.from_iterable(causes.items())) as result:
+        yield result
+
+
+def test_cpu_computes_and_wait_does_not(slow: Server) -> None:
+    computing, waiting = asked(slow, "/clients"), asked(slow, "/health")
+    assert computing.cpu_s > 0.06
+    assert waiting.wall_s > 0.08
+    assert waiting.cpu_s < 0.5 * computing.cpu_s
+
+
+def test_waiting_holds_nobody_up_however_many_wait(slow: Server) -> None:
+    assert asked(slow, *["/health"] * 8).wall_s < 4 * 0.08
+
+
+def test_a_lock_is_held_by_one_at_a_time_of_both_endpoints_and_by_nobody_else(slow: Server) -> None:
+    assert asked(slow, "/signals", "/patterns").wall_s > 2 * 0.08
+    assert asked(slow, *["/patterns"] * 6).wall_s > 6 * 0.08
+    assert asked(slow, *["/patterns"] * 2, "/cost-to-serve", "/health").wall_s < 4 * 0.08
+
+
+def test_a_limit_lets_so_many_through_at_once(slow: Server) -> None:
+    assert 3 * 0.08 < asked(slow, *["/snapshot"] * 6).wall_s < 6 * 0.08
+
+
+def test_a_dripped_body_comes_whole_long_after_its_head(slow: Server) -> None:
+    with slow.client() as client, client.stream("GET", "/cost-to-serve") as response:
+        head_s = time.perf_counter()
+        body = b"".join(response.iter_bytes())
+    assert time.perf_counter() - head_s > 0.07
+    assert len(json.loads(body)["data"]) == database.CLIENTS
+
+
+def test_a_time_to_block_is_slept_on_the_event_loop(path: Path) -> None:
+    with serving(path, "--block", "GET /patterns=80ms") as server:
+        assert asked(server, *["/patterns"] * 4).wall_s > 4 * 0.08
+        assert asked(server, "/patterns").cpu_s < 0.08
+
+
+def test_many_small_queries_cost_more_than_the_one_that_replaces_them(path: Path) -> None:
+    with serving(path, "--n-plus-one", "GET /clients=1500") as server:
+        slow, plain = asked(server, "/clients", times=20), asked(server, "/cost-to-serve", times=20)
+    assert slow.cpu_s > 1.5 * plain.cpu_s
+
+
+def test_above_the_rate_limit_the_answer_is_429_and_says_when_to_come_again(path: Path) -> None:
+    with serving(path, "--rate-limit", "20/s") as server, server.client() as client:
+        answers = [client.get("/health") for _ in range(60)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert 0 < len(refused) <= 40
+        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+        time.sleep(1.1)
+        assert client.get("/health").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace is Linux's")
+def test_a_process_of_the_same_user_may_attach_to_it(server: Server) -> None:
+    attach = (
+        "import ctypes, os, sys; pid = int(sys.argv[1]); ptrace = ctypes.CDLL(None, use_errno=True).ptrace;"
+        "seized = ptrace(0x4206, pid, 0, 0); sys.exit(ctypes.get_errno() if seized else 0)"
+    )  # PTRACE_SEIZE: nothing stops, and the end of this process lets go
+    assert subprocess.run([sys.executable, "-c", attach, str(server.process.pid)], check=False).returncode == 0
+
+
 # --- starting and ending
 
 
@@ -394,6 +493,18 @@ def test_a_blocked_endpoint_holds_up_the_event_loop(path: Path) -> None:
         ("--stall", "30s/2s", "2s/30s"),
         ("--stall", "2", "2s/30s"),
         ("--block", "/patterns", "GET /patterns"),
+        ("--block", "GET /patterns=20", "GET /clients=12ms"),
+        ("--cpu", "GET /clients", "GET /clients=12ms"),
+        ("--cpu", "GET /client=12ms", "GET /clients"),
+        ("--wait", "GET /clients=0ms", "GET /clients=12ms"),
+        ("--drip", "GET /clients=32", "GET /clients=12ms"),
+        ("--lock", "GET /signals,GET /patterns", "GET /signals,GET /patterns=10ms"),
+        ("--lock", "GET /signals,GET /patterns=10", "GET /signals,GET /patterns=10ms"),
+        ("--limit", "GET /clients=0", "GET /clients=2x10ms"),
+        ("--limit", "GET /clients=2x", "GET /clients=2x10ms"),
+        ("--n-plus-one", "GET /clients=many", "GET /clients=150"),
+        ("--rate-limit", "50", "50/s"),
+        ("--rate-limit", "0/s", "50/s"),
         ("--error-body", "POST /patterns", "GET /patterns"),
         ("--port", "70000", "65535"),
     ],
