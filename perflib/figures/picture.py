@@ -66,8 +66,6 @@ class Picture:
     crowd: Mapping[str, Crowd]
     beside_ms: Mapping[tuple[str, str], float]
     """By victim and aggressor: the victim's p50."""
-    busy_beside: Mapping[str, float]
-    """By aggressor: cores that the target computed with, or would have."""
 
 
 def picture_of(blocks: Sequence[Measured], draw: np.random.Generator | None = None) -> Picture:
@@ -89,7 +87,6 @@ def picture_of(blocks: Sequence[Measured], draw: np.random.Generator | None = No
             for victim in dict.fromkeys(each for block in some for each in block.answers)
             if victim != name
         },
-        busy_beside={name: _above(sum(_spent_per_s(some)) - sum(idle)) for name, some in beside.items()},
     )
 
 

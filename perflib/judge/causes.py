@@ -100,9 +100,7 @@ def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, pro
 
 
 def _held_up(picture: Picture, aggressor: str) -> list[str]:
-    """Endpoints that wait beside it as long as it waits itself, while the target does not compute."""
-    if not picture.busy_beside.get(aggressor, np.nan) < _BUSY:
-        return []
+    """Endpoints that wait beside it as long as it waits itself."""
     least_ms = _HELD_UP * picture.alone[aggressor].waiting_ms
     added = added_ms(picture)
     return [victim for (victim, other), more_ms in added.items() if other == aggressor and more_ms >= least_ms]

@@ -10,7 +10,8 @@ from perflib.figures.blocks import Gap, Measured
 from perflib.figures.picture import Picture, gaps_by_endpoint, picture_of
 from perflib.judge.causes import Cause, added_ms, agreeing, causes_of
 from perflib.judge.sentences import Sentences
-from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Finding, Interference, Interval, Stall
+from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Finding, Interference, Interval, Stall, WhatIf
+from perflib.stats import Floats
 
 Figure = Callable[[Picture], float]
 _DRAWS, _SURE = 100, 0.75
@@ -163,3 +164,26 @@ def _or_nan(figure: Figure, picture: Picture) -> float:
 
 def _ratio(picture: Picture, victim: str, aggressor: str) -> float:
     return picture.beside_ms[victim, aggressor] / picture.alone[victim].p50_ms
+
+
+def what_if(name: str, blocks: Sequence[Measured], seed: int = 1) -> tuple[WhatIf, ...]:
+    """What the others' p95 is without an endpoint, from blocks of the mix with and without it; none without answers."""
+    before, after = _others_ms(name, blocks, asked=True), _others_ms(name, blocks, asked=False)
+    if not len(before) or not len(after):
+        return ()
+    draw = np.random.default_rng(seed)
+    ratios = [_p95(draw.choice(after, len(after))) / _p95(draw.choice(before, len(before))) for _ in range(_DRAWS)]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    span = float(low), float(high)
+    return (WhatIf(without=name, before_p95_ms=_p95(before), after_p95_ms=_p95(after), ratio_interval=span),)
+
+
+def _others_ms(name: str, blocks: Sequence[Measured], *, asked: bool) -> Floats:
+    """Times of all endpoints but one, in valid blocks whose mix has it, or lacks it."""
+    some = [block.answers for block in blocks if block.is_valid and (name in block.answers) is asked]
+    times = [one.whole_ms for answers in some for other, one in answers.items() if other != name]
+    return np.concatenate([np.empty(0), *times])
+
+
+def _p95(values: Floats) -> float:
+    return float(np.quantile(values, 0.95))

@@ -12,7 +12,7 @@ IDLE_S, MIX_S = 0.4, 0.6
 MIX_USERS = (1, 2, 4, 8)
 _SHORTEST_S, _ANSWERS = 0.5, 6
 _BESIDE_S, _PROBES = 1.0, 2
-_AGGRESSORS, _PROBING = 4, 2
+_AGGRESSORS, _PROBING = 4, 1
 _ROUNDS = (3, 6)
 _SHRINKS = 0.6
 """Blocks are made shorter to make room for three rounds, but no shorter than so."""
