@@ -2,8 +2,12 @@
 
 import heapq
 import math
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +61,16 @@ def responses_s(
         heapq.heappush(free_s, end_s)
         taken_s.append(end_s - at_s)
     return np.array(taken_s)[arrivals_s >= warmup_s]
+
+
+@contextmanager
+def serving(queue: Exponential, *words: str) -> Iterator[str]:
+    """The URL of a real server with this queue, in a process of its own; `words` are more of its options."""
+    script = Path(__file__).with_name("queue_server.py")
+    command = [sys.executable, str(script), str(queue.places), str(queue.service_per_s), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
