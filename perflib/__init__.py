@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from perflib.session.stored import load_run as load_run
     from perflib.session.stored import runs as runs
     from perflib.session.stored import stored_baselines as stored_baselines
+    from perflib.session.why import why as why
     from perflib.spec import InputError as InputError
     from perflib.spec import Options as Options
     from perflib.spec import Run as Run
@@ -64,6 +65,7 @@ _ROOMS = {
     "session.in_process": ("run_async", "run_in_process"),
     "session.leaks": ("leak_sites",),
     "session.stored": ("load_run", "runs", "stored_baselines"),
+    "session.why": ("why",),
     "spec": ("InputError", "Options", "Run"),
     "text": ("tables",),
     "judge.changes": ("changes",),

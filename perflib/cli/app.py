@@ -20,7 +20,7 @@ from rich.box import Box
 from perflib.cli import streams
 
 COMMANDS = (
-    *("demo", "init", "discover", "run", "report", "baseline", "check", "compare"),
+    *("demo", "init", "discover", "run", "why", "report", "baseline", "check", "compare"),
     *("runs", "show", "history", "calibrate"),
 )
 """Each is `perflib.cli.NAME:NAME`, imported when it is called; the docstring of its module is its help."""

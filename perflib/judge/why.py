@@ -10,13 +10,23 @@ from perflib.figures.blocks import Gap, Measured
 from perflib.figures.picture import Picture, gaps_by_endpoint, picture_of
 from perflib.judge.causes import Cause, added_ms, agreeing, causes_of
 from perflib.judge.sentences import Sentences
-from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Finding, Interference, Interval, Stall, WhatIf
+from perflib.spec.diagnosis import (
+    MOST_FINDINGS,
+    Anatomy,
+    Finding,
+    Interference,
+    Interval,
+    Limit,
+    Stall,
+    UslPoint,
+    WhatIf,
+)
 from perflib.stats import Floats
 
 Figure = Callable[[Picture], float]
 _DRAWS, _SURE = 100, 0.75
 _LEAST_STALLS, _IDLE = 4, 0.6
-_FAILING = 0.01
+_FAILING, _CPU_BOUND = 0.01, 0.8
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,36 @@ class Evidence:
                 "cores_used": _known(crowd.cores_used),
             }
         return Anatomy.model_validate(told)
+
+    @property
+    def mix(self) -> tuple[UslPoint, ...]:
+        """What all endpoints together get through, by the number of users."""
+        some = [block for block in self.blocks if block.role == "mix" and block.is_valid]
+        some += [block for block in self.blocks if block.role == "alone" and len(self.endpoints) == 1]
+        return tuple(
+            UslPoint(
+                users=users,
+                throughput_per_s=float(np.median([block.throughput_per_s for block in some if block.users == users])),
+            )
+            for users in sorted({block.users for block in some})
+        )
+
+    @property
+    def limited_by(self) -> Limit:
+        """What a crowd on all endpoints comes up against."""
+        crowds = [block for block in self.blocks if block.role == "mix" and block.users > 1 and block.is_valid]
+        busiest = max((block.cpu_s / block.duration_s for block in crowds), default=np.nan)
+        if busiest >= _CPU_BOUND:
+            return "cpu"
+        kinds = {one.kind for one in self.findings()}
+        some: tuple[Limit, ...] = ("blocks", "lock", "limit")
+        return next((kind for kind in some if kind in kinds), "unknown")
+
+    def cpu_bound_per_s(self, cores: int) -> float | None:
+        """By the utilization law: cores over the CPU time of a request, the mean of all endpoints."""
+        used_ms = [one.cpu_ms for one in self.picture.alone.values()]
+        mean_ms = float(np.mean(used_ms)) if used_ms else np.nan
+        return 1e3 * cores / mean_ms if mean_ms > 0 else None
 
     @property
     def interference(self) -> tuple[Interference, ...]:

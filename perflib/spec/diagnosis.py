@@ -193,6 +193,7 @@ class Diagnosis(Spec):
     """Experiments were made; else a stored run was looked at."""
     budget_s: float | None
     valid: bool = True
+    interrupted: bool = False
     invalid_reasons: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     endpoints: tuple[Anatomy, ...] = ()

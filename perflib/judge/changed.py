@@ -1,0 +1,79 @@
+"""What changed between two diagnoses: where an endpoint's time goes, what holds it up, and its code. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from perflib.show.numbers import ms, share
+from perflib.spec.diagnosis import Anatomy, Change, Diagnosis, Interference
+
+_TIMES, _LEAST_SHARE = 1.25, 0.15
+_LEAST_MS = {"p50_ms": 1.0, "cpu_ms": 0.5, "waiting_ms": 2.0, "receiving_ms": 1.0}
+_NAMES = {"p50_ms": "p50 alone", "cpu_ms": "CPU", "waiting_ms": "waiting", "receiving_ms": "receiving"}
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    change: Change
+    weight_ms: float
+
+
+def changed(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
+    """What is larger or smaller than noise makes it, the most milliseconds first.
+
+    A time has changed where it is a quarter more or less, and by a few tenths of a millisecond or more; what is served
+    at once, and who holds up whom, where the intervals lie apart; a function where it has 15 % more of the samples.
+    """
+    old = {one.endpoint: one for one in before.endpoints}
+    some = [
+        weighed for new in after.endpoints if new.endpoint in old for weighed in _of_endpoint(old[new.endpoint], new)
+    ]
+    some += [*_of_interference(before.interference, after.interference), *_of_code(before, after)]
+    return tuple(one.change for one in sorted(some, key=lambda one: -one.weight_ms))
+
+
+def _of_endpoint(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
+    what: Literal["p50_ms", "cpu_ms", "waiting_ms", "receiving_ms"]
+    for what in ("p50_ms", "cpu_ms", "waiting_ms", "receiving_ms"):
+        column = "alone_p50_ms" if what == "p50_ms" else what
+        was, now = getattr(old, column), getattr(new, column)
+        if was is None or now is None or abs(now - was) < _LEAST_MS[what]:
+            continue
+        if max(now, was) > _TIMES * min(now, was):
+            says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms a request"
+            yield _Weighed(Change(endpoint=new.endpoint, what=what, before=was, after=now, says=says), abs(now - was))
+    yield from _of_crowd(old, new)
+
+
+def _of_crowd(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
+    was, now = old.at_once_interval, new.at_once_interval
+    if was is None or now is None or old.at_once is None or new.at_once is None or old.users != new.users:
+        return
+    if (now.high < was.low or was.high < now.low) and max(old.at_once, new.at_once) > 2 * min(old.at_once, new.at_once):
+        says = f"{new.endpoint}: of {new.users} users {old.at_once:.1f} → {new.at_once:.1f} are served at once"
+        change = Change(endpoint=new.endpoint, what="at_once", before=old.at_once, after=new.at_once, says=says)
+        yield _Weighed(change, abs((new.crowd_p50_ms or 0.0) - (old.crowd_p50_ms or 0.0)))
+
+
+def _of_interference(old: Iterable[Interference], new: Iterable[Interference]) -> Iterator[_Weighed]:
+    known = {(one.victim, one.aggressor): one for one in old}
+    for one in new:
+        was = known.get((one.victim, one.aggressor))
+        if was is None or max(was.ratio, one.ratio) < 2 * min(was.ratio, one.ratio):
+            continue
+        if one.interval[0] > was.interval[1] or one.interval[1] < was.interval[0]:
+            says = f"{one.victim} beside {one.aggressor}: × {was.ratio:.1f} → × {one.ratio:.1f} of its time alone"
+            change = Change(endpoint=one.victim, what="interference", before=was.ratio, after=one.ratio, says=says)
+            yield _Weighed(change, abs((one.added_ms or 0.0) - (was.added_ms or 0.0)))
+
+
+def _of_code(before: Diagnosis, after: Diagnosis) -> Iterator[_Weighed]:
+    """Functions by name: their lines move."""
+    was = {(one.endpoint, one.file, one.function): one.share for one in before.code}
+    now = {(one.endpoint, one.file, one.function): one.share for one in after.code}
+    sampled = {one.endpoint for one in before.code} & {one.endpoint for one in after.code}
+    for key in dict.fromkeys([*now, *was]):
+        old, new = was.get(key, 0.0), now.get(key, 0.0)
+        if key[0] in sampled and abs(new - old) >= _LEAST_SHARE:
+            says = f"{key[0]}: {key[2]} ({key[1]}) has {share(old)} → {share(new)} of the samples"
+            yield _Weighed(Change(endpoint=key[0], what="code", before=old, after=new, says=says), 0.0)
