@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 MOST_PACKAGES = 40
 """perflib and all that it needs, without extras."""
-LEFT_OUT = {"fastapi", "great-tables", "ipykernel", "ipython", "jupyter-client", "jupyterlab", "memray"} | {
+LEFT_OUT = {"fastapi", "great-tables", "ipykernel", "ipython", "jupyter-client", "jupyterlab", "memray", "py-spy"} | {
     *("nbclient", "nbconvert", "nbformat", "papermill", "playwright", "plotly", "pytest", "starlette", "uvicorn"),
 }
 QUICK = ["--profile", "quick", "--duration", "1s", "--warmup", "0.2s", "--users", "2"]

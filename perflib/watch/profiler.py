@@ -165,7 +165,7 @@ def _refused(process: psutil.Process) -> str:
         return f"macOS lets only root look into process {process.pid}: run perflib by sudo"
     scope = _SCOPE.read_text(encoding="ascii").strip() if _SCOPE.exists() else "0"
     if os.geteuid() not in {0, process.uids().real}:
-        return f"process {process.pid} is {process.username()}'s: run perflib as {process.username()}, or as root"
+        return f"process {process.pid} belongs to {process.username()}: run perflib as that user, or as root"
     if scope != "0":
         return (
             f"the kernel lets only a parent look into process {process.pid} (kernel.yama.ptrace_scope is {scope}): "

@@ -111,7 +111,7 @@ def test_several_processes_are_added_up_and_their_command_lines_are_not_kept() -
 
 
 def test_no_folder_of_the_machine_is_kept() -> None:
-    shop = "one (/home/ann/app/src/shop/views.py:1)"
+    shop = "one (/data/ann/app/src/shop/views.py:1)"
     text = f"{IN_LOOP};app ({SITE}/starlette/routing.py:288);{shop};two ({LIB}/json/decoder.py:2) 1"
     [left] = stacks_of(text, "GET /b")
     assert left.frames == (
