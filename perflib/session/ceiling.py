@@ -208,20 +208,18 @@ class _Hunt:
     broke_at_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        self._draw = random.Random(self.facts.seed)
+        self._draw, self._is_over = random.Random(self.facts.seed), False
 
     def run(self, search: Search) -> None:
         """Probe until the search is over, or the target breaks."""
-        while (probe := search.next(self.until_s - time.monotonic())) and not self.broke_at_per_s:
+        while (probe := search.next(self.until_s - time.monotonic())) and not self._is_over:
             run = self._valid(probe)
             if run is None:
                 search.unreachable(probe.rate_per_s)
-                if self.left <= 0 or len(self.told) > 2:
-                    return
                 continue
             if broke := _broken(run):
                 search.bounded(probe.rate_per_s)
-                self.broke_at_per_s = probe.rate_per_s
+                self.broke_at_per_s, self._is_over = probe.rate_per_s, True
                 self._tell(f"the search stopped at {probe.rate_per_s:.3g} per second: {broke}")
             if seen := self._seen(run):
                 self._learn(search, probe, seen, broke=bool(broke))
@@ -281,6 +279,7 @@ class _Hunt:
                 raise KeyboardInterrupt
             self.left -= outcome.generator.requests
             if outcome.broken or outcome.cut:
+                self._is_over = True
                 self._tell(outcome.broken or outcome.cut)
                 return None
             ended = facts.replaced(state="finished", parts=outcome.parts, generator=outcome.generator)

@@ -75,6 +75,7 @@ class Search:
         """
         self._start_per_s, self._most_per_s, self._least_requests = start_per_s, most_per_s, least_requests
         self._edge = np.linspace(math.log(start_per_s / _SPAN), math.log(most_per_s), 600)
+        self._barred = np.zeros(len(self._edge))
         self._limits: dict[str, Floats] = {}
         self._met: list[float] = []
         self._missed: list[float] = []
@@ -105,7 +106,7 @@ class Search:
     def bounded(self, rate_per_s: float) -> None:
         """The target broke at this rate: the ceiling is below."""
         self._missed.append(rate_per_s)
-        self._edge = np.minimum(self._edge, math.log(rate_per_s))
+        self._barred[self._edge >= math.log(rate_per_s)] = -math.inf
 
     def unreachable(self, rate_per_s: float) -> None:
         """Nobody can send so much: probe below."""
@@ -132,9 +133,8 @@ class Search:
     def _quantile(self, share: float) -> float:
         """Of the lowest edge: it is above a rate where every one is."""
         above = np.ones(len(self._edge))
-        for limit in self._limits.values():
-            likely = np.exp(limit - limit.max()).sum(axis=(0, 1))
+        for limit in self._limits.values() or [np.zeros((1, 1, len(self._edge)))]:
+            allowed = limit + self._barred
+            likely = np.exp(allowed - allowed.max()).sum(axis=(0, 1))
             above *= 1 - np.cumsum(likely / likely.sum())
-        if not self._limits:
-            above = 1 - np.linspace(0, 1, len(self._edge))
         return math.exp(np.interp(share, 1 - above, self._edge))
