@@ -91,7 +91,7 @@ def trial(server: str, kind: str, seed: int, asked: argparse.Namespace, folder: 
         options = Options(target="t.toml", profile="quick", pid=site.pid, seed=seed)
         attach = site.is_python and not asked.no_attach
         begun_s = time.monotonic()
-        diagnosis = why("light_load", options, budget_s=asked.budget, attach=attach, say=lambda _: None)
+        diagnosis = why("light_load", options, budget=asked.budget, attach=attach, say=lambda _: None)
         took_s = time.monotonic() - begun_s
     if asked.keep:
         kept = asked.keep / f"{server}-{kind}-{seed}.json"
