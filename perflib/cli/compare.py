@@ -53,6 +53,8 @@ def compare(
         figures, notes = verdict.verdicts(measured), verdict.notes(measured)
         ended_early = {"interrupted": ExitStatus.INTERRUPTED, "broken": ExitStatus.NOT_JUDGED}.get(measured.state)
     status = ended_early or verdict.exit_status(figures)
+    if status == ExitStatus.FOUND:
+        notes += tables.why_slower(a, b, options)
     if format_ == "json":
         print(json.dumps(verdict.as_json(figures, notes) | {"exit": status}))
     else:

@@ -226,12 +226,14 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
     rows = _judged(name, summaries, found)
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
+    slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
+    notes = [*_notes(sound, rows, found), *(f"{one}: {sound[0].facts.why(one)} says why" for one in slow)]
     return Check(
         runs=ids,
         baselines={name: found.baseline.recorded_at if found.baseline else None},
         endpoints=rows,
         findings=(*findings, *unsound),
-        notes=tuple(f"{name}: {note}" for note in _notes(sound, rows, found)),
+        notes=tuple(f"{name}: {note}" for note in notes),
         exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if unsound else ExitStatus.OK,
     )
 
@@ -394,13 +396,11 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
     slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
-    told = f"{first_runs[0].facts.again('check', 'baseline')} measures each alone and names the cause"
-    if apart:
-        told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
+    told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
     return [
         f"{name}: endpoints under one closed load slow or relieve each other; {told}"
         for name in dict.fromkeys(row.scenario for row in slower if row.scenario not in apart)
-        if sum(row.scenario == name for row in rows) > 1
+        if apart and sum(row.scenario == name for row in rows) > 1
     ]
 
 

@@ -316,12 +316,18 @@ class Facts(Spec):
         """Its id, and the version that it measured."""
         return f"{self.run_id}, revision {shown(self.version)}" if self.version else self.run_id
 
-    def again(self, command: str, scenario: str = "") -> str:
-        """A perflib command on the same target, and its load unless it is on another scenario."""
+    def again(self, command: str, scenario: str = "", endpoints: Sequence[str] = ()) -> str:
+        """A perflib command on the same target, and its load unless it is on another scenario or some endpoints."""
         asked = self.asked if self.asked is not None or self.sample_target else {"target": "FILE"}
         other = scenario not in ("", self.scenario.name)
         said = {name: value for name, value in (asked or {}).items() if name in OF_THE_TARGET or not other}
+        said |= {"endpoints": list(endpoints)} if endpoints else {}
         return " ".join(filter(None, (f"`perflib {command} {scenario or self.scenario.name}", in_words(said)))) + "`"
+
+    def why(self, name: str) -> str:
+        """The command that says why an endpoint is slow; of a page or journey, why its parts are."""
+        loads = next((whole.loads for whole in self.target.wholes if whole.name == name), (name,))
+        return self.again("why", endpoints=[*dict.fromkeys(loads)])
 
     @property
     def valid(self) -> bool:

@@ -1,6 +1,7 @@
 """What a command answers: a check, a comparison, the history, the baselines. Each is a table. Pure."""
 
 import math
+import shlex
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,9 @@ from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
+from perflib.spec import Options
 from perflib.spec.baselines import Baseline, Baselines
+from perflib.spec.options import in_words
 from perflib.spec.revision import shown
 from perflib.stats.band import Change
 from perflib.text import cells
@@ -101,6 +104,20 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
         title=comparison_sentence(figures),
         notes=(*_why_none(figures), *notes, *([_COMPARISON_LEGEND] if figures else [])),
         id="comparison",
+    )
+
+
+def why_slower(a: str, b: str, options: Options) -> tuple[str, ...]:
+    """The command that says why B is slower, where a command can: of stored runs and of URLs."""
+    urls = [side.startswith(("http://", "https://")) for side in (a, b)]
+    if urls == [True, True]:
+        said = shlex.join(["--url", b, "--against", a])
+        more = in_words(options.replaced(url="").as_call())
+        return (f"`perflib why {' '.join(filter(None, (said, more)))}` says why",)
+    return (
+        ()
+        if any("{port}" in side for side in (a, b)) or any(urls)
+        else (f"`perflib why {shlex.join([b, '--against', a])}` says why",)
     )
 
 

@@ -2,6 +2,7 @@
 
 from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
+from perflib.figures.summary import Summary
 from perflib.judge.flattery import flattered
 from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
@@ -30,6 +31,12 @@ def notices(run: Run) -> list[str]:
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
     found = (*unverified_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
     return [*found, *unchecked, *doubts, *_clock_steps(run)]
+
+
+def why_lines(run: Run, summary: Summary) -> list[str]:
+    """For each endpoint or page that misses a limit, the command that says why; an invalid run is not judged."""
+    missed = [row.endpoint for row in summary.endpoints if row.meets_target is False]
+    return [f"{name} misses a limit. Why? {run.facts.why(name)}" for name in missed if run.facts.valid]
 
 
 def unverified_lines(run: Run) -> list[str]:

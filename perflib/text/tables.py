@@ -30,8 +30,9 @@ from perflib.text.answers import comparison as comparison
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
+from perflib.text.answers import why_slower as why_slower
 from perflib.text.failures import failure_lines, rest, rest_of
-from perflib.text.notices import slow_receiving_lines, unverified_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.words import baseline_sentence, duration_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
@@ -110,6 +111,7 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
     unverified = unverified_lines(run)
     found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
+    found += tuple(why_lines(run, summary))
     known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 

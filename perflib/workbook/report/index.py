@@ -13,13 +13,14 @@ from perflib.spec.baselines import Baselines
 from perflib.spec.revision import shown
 from perflib.text import tables
 from perflib.text.failures import failure_lines
-from perflib.text.notices import slow_receiving_lines, unverified_lines
+from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
 from perflib.workbook.report.validation import validation
+from perflib.workbook.report.why import Explained
 
-_FIRST = Compared()
+_FIRST, _NOT_EXPLAINED = Compared(), Explained()
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def write_index(
     brief: str = "",
     notes: Sequence[str] = (),
     compared: Compared = _FIRST,
+    explained: Explained = _NOT_EXPLAINED,
 ) -> None:
     """Write `index.html` and `summary.md`: the criteria of the target's brief, the set's verdict, each scenario.
 
@@ -50,6 +52,7 @@ def write_index(
         brief: the brief that the report is filed under.
         notes: what a reader should know of the report itself, a sentence each.
         compared: these runs with the ones before them, as `compare.html` shows them.
+        explained: the page that says why.
     """
     known = baselines or Baselines()
     asked = next((outcome.run.facts.target.validation for outcome in outcomes if outcome.run), "")
@@ -60,6 +63,7 @@ def write_index(
         "sections": [_section(outcome, known) for outcome in outcomes],
         "compared": compared,
         "comparison": PAGE,
+        "explained": explained,
         "about": " ".join([f"Made {made_at}.", *notes]),
         "charts": False,
     }
@@ -108,6 +112,7 @@ def _section(outcome: Outcome, baselines: Baselines) -> _Section:
             *failure_lines(failures(run)),
             *slow_receiving_lines(run),
             *flattered([run]),
+            *why_lines(run, summary),
             *of_memory,
         ),
         table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),

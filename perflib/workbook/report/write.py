@@ -23,6 +23,7 @@ from perflib.workbook.report.notebook import check_parameters, execute, paramete
 from perflib.workbook.report.outcome import Outcome, titled
 from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
+from perflib.workbook.report.why import Explained, explain
 
 _FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
@@ -84,6 +85,7 @@ def _written(
     jobs = [job for job in jobs if not job.idle]
     folder = _new_folder(_shelf(workbook, options.brief), made_at) if out is None else _given_folder(out)
     outcomes: list[Outcome] = []
+    explained = Explained()
     for note in notes:
         progress(note)
     try:
@@ -93,12 +95,15 @@ def _written(
                 outcomes.append(_perform(job, aim, workbook, folder, progress))
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
+            explained = explain(outcomes, aim, workbook, folder, progress)
         without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
         notes += [without_pictures] if without_pictures else []
     finally:
         compared = compare_with_before(folder, outcomes, workbook.runs, baselines)
         made = f"{made_at:%Y-%m-%d %H:%M} UTC"
-        write_index(folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared)
+        write_index(
+            folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared, explained=explained
+        )
         if out is None and len(outcomes) == len(jobs):
             _point_latest_at(folder, {folder.parent, workbook.reports})
     failed = [f"{outcome.scenario} ({outcome.failure})" for outcome in outcomes if outcome.failure]

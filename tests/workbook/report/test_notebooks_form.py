@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 TEMPLATE = ROOT / "perflib/workbook/report/templates/scenario.ipynb"
 """For scenarios that have no notebook of their own."""
 NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), TEMPLATE]
-OF_NO_SCENARIO = {"00_start_here", "07_compare", "08_history", TEMPLATE.stem}
+OF_NO_SCENARIO = {"00_start_here", "07_compare", "08_history", "09_why", TEMPLATE.stem}
 SCENARIO_NOTEBOOKS = [path for path in NOTEBOOKS if path.stem not in OF_NO_SCENARIO]
 """Those of a target file's scenarios too."""
 WORKING = (
