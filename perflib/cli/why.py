@@ -39,7 +39,7 @@ def why(
         as_json: Print one JSON object instead of the findings.
     """
     from perflib.session.why import why
-    from perflib.text.why import diagnosis
+    from perflib.text import why as words
 
     found = why(
         what,
@@ -51,7 +51,10 @@ def why(
         against=against,
         say=say,
     )
-    print(json.dumps(found.as_json(), allow_nan=False) if as_json else diagnosis(found).text(color=in_color()))
+    if as_json:
+        print(json.dumps(found.as_json(), allow_nan=False))
+    else:
+        print(words.diagnosis(found).text(color=in_color()), words.anatomy(found).text(color=in_color()), sep="\n\n")
     if found.interrupted:
         return ExitStatus.INTERRUPTED
     return ExitStatus.OK if found.valid else ExitStatus.NOT_JUDGED

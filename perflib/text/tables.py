@@ -33,6 +33,8 @@ from perflib.text.answers import runs as runs
 from perflib.text.answers import why_slower as why_slower
 from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
+from perflib.text.why import anatomy as anatomy
+from perflib.text.why import diagnosis as diagnosis
 from perflib.text.words import baseline_sentence, duration_of, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
