@@ -12,6 +12,10 @@ IDLE_S, MIX_S = 0.4, 0.6
 MIX_USERS = (1, 2, 4, 8)
 _SHORTEST_S, _ANSWERS = 0.5, 6
 _BESIDE_S, _PROBES = 1.0, 2
+_LONG_S = 2.0
+"""A block that would be longer has half as many answers."""
+_SLOW_S = 0.2
+"""Where an endpoint is slower, no time is left for the mix."""
 _AGGRESSORS, _PROBING = 4, 1
 _ROUNDS = (3, 6)
 _SHRINKS = 0.6
@@ -77,13 +81,15 @@ def _left_out(names: Sequence[str], within_s: float) -> tuple[str, ...]:
 
 def _fixed(names: Sequence[str], p50_s: Mapping[str, float], users: int) -> list[Block]:
     """The target idle, each endpoint alone, and all of them under more and more users."""
-    mixes = [count for count in MIX_USERS if count <= users] if len(names) > 1 else []
     slowest_s = max(p50_s.values(), default=0.0)
-    mix_s = max(MIX_S, _ANSWERS * slowest_s)
+    mixes = [count for count in MIX_USERS if count <= users and len(names) > 1 and slowest_s <= _SLOW_S]
     return [
         Block(crews=(), duration_s=IDLE_S),
-        *(_alone(name, _long_enough_s(p50_s[name])) for name in names),
-        *(Block(crews=(Crew(users=count, items=tuple(names)),), duration_s=mix_s) for count in mixes),
+        *(_alone(name, _long_enough_s(_ANSWERS * p50_s[name])) for name in names),
+        *(
+            Block(crews=(Crew(users=count, items=tuple(names)),), duration_s=max(MIX_S, _ANSWERS * slowest_s))
+            for count in mixes
+        ),
     ]
 
 
@@ -91,21 +97,25 @@ def _crowds(crowded: Sequence[str], names: Sequence[str], p50_s: Mapping[str, fl
     """Of each of these endpoints: a crowd on it, and a smaller one beside users who probe the others."""
     found = []
     for name in crowded:
-        found.append(crowd(name, users, _long_enough_s(p50_s[name])))
+        found.append(crowd(name, users, _long_enough_s(_ANSWERS * p50_s[name])))
         others = tuple(other for other in names if other != name)
         if others:
             probe_s = _PROBES * sum(p50_s[other] + p50_s[name] for other in others) / _PROBING
             crews = (Crew(users=min(_AGGRESSORS, users), items=(name,)), Crew(users=_PROBING, items=others))
-            found.append(Block(crews=crews, duration_s=max(_BESIDE_S, probe_s)))
+            found.append(Block(crews=crews, duration_s=_long_enough_s(probe_s, _BESIDE_S)))
     return found
+
+
+def _mix(names: Sequence[str], users: int, lasts_s: float) -> Block:
+    return Block(crews=(Crew(users=users, items=tuple(names)),), duration_s=lasts_s)
 
 
 def _alone(name: str, lasts_s: float) -> Block:
     return Block(crews=(Crew(users=1, items=(name,)),), duration_s=lasts_s)
 
 
-def _long_enough_s(p50_s: float) -> float:
-    return max(_SHORTEST_S, _ANSWERS * p50_s)
+def _long_enough_s(wanted_s: float, least_s: float = _SHORTEST_S) -> float:
+    return max(least_s, min(wanted_s, max(_LONG_S, wanted_s / 2)))
 
 
 def _lasts_s(blocks: Sequence[Block]) -> float:

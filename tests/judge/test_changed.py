@@ -1,0 +1,56 @@
+"""Changed: what differs between two diagnoses, and what is only noise."""
+
+import pytest
+
+from perflib.judge.changed import changed
+from perflib.spec.diagnosis import Anatomy, CodeShare, Diagnosis, Interference, Interval
+
+
+def found(cpu_ms: float = 2.0, waiting_ms: float = 1.0, **more: object) -> Diagnosis:
+    one = Anatomy(endpoint="GET /a", alone_p50_ms=cpu_ms + waiting_ms, cpu_ms=cpu_ms, waiting_ms=waiting_ms)
+    given = {"diagnosis_id": "d", "target": "t", "run_ids": (), "live": True, "budget_s": 60.0, "endpoints": (one,)}
+    return Diagnosis.model_validate(given | more)
+
+
+def test_equal_sides_have_no_change() -> None:
+    assert changed(found(), found(cpu_ms=2.2)) == ()
+
+
+@pytest.mark.parametrize(("after", "what"), [(found(cpu_ms=6), "cpu_ms"), (found(waiting_ms=20), "waiting_ms")])
+def test_the_part_that_grew_is_named(after: Diagnosis, what: str) -> None:
+    changes = changed(found(), after)
+    assert {one.what for one in changes} == {"p50_ms", what}
+    assert all(one.says.startswith("GET /a: ") for one in changes)
+
+
+def test_what_is_not_known_of_one_side_is_no_change() -> None:
+    unknown = found(endpoints=(Anatomy(endpoint="GET /a", alone_p50_ms=3.0),))
+    assert changed(unknown, found()) == ()
+
+
+def test_a_function_that_has_more_of_the_samples_is_named_wherever_its_line_moved() -> None:
+    def code(line: int, share: float) -> tuple[CodeShare, ...]:
+        return (CodeShare(endpoint="GET /a", function="render", file="app/views.py", line=line, share=share),)
+
+    (one,) = changed(found(code=code(10, 0.2)), found(code=code(14, 0.7)))
+    assert (one.what, one.before, one.after) == ("code", 0.2, 0.7)
+    assert "render (app/views.py)" in one.says
+    assert changed(found(), found(code=code(14, 0.7))) == ()
+
+
+def test_interference_has_changed_where_the_intervals_lie_apart() -> None:
+    def beside(ratio: float, low: float, high: float) -> tuple[Interference, ...]:
+        return (Interference(victim="GET /a", aggressor="GET /b", ratio=ratio, interval=(low, high), added_ms=9.0),)
+
+    before = found(interference=beside(1.2, 0.9, 1.6))
+    assert [one.what for one in changed(before, found(interference=beside(6.0, 5.0, 7.0)))] == ["interference"]
+    assert changed(before, found(interference=beside(3.0, 1.5, 7.0))) == ()
+
+
+def test_a_crowd_that_is_served_fewer_at_once_is_named() -> None:
+    def crowd(at_once: float) -> tuple[Anatomy, ...]:
+        span = Interval(low=at_once - 0.2, high=at_once + 0.2)
+        return (Anatomy(endpoint="GET /a", alone_p50_ms=3.0, users=8, at_once=at_once, at_once_interval=span),)
+
+    (one,) = changed(found(endpoints=crowd(7.0)), found(endpoints=crowd(1.0)))
+    assert one.says == "GET /a: of 8 users 7.0 → 1.0 are served at once"
