@@ -96,7 +96,8 @@ def _written(
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
             explained = explain(outcomes, aim, workbook, folder, progress)
-        without_pictures = add_pictures([folder / f"{job.scenario}.ipynb" for job in jobs])
+        executed = [*(job.scenario for job in jobs), *(["why"] if explained.page else [])]
+        without_pictures = add_pictures([folder / f"{name}.ipynb" for name in executed])
         notes += [without_pictures] if without_pictures else []
     finally:
         compared = compare_with_before(folder, outcomes, workbook.runs, baselines)

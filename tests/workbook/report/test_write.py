@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 
 from perflib.spec import InputError, Options
@@ -55,6 +56,50 @@ def test_an_option_goes_to_the_scenarios_that_take_it_and_the_others_are_named(s
     assert {run["seed"] for run in runs} == {7}
     assert [run["scenario"]["workload"]["users"] for run in runs if run["scenario"]["name"] == "checkout"] == [3]
     assert "Checkout" in (folder / "checkout.html").read_text()
+
+
+def explaining(root: Path, *cells: str) -> None:
+    """A notebook `09_why` that shows what it was asked."""
+    v4: Any = nbformat.v4
+    names = ("scenario", "run_id", "profile", "target", "url")
+    parameters = "\n".join([*(f"{name}: str = ''" for name in names), "endpoints: list[str] = []", "more: dict = {}"])
+    tagged = v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    shown = v4.new_code_cell("print('asked', scenario, run_id or 'live', url or 'no url')")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = v4.new_notebook(metadata={"kernelspec": kernel})
+    notebook.cells = [v4.new_markdown_cell("# Why"), tagged, shown, *map(v4.new_code_cell, cells)]
+    nbformat.write(notebook, root / "notebooks/09_why.ipynb")
+
+
+def test_a_quick_report_asks_its_worst_run_why_and_a_brief_one_the_target(shop: str, tmp_path: Path) -> None:
+    explaining(tmp_path)
+    slow = (tmp_path / shop).read_text().replace('path = "/a"', 'path = "/a"\ntarget_ms = 0.001')
+    (tmp_path / shop).write_text(slow)
+    asked = {"target": shop, "duration": "0.6s", "warmup": 0}
+    for profile, says in (("quick", "-checkout-"), ("brief", "asked checkout live")):
+        folder = write_report(["checkout"], Options.parse(asked | {"profile": profile}, "a test"), None, lambda _: None)
+        page, index = (folder / "why.html").read_text(), (folder / "index.html").read_text()
+        assert "asked checkout " in page
+        assert says in page
+        assert 'href="why.html"' in index
+        assert "(why.html)" in (folder / "summary.md").read_text()
+        assert "`perflib why checkout --target shop.toml" in index
+        assert "--endpoint &#39;GET /a&#39;" in index
+        assert "perflib why checkout" in (folder / "checkout.html").read_text()
+
+
+def test_a_page_that_cannot_say_why_is_told_and_the_report_is_whole(shop: str, tmp_path: Path) -> None:
+    explaining(tmp_path, "1 / 0")
+    options = Options(target=shop, duration="0.6s", warmup=0, profile="quick")
+    folder = write_report(["checkout"], options, tmp_path / "out", lambda _: None)
+    for page in ("index.html", "summary.md"):
+        assert "ZeroDivisionError" in (folder / page).read_text()
+
+
+def test_without_its_notebook_a_report_has_no_page_that_says_why(shop: str, tmp_path: Path) -> None:
+    options = Options(target=shop, duration="0.6s", warmup=0, profile="quick")
+    folder = write_report(["checkout"], options, tmp_path / "out", lambda _: None)
+    assert "why.html" not in (folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
