@@ -16,8 +16,8 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_BUSY = 0.6
-"""A target that computes more than so much of a core is not idle: its CPU may be what the crowd waits for."""
+_BUSY = 0.8
+"""A target that computes more than so much of a core, or would, may be what the crowd waits for itself."""
 _ALONE_AT_ONCE = 1.4
 """Up to so many at once are one at a time, measured."""
 _SCALES = 0.7

@@ -62,6 +62,9 @@ def _of_ceiling(one: Ceiling) -> str:
     low, high = one.interval
     bound = f"; its CPU allows {one.cpu_bound_per_s:,.3g} at most" if one.cpu_bound_per_s else ""
     told = f" ({one.told})" if one.told else ""
+    missed = [probe.rate_per_s for probe in one.probes if not probe.met]
+    if missed and not any(probe.met for probe in one.probes):
+        return f"Ceiling: below {min(missed):,.3g} requests per second, the lowest rate that was tried{bound}{told}."
     return (
         f"Ceiling: every limit holds up to {one.rate_per_s:,.3g} requests per second ({low:,.3g} to {high:,.3g}), "
         f"bound by {_LIMITED_BY[one.limited_by]}{bound}{told}."
