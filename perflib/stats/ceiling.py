@@ -61,7 +61,7 @@ class Search:
 
     Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); noise and priors are ours. Simulated at
     servers of one to eight places with 45 s of probes, the interval holds the truth in 90 to 97 % of searches; the
-    estimate is within 10 % in 91 to 100 % where the edge is steep. It is in less where p95 hardly depends on the rate,
+    estimate is within 10 % in 88 to 100 % where the edge is steep. It is in less where p95 hardly depends on the rate,
     or where there are few requests: the interval is wide then.
     """
 
