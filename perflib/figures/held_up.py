@@ -71,9 +71,7 @@ def _sample(good: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows.iloc[: _MOST_ROWS // 4]
 
 
-def _pairs(
-    victims: dict[str, pd.DataFrame], names: Sequence[str], under_way: UnderWay, run: Run
-) -> tuple[HeldUp, ...]:
+def _pairs(victims: dict[str, pd.DataFrame], names: Sequence[str], under_way: UnderWay, run: Run) -> tuple[HeldUp, ...]:
     fits = _fits(victims, names, under_way, 0, run)
     chance = np.array([_largest(_fits(victims, names, under_way, shift_ns, run)) for shift_ns in _shifts(run)])
     fastest = {name: float(np.quantile(_took_ms(rows), 0.1)) for name, rows in victims.items()}

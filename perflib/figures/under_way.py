@@ -20,7 +20,9 @@ def on_the_wire(run: Run) -> pd.DataFrame:
     rows = run.requests
     sent = rows[(rows["kind"] == "request") & (rows["start_ns"] >= 0)]
     given_up_ns = sent["start_ns"] + round(1e9 * run.facts.scenario.timeout_s)
-    unknown_ns = given_up_ns.where(sent["error"] == "timeout", sent["start_ns"]).mask(sent["error"] == "in_flight", _NEVER)
+    unknown_ns = given_up_ns.where(sent["error"] == "timeout", sent["start_ns"]).mask(
+        sent["error"] == "in_flight", _NEVER
+    )
     over_ns = sent["end_ns"].where(sent["end_ns"] >= 0, unknown_ns)
     return sent.assign(over_ns=over_ns).sort_values("start_ns", kind="stable")
 
