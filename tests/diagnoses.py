@@ -44,7 +44,7 @@ def make_diagnosis(**given: Any) -> Diagnosis:
             CodeShare(endpoint=BLOCKS, function="route", file="dashboard/app.py", line=20, share=0.1),
         ),
         "stacks": tuple(_stack(number) for number in range(6)),
-        "stalls": tuple(Stall(at_s=3.0 + 1.7 * n, lasted_s=0.25, run_id=_RUN) for n in range(8)),
+        "stalls": tuple(Stall(at_s=3.0 + 1.7 * n, lasted_s=0.25) for n in range(8)),
         "span_s": 20.0,
         "slowest": tuple(_slow(name, place) for place, name in enumerate(NAMES)),
     }

@@ -9,7 +9,7 @@ from perflib.spec.diagnosis import Anatomy, Change, Diagnosis, Interference
 
 _TIMES, _LEAST_SHARE = 1.25, 0.15
 _LEAST_MS = {"p50_ms": 1.0, "cpu_ms": 0.5, "waiting_ms": 2.0, "receiving_ms": 1.0}
-_NAMES = {"p50_ms": "p50 alone", "cpu_ms": "CPU", "waiting_ms": "waiting", "receiving_ms": "receiving"}
+_NAMES = {"p50_ms": "p50", "cpu_ms": "CPU", "waiting_ms": "waiting", "receiving_ms": "receiving"}
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,19 @@ def changed(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
 def _of_endpoint(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
     what: Literal["p50_ms", "cpu_ms", "waiting_ms", "receiving_ms"]
     for what in ("p50_ms", "cpu_ms", "waiting_ms", "receiving_ms"):
-        column = "alone_p50_ms" if what == "p50_ms" else what
-        was, now = getattr(old, column), getattr(new, column)
+        was, now = _known(old, what), _known(new, what)
         if was is None or now is None or abs(now - was) < _LEAST_MS[what]:
             continue
         if max(now, was) > _TIMES * min(now, was):
             says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms a request"
             yield _Weighed(Change(endpoint=new.endpoint, what=what, before=was, after=now, says=says), abs(now - was))
     yield from _of_crowd(old, new)
+
+
+def _known(one: Anatomy, what: str) -> float | None:
+    """Alone, or else under the load of the run."""
+    alone: float | None = getattr(one, "alone_p50_ms" if what == "p50_ms" else what)
+    return getattr(one, f"crowd_{what}") if alone is None else alone
 
 
 def _of_crowd(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:

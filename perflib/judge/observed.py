@@ -30,10 +30,7 @@ def observed(run: Run) -> Diagnosis:
         findings=symptoms.findings()[:MOST_FINDINGS],
         endpoints=tuple(_anatomy(view, times) for times in view.times),
         interference=tuple(_interference(one) for one in view.held_up if one.victim != one.aggressor),
-        stalls=tuple(
-            Stall(at_s=one.at_ns / 1e9, lasted_s=one.lasted_ns / 1e9, run_id=run.facts.run_id)
-            for one in symptoms.stalls
-        ),
+        stalls=tuple(Stall(at_s=one.at_ns / 1e9, lasted_s=one.lasted_ns / 1e9) for one in symptoms.stalls),
         span_s=max((part.measured_to_ns for part in run.facts.parts), default=0) / 1e9,
         slowest=_slowest(run),
         notes=_notes(view),

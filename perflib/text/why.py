@@ -28,10 +28,35 @@ def diagnosis(found: Diagnosis) -> Table:
 
 
 def anatomy(found: Diagnosis) -> Table:
-    """Where the time of each endpoint goes, alone and in a crowd, and the function that has most of its samples."""
+    """Where the time of each endpoint goes, alone and in a crowd, and the function that has most of its samples.
+
+    Of a stored run it is its time under the load of the run.
+    """
+    if not found.live:
+        return _observed(found)
     rows = tuple(_row(one, found) for one in found.endpoints)
     columns = numbers("alone p50, ms", "CPU", "waiting", "receiving", "in a crowd, ms", "at once", "cores")
     return Table((*words("Endpoint"), *columns, *words("Most samples in")), rows, "Where the time goes", id="anatomy")
+
+
+def _observed(found: Diagnosis) -> Table:
+    columns = numbers("p50, ms", "waiting", "receiving", "connecting", "requests")
+    rows = (
+        row(
+            one.endpoint,
+            ms(_either(one.crowd_p50_ms, one.alone_p50_ms), NOTHING),
+            ms(_either(one.crowd_waiting_ms, one.waiting_ms), NOTHING),
+            ms(_either(one.crowd_receiving_ms, one.receiving_ms), NOTHING),
+            ms(one.connect_ms, NOTHING),
+            f"{one.requests:,}",
+        )
+        for one in found.endpoints
+    )
+    return Table((*words("Endpoint"), *columns), tuple(rows), "Where the time went", id="anatomy")
+
+
+def _either(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one
 
 
 def _title(found: Diagnosis) -> str:

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from perflib.spec.diagnosis import Diagnosis
-from perflib.workbook.charts.diagnosed import empty_figure, figure_of, short
+from perflib.workbook.charts.diagnosed import empty_figure, figure_of
 from perflib.workbook.charts.parts import Words, scatter, series_line
 
 
@@ -23,16 +23,13 @@ def stalls(found: Diagnosis) -> go.Figure:
         seen = f"None was seen in {found.span_s:,.0f} s." if found.span_s else "They were not looked for."
         return empty_figure(words.title, seen, found)
     figure = figure_of(words, found)
-    runs = list(dict.fromkeys(stall.run_id for stall in found.stalls))
-    for place, run_id in enumerate(runs):
-        own = [stall for stall in found.stalls if stall.run_id == run_id]
-        line, name = series_line(place, 3), short(run_id, 40) if len(runs) > 1 else ""
-        x, y = [], []
-        for stall in own:
-            x += [stall.at_s, stall.at_s, None]
-            y += [0, 1000 * stall.lasted_s, None]
-        dot = {"color": line["color"], "size": 7}
-        figure.add_trace(scatter(x, y, "%{y:,.3~r} ms at %{x:.4~g} s", name=name, line=line, marker=dot))
+    x, y = [], []
+    for stall in found.stalls:
+        x += [stall.at_s, stall.at_s, None]
+        y += [0, 1000 * stall.lasted_s, None]
+    line = series_line(0, 3)
+    dot = {"color": line["color"], "size": 7}
+    figure.add_trace(scatter(x, y, "%{y:,.3~r} ms at %{x:.4~g} s", line=line, marker=dot))
     end_s = max(stall.at_s + stall.lasted_s for stall in found.stalls)
     figure.update_xaxes(title="Seconds since the start of the run", range=[0, 1.02 * max(found.span_s, end_s)])
     return figure.update_yaxes(title="Lasted, ms", rangemode="tozero").update_layout(height=320)
