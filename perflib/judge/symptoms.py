@@ -106,8 +106,8 @@ class Symptoms:
             found = slow[times.endpoint]
             why, look = _WHY[found.why]
             says = (
-                f"{times.endpoint} took {ms(found.receiving_ms)} of its {ms(times.p50_ms)} ms from the first byte to the "
-                f"last ({size(found.size_bytes)}): {why}"
+                f"{times.endpoint} took {ms(found.receiving_ms)} of its {ms(times.p50_ms)} ms from first to last byte "
+                f"({size(found.size_bytes)}): {why}"
             )
             yield self._of("transfer", times, _part(times, "receiving"), sure, says, look)
 
@@ -145,8 +145,8 @@ class Symptoms:
             sure = times.agreeing(lambda one: _part(one, "late") >= _LATE_SHARE and _ms(one, "late") >= _LEAST_MS)
             if sure >= _SURE:
                 says = (
-                    f"Requests of {times.endpoint} waited {ms(_ms(times, 'late'))} of {ms(times.p50_ms)} ms before they "
-                    "were sent, as all connections were busy: the server answers more slowly than it is asked"
+                    f"Requests of {times.endpoint} waited {ms(_ms(times, 'late'))} of {ms(times.p50_ms)} ms before "
+                    "they were sent, as all connections were busy: the server answers more slowly than it is asked"
                 )
                 look = f"what bounds the server; {self._again} looks for it, a lower --rate shows its times below it"
                 yield self._of("queue", times, _part(times, "late"), sure, says, look)
