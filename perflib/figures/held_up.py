@@ -15,7 +15,7 @@ from perflib.stats import Floats
 from perflib.stats.added_time import Added, added_time
 
 _MOST_ENDPOINTS = 8
-_LEAST_ROWS, _MOST_ROWS = 48, 10_000
+_LEAST_ROWS, _MOST_ROWS = 48, 1_500
 _SHIFTS, _SEED = 99, 11
 _Z = 1.96
 
@@ -66,9 +66,8 @@ def _touches(sent: pd.DataFrame, silences: Sequence[Silence]) -> NDArray[np.bool
 
 
 def _sample(good: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Of an endpoint: at most a share of `_MOST_ROWS`, those that follow each other."""
-    rows = good[good["endpoint"] == name]
-    return rows.iloc[: _MOST_ROWS // 4]
+    """Of an endpoint: the first ones."""
+    return good[good["endpoint"] == name].iloc[:_MOST_ROWS]
 
 
 def _pairs(victims: dict[str, pd.DataFrame], names: Sequence[str], under_way: UnderWay, run: Run) -> tuple[HeldUp, ...]:
