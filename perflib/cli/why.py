@@ -54,7 +54,7 @@ def why(
     if as_json:
         print(json.dumps(found.as_json(), allow_nan=False))
     else:
-        print(words.diagnosis(found).text(color=in_color()), words.anatomy(found).text(color=in_color()), sep="\n\n")
+        print("\n\n".join(table.text(color=in_color()) for table in words.tables(found)))
     if found.interrupted:
         return ExitStatus.INTERRUPTED
     return ExitStatus.OK if found.valid else ExitStatus.NOT_JUDGED

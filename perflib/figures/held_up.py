@@ -15,8 +15,8 @@ from perflib.stats import Floats
 from perflib.stats.added_time import Added, added_time
 
 _MOST_ENDPOINTS = 8
-_LEAST_ROWS, _MOST_ROWS = 48, 10_000
-_SHIFTS, _SEED = 199, 11
+_LEAST_ROWS, _MOST_ROWS = 48, 1_500
+_SHIFTS, _SEED = 99, 11
 _Z = 1.96
 
 
@@ -43,7 +43,7 @@ def held_up(run: Run, silences: Sequence[Silence] = ()) -> tuple[HeldUp, ...]:
     """All pairs of the endpoints that take most of the time; none of a load that is not open, or of too few rows.
 
     Under a number of users the counts depend on each other, and on the times: least squares tells nothing there.
-    Chance is what remains when each request meets those of another moment of the run: 199 shifts, the largest score of
+    Chance is what remains when each request meets those of another moment of the run: 99 shifts, the largest score of
     all pairs each (Westfall and Young 1993). Rows that touch a silence are left out.
     """
     if not isinstance(run.facts.scenario.workload, Open):
@@ -66,9 +66,8 @@ def _touches(sent: pd.DataFrame, silences: Sequence[Silence]) -> NDArray[np.bool
 
 
 def _sample(good: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Of an endpoint: at most a share of `_MOST_ROWS`, those that follow each other."""
-    rows = good[good["endpoint"] == name]
-    return rows.iloc[: _MOST_ROWS // 4]
+    """Of an endpoint: the first ones."""
+    return good[good["endpoint"] == name].iloc[:_MOST_ROWS]
 
 
 def _pairs(victims: dict[str, pd.DataFrame], names: Sequence[str], under_way: UnderWay, run: Run) -> tuple[HeldUp, ...]:

@@ -106,8 +106,8 @@ class Symptoms:
             found = slow[times.endpoint]
             why, look = _WHY[found.why]
             says = (
-                f"{times.endpoint} took {ms(found.receiving_ms)} of its {ms(times.p50_ms)} ms from the first byte to "
-                f"the last ({size(found.size_bytes)}): {why}"
+                f"{times.endpoint} took {ms(found.receiving_ms)} of its {ms(times.p50_ms)} ms from first to last byte "
+                f"({size(found.size_bytes)}): {why}"
             )
             yield self._of("transfer", times, _part(times, "receiving"), sure, says, look)
 

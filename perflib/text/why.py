@@ -1,109 +1,189 @@
-"""A diagnosis as tables: its findings in sentences, then where the time of each endpoint goes."""
+"""Why: a diagnosis as a table. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from perflib.show.numbers import NOTHING, ms, share
-from perflib.show.table import Row, Table, numbers, row, words
-from perflib.spec.diagnosis import Anatomy, Ceiling, Diagnosis, Finding, WhatIf
+from perflib.show.table import Cell, Row, Table, numbers, row, words
+from perflib.spec.diagnosis import Anatomy, Ceiling, CodeShare, Diagnosis, Finding, Interference, Slow, WhatIf
 
-_LIMITED_BY = {
-    "cpu": "the CPU",
-    "limit": "a limit such as a pool",
-    "blocks": "an endpoint that blocks the others",
-    "lock": "a lock",
-    "unknown": "something that the experiments do not name",
-}
-_MOST_CHANGES = 12
+_MATTERS = 1.2
+_MOST_PAIRS, _MOST_CODE, _MOST_CHANGES = 8, 3, 12
+_SOUND = "Nothing stands out: no endpoint is held up by more than its own work, as far as was looked"
+_NONE = "Nothing was measured: no request was answered after warm-up"
+_PARTS = (
+    "Alone: one user. Crowd: several users, or the load of the run. At once: how many requests were truly served at "
+    "the same time, by Little's law. Medians a request."
+)
+
+
+def tables(found: Diagnosis) -> tuple[Table, ...]:
+    """All that is told of a diagnosis, in its order; a table without a row is left out."""
+    return (diagnosis(found), *(one for one in (anatomy(found), slowest(found)) if one.rows))
 
 
 def diagnosis(found: Diagnosis) -> Table:
-    """What was found, the largest effect first; what changed; what the experiments say of the whole."""
-    said = [f"{number}. {_sentence(one)}" for number, one in enumerate(found.findings, start=1)]
-    changes = [f"Changed: {one.says}." for one in found.changes[:_MOST_CHANGES]]
-    if found.against and not changes:
-        changes = [f"Nothing changed beyond noise against {found.against}."]
-    whole = [_of_what_if(one) for one in found.what_if] + ([_of_ceiling(found.ceiling)] if found.ceiling else [])
-    notes = [f"{note[:1].upper()}{note[1:]}." for note in found.notes]
-    return Table((), (), _title(found), (*said, *changes, *whole, *notes), id="findings")
+    """The findings as numbered sentences, the largest first; then who holds up whom, the code, the ceiling, notes."""
+    rows = (_row for number, one in enumerate(found.findings, 1) for _row in _finding_rows(number, one))
+    return Table(
+        (*numbers("No."), *words("Finding")),
+        tuple(rows),
+        _title(found),
+        tuple(map(_sentence, _notes(found))),
+        "diagnosis",
+        head=False,
+    )
 
 
 def anatomy(found: Diagnosis) -> Table:
-    """Where the time of each endpoint goes, alone and in a crowd, and the function that has most of its samples.
-
-    Of a stored run it is its time under the load of the run.
-    """
-    if not found.live:
-        return _observed(found)
-    rows = tuple(_row(one, found) for one in found.endpoints)
-    columns = numbers("alone p50, ms", "CPU", "waiting", "receiving", "in a crowd, ms", "at once", "cores")
-    return Table((*words("Endpoint"), *columns, *words("Most samples in")), rows, "Where the time goes", id="anatomy")
-
-
-def _observed(found: Diagnosis) -> Table:
-    columns = numbers("p50, ms", "waiting", "receiving", "connecting", "requests")
-    rows = (
-        row(
-            one.endpoint,
-            ms(_either(one.crowd_p50_ms, one.alone_p50_ms), NOTHING),
-            ms(_either(one.crowd_waiting_ms, one.waiting_ms), NOTHING),
-            ms(_either(one.crowd_receiving_ms, one.receiving_ms), NOTHING),
-            ms(one.connect_ms, NOTHING),
-            f"{one.requests:,}",
-        )
-        for one in found.endpoints
+    """Where the time of each endpoint goes; columns that no endpoint has are left out."""
+    some = _measured(found)
+    columns = [(name, cells) for name, cells in _columns(some) if any(cells)]
+    return Table(
+        columns=(*words("Endpoint"), *numbers(*(name for name, _ in columns))),
+        rows=tuple(
+            row(one.endpoint, *(cells[place] or Cell(NOTHING, "quiet") for _, cells in columns))
+            for place, one in enumerate(some)
+        ),
+        title="Where the time of a request goes",
+        notes=(_PARTS,),
+        id="anatomy",
     )
-    return Table((*words("Endpoint"), *columns), tuple(rows), "Where the time went", id="anatomy")
 
 
-def _either(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one
+def slowest(found: Diagnosis) -> Table:
+    """The slowest requests, and what was under way as each began."""
+    times = numbers("Second", "ms", "Waiting, ms", "Receiving, ms", "Connecting, ms")
+    return Table(
+        (*words("Endpoint"), *times, *words("Under way")),
+        tuple(_slow_row(one) for one in found.slowest),
+        "The slowest requests" if found.slowest else "No request was answered.",
+        id="slowest-requests",
+    )
+
+
+def _finding_rows(number: int, one: Finding) -> tuple[Row, Row]:
+    where = f", in {one.where}" if one.where else ""
+    sure = f"{share(one.effect, 2)} of the time, {share(one.confidence, 2)} sure"
+    return row(f"{number}.", _sentence(f"{one.says}{where} ({sure})")), row("", _sentence(f"Look at: {one.next}"))
+
+
+def _measured(found: Diagnosis) -> list[Anatomy]:
+    return [one for one in found.endpoints if one.alone_p50_ms is not None or one.crowd_p50_ms is not None]
+
+
+def _slow_row(one: Slow) -> Row:
+    parts = (ms(value) for value in (one.ms, one.waiting_ms, one.receiving_ms, one.connect_ms))
+    return row(one.endpoint, f"{one.at_s:,.2f}", *parts, _under_way(one) or NOTHING)
+
+
+def _under_way(one: Slow) -> str:
+    return ", ".join(f"{count} × {name}" for name, count in one.under_way.items())
 
 
 def _title(found: Diagnosis) -> str:
-    if found.invalid_reasons:
-        return f"Why {found.target} is slow cannot be told: {'; '.join(found.invalid_reasons)}"
-    if not found.findings:
-        how = "in the experiments" if found.live else "in this run; experiments may tell more (`perflib why`)"
-        return f"Nothing stands out {how}: no endpoint of {found.target} waits, blocks or computes beyond the others"
-    count = len(found.findings)
-    return f"Why {found.target} is slow: {count} finding{'s' if count > 1 else ''}, the largest effect first"
+    """The answer in a sentence."""
+    reasons = "; ".join(found.invalid_reasons)
+    doubt = f" (invalid: {reasons})" if reasons else "" if found.valid else " (invalid)"
+    if found.findings:
+        one = found.findings[0]
+        more = f"; {len(found.findings) - 1} more below" if len(found.findings) > 1 else ""
+        return f"Why {found.target} is slow{doubt}: {_in_words(one)}{more}"
+    return f"{_SOUND if _measured(found) else _NONE}{doubt}"
 
 
-def _sentence(one: Finding) -> str:
-    where = f" In the code: {one.where}." if one.where else ""
-    sure = f"{share(one.effect, 2)} of its time, {share(one.confidence, 2)} of resamples agree"
-    return f"{one.says}.{where} ({sure}.) Look at: {one.next}."
+_KINDS = {
+    "cpu": "it computes",
+    "wait": "it waits",
+    "transfer": "its answers are long in coming",
+    "blocks": "it blocks the server",
+    "lock": "a lock",
+    "limit": "a limit on how many are served at once",
+    "stall": "stalls",
+    "saturated": "its CPU is the bound",
+    "queue": "requests queue",
+    "cold": "cold answers",
+    "errors": "failures",
+    "rate_limited": "a rate limit",
+    "connect": "new connections",
+    "level_change": "a change during the run",
+}
 
 
-def _of_what_if(one: WhatIf) -> str:
-    low, high = one.ratio_interval
-    return (
-        f"What if: without {one.without} in the mix the others' p95 goes from {ms(one.before_p95_ms)} to "
-        f"{ms(one.after_p95_ms)} ms (× {low:.2f} to {high:.2f})."
-    )
+def _in_words(one: Finding) -> str:
+    return f"{one.endpoint}: {_KINDS[one.kind]}" if one.endpoint else _KINDS[one.kind]
 
 
-def _of_ceiling(one: Ceiling) -> str:
+def _notes(found: Diagnosis) -> Iterable[str]:
+    yield from map(_pair, _that_matter(found.interference))
+    yield from (_code(one) for one in sorted(found.code, key=lambda one: -one.share)[:_MOST_CODE])
+    if found.ceiling is not None:
+        yield _ceiling(found.ceiling)
+    yield from map(_what_if, found.what_if)
+    yield from (f"Changed: {one.says}" for one in found.changes[:_MOST_CHANGES])
+    if found.against and not found.changes:
+        yield f"nothing changed beyond noise against {found.against}"
+    yield from found.notes
+
+
+def _columns(some: list[Anatomy]) -> list[tuple[str, list[str]]]:
+    """By title: a cell each; empty where it is not known; without connecting where connections were kept."""
+    named = {
+        "Alone p50, ms": "alone_p50_ms",
+        "CPU, ms": "cpu_ms",
+        "Ready, ms": "queue_ms",
+        "Waiting, ms": "waiting_ms",
+        "Receiving, ms": "receiving_ms",
+        "Connecting, ms": "connect_ms",
+        "Crowd p50, ms": "crowd_p50_ms",
+        "Crowd CPU, ms": "crowd_cpu_ms",
+        "Crowd waiting, ms": "crowd_waiting_ms",
+        "Crowd receiving, ms": "crowd_receiving_ms",
+    }
+    times = [(title, [ms(getattr(one, name), "") for one in some]) for title, name in named.items()]
+    times = [(title, cells) for title, cells in times if title != "Connecting, ms" or {*cells} - {"", "0.00"}]
+    return [
+        *times,
+        ("Users", [f"{one.users}" if one.users else "" for one in some]),
+        ("At once", ["" if one.at_once is None else f"{one.at_once:.1f}" for one in some]),
+        ("Cores", ["" if one.cores_used is None else f"{one.cores_used:.2f}" for one in some]),
+        ("Requests", [f"{one.requests:,}" for one in some]),
+    ]
+
+
+def _that_matter(pairs: Iterable[Interference]) -> list[Interference]:
+    """Pairs that are surely apart, the largest first."""
+    some = [one for one in pairs if one.ratio >= _MATTERS and one.interval[0] > 1]
+    return sorted(some, key=lambda one: -one.ratio)[:_MOST_PAIRS]
+
+
+def _pair(one: Interference) -> str:
     low, high = one.interval
-    bound = f"; its CPU allows {one.cpu_bound_per_s:,.3g} at most" if one.cpu_bound_per_s else ""
-    told = f" ({one.told})" if one.told else ""
+    added = "" if one.added_ms is None else f", {ms(one.added_ms)} ms more"
+    return f"{one.victim} beside {one.aggressor}: × {one.ratio:.2f} ({low:.2f} to {high:.2f}){added}"
+
+
+def _code(one: CodeShare) -> str:
+    return f"{one.endpoint}: {share(one.share, 2)} of the samples stood in {one.function} ({one.file}:{one.line})"
+
+
+def _ceiling(one: Ceiling) -> str:
+    low, high = one.interval
+    by = "what limits it is not known" if one.limited_by == "unknown" else f"limited by: {one.limited_by}"
+    bound = "" if one.cpu_bound_per_s is None else f"; its CPU would allow {one.cpu_bound_per_s:,.0f}/s"
+    told = f"; {one.told}" if one.told else ""
     missed = [probe.rate_per_s for probe in one.probes if not probe.met]
-    if missed and not any(probe.met for probe in one.probes):
-        return f"Ceiling: below {min(missed):,.3g} requests per second, the lowest rate that was tried{bound}{told}."
-    return (
-        f"Ceiling: every limit holds up to {one.rate_per_s:,.3g} requests per second ({low:,.3g} to {high:,.3g}), "
-        f"bound by {_LIMITED_BY[one.limited_by]}{bound}{told}."
-    )
+    if missed and len(missed) == len(one.probes):
+        return f"A limit is missed at {min(missed):,.0f} requests/s already, the lowest rate that was tried{told}"
+    return f"Every limit holds up to {one.rate_per_s:,.0f} requests/s ({low:,.0f} to {high:,.0f}), {by}{bound}{told}"
 
 
-def _row(one: Anatomy, found: Diagnosis) -> Row:
-    first = next((code for code in found.code if code.endpoint == one.endpoint), None)
-    place = f"{first.function} ({first.file}:{first.line}), {share(first.share, 2)}" if first else NOTHING
-    return row(one.endpoint, *_figures(one), place)
+def _what_if(one: WhatIf) -> str:
+    low, high = one.ratio_interval
+    before, after = ms(one.before_p95_ms), ms(one.after_p95_ms)
+    return f"Without {one.without} the p95 of the others went from {before} to {after} ms (× {low:.2f} to {high:.2f})"
 
 
-def _figures(one: Anatomy) -> Iterator[str]:
-    for value in (one.alone_p50_ms, one.cpu_ms, one.waiting_ms, one.receiving_ms, one.crowd_p50_ms):
-        yield ms(value, NOTHING)
-    yield NOTHING if one.at_once is None else f"{one.at_once:.1f} of {one.users}"
-    yield NOTHING if one.cores_used is None else f"{one.cores_used:.2f}"
+def _sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = f"{text[:1].upper()}{text[1:]}"
+    return text if text.endswith((".", "?", "!")) else f"{text}."
