@@ -28,6 +28,10 @@ _NEARLY_ALL = 0.75
 _STANDS_OUT = 3.0
 
 
+WAITING: tuple[Kind, ...] = ("wait", "lock", "limit", "blocks")
+"""Causes of an endpoint that waits."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """What holds an endpoint up; `others` are held up by it, or share what it waits for."""
@@ -55,6 +59,11 @@ def causes_of(picture: Picture, processes: int) -> tuple[Cause, ...]:
             found.setdefault(cause.key, cause)
     blocking = {one.endpoint for one in found.values() if one.kind == "blocks"}
     return tuple(one for one in found.values() if not _is_followed(one, blocking))
+
+
+def waiting(picture: Picture) -> set[str]:
+    """The endpoints that wait, for whatever it is."""
+    return {name for name, alone in picture.alone.items() if _waits(alone)}
 
 
 def _is_followed(cause: Cause, blocking: set[str]) -> bool:

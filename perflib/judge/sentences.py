@@ -133,7 +133,8 @@ class Sentences:
         return (
             f"{cause.endpoint} computes {ms(alone.cpu_ms)} of its {ms(alone.p50_ms)} ms: one core serves at most "
             f"{1e3 / alone.cpu_ms:.0f} such requests/s",
-            "the functions that its samples name: `--attach` samples a Python process of this machine",
+            "the function that most of its samples stand in; without one, `--attach` samples a Python process of this "
+            "machine",
         )
 
     def _transfer(self, cause: Cause, alone: Alone) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from perflib.figures.blocks import Gap, Measured
 from perflib.figures.picture import Picture, gaps_by_endpoint, picture_of
-from perflib.judge.causes import Cause, added_ms, agreeing, causes_of
+from perflib.judge.causes import WAITING, Cause, added_ms, agreeing, causes_of, waiting
 from perflib.judge.sentences import Sentences
 from perflib.spec.diagnosis import (
     MOST_FINDINGS,
@@ -53,8 +53,13 @@ class Evidence:
     def causes(self) -> dict[Cause, float]:
         """What holds endpoints up, and how many of the resamples agree: those that most do."""
         rule = partial(causes_of, processes=self.processes)
-        found = agreeing(rule(self.picture), self.draws, rule)
-        return {cause: share for cause, share in found.items() if share >= _SURE}
+        every = agreeing(rule(self.picture), self.draws, rule)
+        found = {cause: share for cause, share in every.items() if share >= _SURE}
+        for cause in every.keys() - found.keys():  # what it waits for is not clear; that it waits may be
+            share = float(np.mean([cause.endpoint in waiting(picture) for picture in self.draws]))
+            if cause.kind in WAITING and share >= _SURE:
+                found[Cause("wait", cause.endpoint)] = share
+        return found
 
     @cached_property
     def stalls(self) -> tuple[Stall, ...]:
