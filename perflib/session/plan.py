@@ -47,17 +47,21 @@ def plan(p50_s: Mapping[str, float], users: int, within_s: float, seed: int) -> 
         users: of a crowd.
     """
     names = sorted(p50_s, key=lambda name: -p50_s[name])
-    crowded = list(names)
-    fixed_s = _lasts_s(_fixed(names, p50_s, users))
+    crowded, mixes = list(names), _mixes(names, p50_s, users)
+    within_s -= _lasts_s(mixes)
+    fixed_s = _lasts_s(_fixed(names, p50_s))
     while crowded and fixed_s + _lasts_s(_crowds(crowded, names, p50_s, users)) > within_s / _ROUNDS[0] / _SHRINKS:
         crowded.pop()
-    blocks = [*_fixed(names, p50_s, users), *_crowds(crowded, names, p50_s, users)]
+    blocks = [*_fixed(names, p50_s), *_crowds(crowded, names, p50_s, users)]
     shrunk = min(1.0, max(_SHRINKS, within_s / _ROUNDS[0] / _lasts_s(blocks)))
     blocks = [block.replaced(duration_s=shrunk * block.duration_s) for block in blocks]
     count = int(min(_ROUNDS[1], max(_ROUNDS[0], within_s // _lasts_s(blocks))))
     order = random.Random(seed)
     rounds = tuple(tuple(order.sample(blocks, len(blocks))) for _ in range(count))
-    return Plan(rounds, _left_out([name for name in names if name not in crowded], within_s))
+    return Plan(
+        (*rounds, *([tuple(mixes)] if mixes else [])),
+        _left_out([name for name in names if name not in crowded], within_s),
+    )
 
 
 def without(name: str, names: Sequence[str], users: int, seed: int) -> tuple[Block, ...]:
@@ -79,18 +83,20 @@ def _left_out(names: Sequence[str], within_s: float) -> tuple[str, ...]:
     return (f"{told}; give more time with --budget, or choose with --endpoint",)
 
 
-def _fixed(names: Sequence[str], p50_s: Mapping[str, float], users: int) -> list[Block]:
-    """The target idle, each endpoint alone, and all of them under more and more users."""
+def _mixes(names: Sequence[str], p50_s: Mapping[str, float], users: int) -> list[Block]:
+    """All endpoints together under more and more users, for the scalability law; none where one of them is slow."""
     slowest_s = max(p50_s.values(), default=0.0)
-    mixes = [count for count in MIX_USERS if count <= users and len(names) > 1 and slowest_s <= _SLOW_S]
-    return [
-        Block(crews=(), duration_s=IDLE_S),
-        *(_alone(name, _long_enough_s(_ANSWERS * p50_s[name])) for name in names),
-        *(
-            Block(crews=(Crew(users=count, items=tuple(names)),), duration_s=max(MIX_S, _ANSWERS * slowest_s))
-            for count in mixes
-        ),
-    ]
+    if len(names) < 2 or slowest_s > _SLOW_S:
+        return []
+    lasts_s = max(MIX_S, _ANSWERS * slowest_s)
+    crews = (Crew(users=count, items=tuple(names)) for count in MIX_USERS if count <= users)
+    return [Block(crews=(crew,), duration_s=lasts_s) for crew in crews]
+
+
+def _fixed(names: Sequence[str], p50_s: Mapping[str, float]) -> list[Block]:
+    """The target idle, and each endpoint alone."""
+    alone = (_alone(name, _long_enough_s(_ANSWERS * p50_s[name])) for name in names)
+    return [Block(crews=(), duration_s=IDLE_S), *alone]
 
 
 def _crowds(crowded: Sequence[str], names: Sequence[str], p50_s: Mapping[str, float], users: int) -> list[Block]:
@@ -104,10 +110,6 @@ def _crowds(crowded: Sequence[str], names: Sequence[str], p50_s: Mapping[str, fl
             crews = (Crew(users=min(_AGGRESSORS, users), items=(name,)), Crew(users=_PROBING, items=others))
             found.append(Block(crews=crews, duration_s=_long_enough_s(probe_s, _BESIDE_S)))
     return found
-
-
-def _mix(names: Sequence[str], users: int, lasts_s: float) -> Block:
-    return Block(crews=(Crew(users=users, items=tuple(names)),), duration_s=lasts_s)
 
 
 def _alone(name: str, lasts_s: float) -> Block:

@@ -20,8 +20,8 @@ def aggressors(blocks: tuple[Block, ...]) -> list[str]:
 
 def test_each_round_has_every_endpoint_alone_in_a_crowd_and_beside_the_others() -> None:
     planned = plan(FAST, 8, 60.0, seed=1)
-    assert len(planned.rounds) >= 3
-    for blocks in planned.rounds:
+    assert len(planned.rounds) >= 4  # the last one is the mix
+    for blocks in planned.rounds[:-1]:
         assert set(alone(blocks)) == set(FAST)
         assert aggressors(blocks) == sorted(FAST)
     assert planned.left_out == ()

@@ -63,9 +63,8 @@ def test_a_diagnosis_is_kept_and_shown_again(
 
 def test_the_json_has_the_keys_of_the_contract(blocked: tuple[Diagnosis, list[str], Path]) -> None:
     told = json.loads(json.dumps(blocked[0].as_json(), allow_nan=False))
-    assert {"target", "run_ids", "budget_s", "valid", "findings", "endpoints", "interference", "ceiling", "code"} <= {
-        *told
-    }
+    keys = {"target", "run_ids", "budget_s", "valid", "findings", "endpoints", "interference", "ceiling", "code"}
+    assert keys <= {*told}
     assert {"kind", "endpoint", "others", "where", "effect", "confidence", "says", "next"} == {*told["findings"][0]}
 
 
