@@ -7,8 +7,10 @@ from typing import Literal
 from perflib.show.numbers import ms, share
 from perflib.spec.diagnosis import Anatomy, Change, Diagnosis, Interference
 
-_TIMES, _LEAST_SHARE = 1.25, 0.15
+_TIMES, _LEAST_SHARE, _LEAST_ADDED_MS = 1.25, 0.15, 5.0
 _LEAST_MS = {"p50_ms": 1.0, "cpu_ms": 0.5, "waiting_ms": 2.0, "receiving_ms": 1.0}
+_OF_MANY = ("interference", "code")
+"""Told after what changed of an endpoint by itself."""
 _NAMES = {"p50_ms": "p50", "cpu_ms": "CPU", "waiting_ms": "waiting", "receiving_ms": "receiving"}
 
 
@@ -19,7 +21,7 @@ class _Weighed:
 
 
 def changed(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
-    """What is larger or smaller than noise makes it, the most milliseconds first.
+    """What is larger or smaller than noise makes it, the most milliseconds of an endpoint first.
 
     A time has changed where it is a quarter more or less, and by a few tenths of a millisecond or more; what is served
     at once, and who holds up whom, where the intervals lie apart; a function where it has 15 % more of the samples.
@@ -29,7 +31,7 @@ def changed(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
         weighed for new in after.endpoints if new.endpoint in old for weighed in _of_endpoint(old[new.endpoint], new)
     ]
     some += [*_of_interference(before.interference, after.interference), *_of_code(before, after)]
-    return tuple(one.change for one in sorted(some, key=lambda one: -one.weight_ms))
+    return tuple(one.change for one in sorted(some, key=lambda one: (one.change.what in _OF_MANY, -one.weight_ms)))
 
 
 def _of_endpoint(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
@@ -64,12 +66,13 @@ def _of_interference(old: Iterable[Interference], new: Iterable[Interference]) -
     known = {(one.victim, one.aggressor): one for one in old}
     for one in new:
         was = known.get((one.victim, one.aggressor))
-        if was is None or max(was.ratio, one.ratio) < 2 * min(was.ratio, one.ratio):
+        more_ms = 0.0 if was is None else abs((one.added_ms or 0.0) - (was.added_ms or 0.0))
+        if was is None or max(was.ratio, one.ratio) < 2 * min(was.ratio, one.ratio) or more_ms < _LEAST_ADDED_MS:
             continue
         if one.interval[0] > was.interval[1] or one.interval[1] < was.interval[0]:
             says = f"{one.victim} beside {one.aggressor}: × {was.ratio:.1f} → × {one.ratio:.1f} of its time alone"
             change = Change(endpoint=one.victim, what="interference", before=was.ratio, after=one.ratio, says=says)
-            yield _Weighed(change, abs((one.added_ms or 0.0) - (was.added_ms or 0.0)))
+            yield _Weighed(change, more_ms)
 
 
 def _of_code(before: Diagnosis, after: Diagnosis) -> Iterator[_Weighed]:

@@ -55,9 +55,10 @@ class Evidence:
         rule = partial(causes_of, processes=self.processes)
         every = agreeing(rule(self.picture), self.draws, rule)
         found = {cause: share for cause, share in every.items() if share >= _SURE}
+        sharing = {name for one in found if one.kind == "lock" for name in one.others}
         for cause in every.keys() - found.keys():  # what it waits for is not clear; that it waits may be
             share = float(np.mean([cause.endpoint in waiting(picture) for picture in self.draws]))
-            if cause.kind in WAITING and share >= _SURE:
+            if cause.kind in WAITING and share >= _SURE and cause.endpoint not in sharing:
                 found[Cause("wait", cause.endpoint)] = share
         return found
 

@@ -92,7 +92,7 @@ def find_ceiling(
     search = Search(_BEGIN * about_per_s, MOST_TIMES * about_per_s, mix.least_requests)
     hunt.run(search)
     if not hunt.probes and not hunt.broke_at_per_s:
-        say(f"no ceiling: {'; '.join(hunt.told) or 'the budget is too short for a probe; give a longer --budget'}")
+        say("no ceiling was found" if hunt.told else "no ceiling: no time for a probe; give a longer --budget")
         return None
     estimate = search.estimate()
     return Ceiling(

@@ -165,6 +165,8 @@ class _Investigation:
             elsewhere=self._consent.find_ceiling,
             say=self._say,
         )
+        if self._ceiling is None:
+            self._notes.append("the ceiling was not found: the load generator was disturbed at every rate it tried")
 
     def _has_time(self) -> bool:
         return self._bench.spent_s < _LATEST_SHARE * self._budget_s

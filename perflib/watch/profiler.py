@@ -32,7 +32,7 @@ def why_not(pid: int, attach: bool | None, unasked: bool) -> str:
     if attach is False:
         return "no process is looked into (--no-attach): no function is named"
     if attach is None and not unasked:
-        return f"{who(pid)} is not looked into unasked: with --attach, py-spy names its functions"
+        return f"process {pid} is not looked into unasked: with --attach, py-spy names its functions"
     return _problem(pid)
 
 

@@ -40,7 +40,8 @@ def test_a_function_that_has_more_of_the_samples_is_named_wherever_its_line_move
 
 def test_interference_has_changed_where_the_intervals_lie_apart() -> None:
     def beside(ratio: float, low: float, high: float) -> tuple[Interference, ...]:
-        return (Interference(victim="GET /a", aggressor="GET /b", ratio=ratio, interval=(low, high), added_ms=9.0),)
+        span, added_ms = (low, high), 5 * (ratio - 1)
+        return (Interference(victim="GET /a", aggressor="GET /b", ratio=ratio, interval=span, added_ms=added_ms),)
 
     before = found(interference=beside(1.2, 0.9, 1.6))
     assert [one.what for one in changed(before, found(interference=beside(6.0, 5.0, 7.0)))] == ["interference"]
