@@ -1,6 +1,7 @@
 """Why a target was slow, by a stored run alone: what its rows tell, without an experiment. Pure."""
 
 from perflib.figures.held_up import HeldUp
+from perflib.figures.spent import is_full
 from perflib.figures.under_way import UnderWay, on_the_wire
 from perflib.judge.symptoms import Symptoms
 from perflib.judge.views import Times, View
@@ -103,6 +104,11 @@ def _notes(view: View) -> tuple[str, ...]:
         )
     elif isinstance(facts.scenario.workload, Open) and len(view.times) > 1 and not view.held_up:
         told.append("Who holds up whom is not told: too few requests were answered; measure longer with --duration")
+    if is_full(view.run):
+        told.append(
+            "The cores of this machine were in use: what changed during the run, and what waited without computing, is "
+            "not told, as it may be the machine's doing"
+        )
     if view.run.memory is None:
         told.append(f"The target's CPU is not known: {facts.memory.told}")
     return tuple(told)

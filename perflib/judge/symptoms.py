@@ -155,11 +155,12 @@ class Symptoms:
         """The fastest requests tell what an endpoint needs itself; of one user nothing else is to be told."""
         for times in self._view.times:
             sure = times.agreeing(_is_held)
-            if sure >= _SURE and self._view.users_of(times.endpoint) != 1 and _part(times, "late") < _LATE_SHARE:
+            shared = self._view.users_of(times.endpoint) != 1 and times.slow_together
+            if sure >= _SURE and shared and _part(times, "late") < _LATE_SHARE:
                 least, whole = float(np.quantile(times.whole, _IDEAL)), float(np.median(times.whole))
                 says = (
                     f"{times.endpoint} took {ms(least)} ms at its fastest (1st percentile) and {ms(whole)} ms in the "
-                    f"middle: {share(1 - least / whole, 2)} of that it waited for something, or its requests differ"
+                    f"middle: {share(1 - least / whole, 2)} of that it waited, and its requests were slow together"
                 )
                 look = f"what it waits for under this load; {self._again} asks it alone and in a crowd"
                 yield self._of("queue", times, 1 - least / whole, sure, says, look)
@@ -231,7 +232,7 @@ class Symptoms:
 
     def _level(self) -> Iterable[Weighed]:
         found = level_change(self._run)
-        if found is not None:
+        if found is not None and not is_full(self._run):
             times, pace = max(found.ratio, 1 / found.ratio), "slow" if found.ratio > 1 else "fast"
             finding = Finding(
                 kind="level_change",

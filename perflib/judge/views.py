@@ -17,11 +17,12 @@ from perflib.stats import Floats
 
 _DRAWS, _ENOUGH, _SEED = 100, 300, 3
 _LEAST_TIMES = 20
+_ALIKE, _SCORE = 0.2, 4.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Where the time of an endpoint's warm successes went. Milliseconds, shape (successes,)."""
+    """Where the time of an endpoint's warm successes went, in the order in which they began. Milliseconds."""
 
     endpoint: str
     requests: int
@@ -43,6 +44,15 @@ class Times:
     def median_ms(self, phase: Phase) -> float | None:
         """Of a phase; None without a success."""
         return float(np.median(self.phases[phase])) if len(self.whole) else None
+
+    @property
+    def slow_together(self) -> bool:
+        """Whether requests that follow each other are surely alike: what queues is, what differs by itself is not."""
+        logs = np.log(self.whole.clip(1e-3))
+        if len(logs) < _LEAST_TIMES or float(logs.std()) == 0:
+            return False
+        alike = float(np.corrcoef(logs[:-1], logs[1:])[0, 1])
+        return alike >= max(_ALIKE, _SCORE / float(np.sqrt(len(logs))))
 
     def agreeing(self, rule: "Rule") -> float:
         """How large a share of its resamples shows what a rule asks for; 0 where it does not itself, or is too small.
@@ -121,7 +131,7 @@ class View:
 
 def _times(name: str, rows: pd.DataFrame) -> Times:
     answered = rows[(rows["end_ns"] >= 0) & rows["error"].isna()]
-    good = answered[~answered["cold"] & (answered["first_byte_ns"] >= 0)]
+    good = answered[~answered["cold"] & (answered["first_byte_ns"] >= 0)].sort_values("start_ns")
     intended, start, first, end, connect = (
         good[column].to_numpy() / 1e6 for column in ("intended_ns", "start_ns", "first_byte_ns", "end_ns", "connect_ns")
     )

@@ -12,7 +12,7 @@ import perflib
 from perflib.judge.observed import observed
 from perflib.spec import Facts, Run
 from perflib.spec.diagnosis import Diagnosis, Finding
-from perflib.spec.run import MemorySource
+from perflib.spec.run import CoresUsed, MemorySource
 from tests.synthetic import make_run, make_target, without_rows, without_successes
 
 NAMES = ("GET /a", "GET /b", "GET /c", "GET /d")
@@ -174,6 +174,13 @@ def test_requests_that_wait_for_a_connection_queue() -> None:
     assert first(found).effect > 0.8
 
 
+def test_an_endpoint_whose_requests_are_slow_together_waited_and_one_of_wide_spread_did_not() -> None:
+    target = make_target("GET /a")
+    waited = make_run(target, sigma=0.2, slowdown=lambda at_s: 20 - 19.5 * (at_s % 1 < 0.1))
+    assert [one.kind for one in observed(waited).findings] == ["queue"]
+    assert not observed(make_run(target, sigma=1.3)).findings
+
+
 def test_failures_are_told_with_their_status_and_share() -> None:
     found = observed(make_run(make_target("GET /a"), failures=0.2))
     assert first(found).kind == "errors"
@@ -208,6 +215,14 @@ def test_a_run_that_becomes_slow_in_the_middle_changes_its_level() -> None:
     finding = next(one for one in found.findings if one.kind == "level_change")
     assert "second 7." in finding.says or "second 6.9" in finding.says
     assert 0.2 < finding.effect < 0.6
+
+
+def test_a_busy_machine_is_told_and_not_its_changes() -> None:
+    run = make_run(make_target(*NAMES), slowdown=lambda at_s: np.where(at_s > 6, 3.0, 1.0))
+    busy = run.facts.generator.replaced(cores_used=CoresUsed(target=0.1, generator=0.1, others=1.7, of=2))
+    found = observed(Run(run.facts.replaced(generator=busy), run.requests))
+    assert not found.findings
+    assert any("cores of this machine" in note for note in found.notes)
 
 
 def test_the_slowest_requests_are_told_with_what_was_under_way() -> None:
