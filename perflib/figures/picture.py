@@ -35,6 +35,11 @@ class Alone:
         return self._rest_ms - self.queued_ms
 
     @property
+    def held_ms(self) -> float:
+        """The likely wait: of the queue about half is of threads beside the one that serves the request."""
+        return self.waiting_ms + self.queued_ms / 2
+
+    @property
     def _rest_ms(self) -> float:
         return _above(self.p50_ms - self.cpu_ms - self.receiving_ms - self.connect_ms)
 
@@ -51,7 +56,7 @@ class Crowd:
     cores_used: float
     """By the target."""
     busy_cores: float
-    """The same, with what was ready to run without a core: what it would use of an idle machine."""
+    """The same, with half of what was ready to run without a core: about what it would use of an idle machine."""
 
     def at_once(self, alone_ms: float) -> float:
         """How many were truly served at once, by Little's law: of a time that one alone takes."""
@@ -160,5 +165,5 @@ def _crowd(name: str, blocks: Sequence[Measured], idle: tuple[float, float], dra
         throughput_per_s=ended / lasted_s,
         cpu_ms=1e3 * used * lasted_s / ended if ended else np.nan,
         cores_used=used,
-        busy_cores=used + _above(queue_per_s - idle[1]),
+        busy_cores=used + _above(queue_per_s - idle[1]) / 2,
     )

@@ -16,7 +16,7 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_BUSY = 0.8
+_BUSY = 0.75
 """A target that computes more than so much of a core, or would, may be what the crowd waits for itself."""
 _ALONE_AT_ONCE = 1.4
 """Up to so many at once are one at a time, measured."""
@@ -97,7 +97,7 @@ def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, pro
     """What an endpoint waits for, as far as a crowd on it tells."""
     if crowd is None or not crowd.busy_cores < _BUSY:
         return Cause("wait", name)
-    at_once, held_up = crowd.at_once(alone.waiting_ms), _held_up(picture, name)
+    at_once, held_up = crowd.at_once(alone.held_ms), _held_up(picture, name)
     victims = [victim for victim, aggressor in picture.beside_ms if aggressor == name]
     if victims and len(held_up) >= _NEARLY_ALL * len(victims) and at_once <= _ALONE_AT_ONCE * processes:
         return Cause("blocks", name, frozenset(held_up))

@@ -114,7 +114,7 @@ class Sentences:
 
     def _limit(self, cause: Cause, alone: Alone) -> tuple[str, str]:
         crowd = self._picture.crowd[cause.endpoint]
-        at_once = crowd.at_once(alone.waiting_ms)
+        at_once = crowd.at_once(alone.held_ms)
         shared = f", and {_named(cause.others)} wait for the same" if cause.others else ""
         return (
             f"{cause.endpoint} is served {at_once:.1f} at a time, though {crowd.users} ask{shared}. {_idle(alone)}: a "

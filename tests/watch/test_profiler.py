@@ -174,7 +174,7 @@ def test_nothing_is_attached_unasked_nor_against_a_word() -> None:
     with process("input()") as target:
         pid = target.pid
         assert "--attach" in why_not(pid, attach=None, unasked=False)
-        assert who(pid) not in why_not(pid, attach=None, unasked=False)  # it is kept, and a command line may hold secrets
+        assert who(pid) not in why_not(pid, attach=None, unasked=False)
         assert "--no-attach" in why_not(pid, attach=False, unasked=True)
         assert why_not(pid, attach=None, unasked=True) == ""
         assert why_not(pid, attach=True, unasked=False) == ""

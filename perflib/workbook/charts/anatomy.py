@@ -74,4 +74,5 @@ def _in_crowd(one: Anatomy) -> _Bar:
     parts = {"connecting": None, "CPU": one.crowd_cpu_ms, "waiting": one.crowd_waiting_ms}
     parts |= {"machine's queue": None, "receiving": one.crowd_receiving_ms}
     crowd = f"{one.users} users" if one.users else "in the crowd"
-    return _Bar(crowd, f"{label_of(one.endpoint)}, {crowd}{at_once}{cores}", one.crowd_p50_ms, parts)
+    label = short(one.endpoint) if one.alone_p50_ms is None else crowd
+    return _Bar(label, f"{label_of(one.endpoint)}, {crowd}{at_once}{cores}", one.crowd_p50_ms, parts)
