@@ -35,8 +35,18 @@ class HeldUp:
     high_ms: float
     p_value: float
     """Adjusted for all the pairs."""
+    all_p_value: float
+    """That the aggressor holds up none of the others, by all of them together; adjusted for all aggressors."""
     met: float
     """Of the aggressor's, a request of the victim met so many on average."""
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """The largest scores that shifts of the run have. Shape (shifts,)."""
+
+    of_a_pair: Floats
+    together: Floats
 
 
 def held_up(run: Run, silences: Sequence[Silence] = ()) -> tuple[HeldUp, ...]:
@@ -44,7 +54,7 @@ def held_up(run: Run, silences: Sequence[Silence] = ()) -> tuple[HeldUp, ...]:
 
     Under a number of users the counts depend on each other, and on the times: least squares tells nothing there.
     Chance is what remains when each request meets those of another moment of the run: 99 shifts, the largest score of
-    all pairs each (Westfall and Young 1993). Rows that touch a silence are left out.
+    all pairs, and of all aggressors, each (Westfall and Young 1993). Rows that touch a silence are left out.
     """
     if not isinstance(run.facts.scenario.workload, Open):
         return ()
@@ -72,12 +82,15 @@ def _sample(good: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _pairs(victims: dict[str, pd.DataFrame], names: Sequence[str], under_way: UnderWay, run: Run) -> tuple[HeldUp, ...]:
     fits = _fits(victims, names, under_way, 0, run)
-    chance = np.array([_largest(_fits(victims, names, under_way, shift_ns, run)) for shift_ns in _shifts(run)])
+    own = np.array([[victim == name for name in names] for victim in victims])
+    drawn = [_scores(_fits(victims, names, under_way, shift_ns, run)) for shift_ns in _shifts(run)]
+    chance = _Chance(np.array([some.max() for some in drawn]), np.array([_together(some, own).max() for some in drawn]))
+    together = _together(_scores(fits), own)
     fastest = {name: float(np.quantile(_took_ms(rows), 0.1)) for name, rows in victims.items()}
     return tuple(
         one
         for victim, (fit, met) in fits.items()
-        for one in _of_victim(victim, _took_ms(victims[victim]), fit, met, names, fastest, chance)
+        for one in _of_victim(victim, _took_ms(victims[victim]), fit, met, names, fastest, chance, together)
     )
 
 
@@ -88,7 +101,8 @@ def _of_victim(
     met: Floats,
     names: Sequence[str],
     fastest: dict[str, float],
-    chance: Floats,
+    chance: _Chance,
+    together: Floats,
 ) -> Iterator[HeldUp]:
     for place, aggressor in enumerate(names):
         if aggressor in fastest and np.isfinite(fit.error[place]):
@@ -102,7 +116,8 @@ def _of_victim(
                 added_ms=value,
                 low_ms=value - wide,
                 high_ms=value + wide,
-                p_value=float((1 + (chance >= fit.score[place]).sum()) / (1 + len(chance))),
+                p_value=_p_value(chance.of_a_pair, fit.score[place]),
+                all_p_value=_p_value(chance.together, together[place]),
                 met=float(met[:, place].mean()),
             )
 
@@ -127,8 +142,18 @@ def _shifts(run: Run) -> list[int]:
     return [int(shift) for shift in np.random.default_rng(_SEED).uniform(0.1, 0.9, _SHIFTS) * whole_ns]
 
 
-def _largest(fits: dict[str, tuple[Added, Floats]]) -> float:
-    return max(float(fit.score.max()) for fit, _ in fits.values())
+def _scores(fits: dict[str, tuple[Added, Floats]]) -> Floats:
+    """Shape (victims, aggressors)."""
+    return np.array([fit.score for fit, _ in fits.values()])
+
+
+def _together(scores: Floats, own: NDArray[np.bool_]) -> Floats:
+    """The mean score of each aggressor's victims, itself left out. Shape (aggressors,)."""
+    return np.asarray(np.where(own, 0.0, scores).sum(axis=0) / np.maximum(1, (~own).sum(axis=0)))
+
+
+def _p_value(chance: Floats, score: float) -> float:
+    return float((1 + (chance >= score).sum()) / (1 + len(chance)))
 
 
 def _took_ms(rows: pd.DataFrame) -> Floats:

@@ -88,20 +88,24 @@ class Holding:
         held = [one.victim for one in victims.values() if _reaches(one, _OF_ITS_TIME)]
         cheapest = min(victims.values(), key=lambda one: one.victim_ms)
         enough = len(held) >= _NEARLY_ALL * len(victims) and cheapest.victim in held
-        sure = any(one.p_value <= _CHANCE for one in victims.values() if one.victim in held)
+        sure = any(min(one.p_value, one.all_p_value) <= _CHANCE for one in victims.values() if one.victim in held)
         return tuple(sorted(held)) if enough and sure and cheapest.added_ms >= cheapest.victim_ms else ()
 
     def _locks(self) -> Iterable[tuple[HeldUp, HeldUp]]:
-        """Pairs that hold up each other while some other endpoint is not held up; none with one that blocks."""
+        """Pairs that hold up each other, and surely nobody else; none with one that blocks."""
         for name, victims in self._aggressors.items():
-            free = any(abs(one.added_ms) <= _NOTHING * one.aggressor_ms for one in victims.values())
             for victim, one in victims.items():
                 back = self._aggressors.get(victim, {}).get(name)
-                if back is None or not free or name > victim or {name, victim} & {*self.blocking, *self.silencing}:
+                if back is None or name > victim or {name, victim} & {*self.blocking, *self.silencing}:
                     continue
                 both = _reaches(one, _BACK) and _reaches(back, _BACK)
-                if both and min(one.p_value, back.p_value) <= _CHANCE:
+                if both and min(one.p_value, back.p_value) <= _CHANCE and self._spares_others({name, victim}):
                     yield one, back
+
+    def _spares_others(self, pair: set[str]) -> bool:
+        """Whether there are other endpoints, and none of them is surely held up by one of the pair."""
+        others = [one for name in pair for one in self._aggressors[name].values() if one.victim not in pair]
+        return bool(others) and not any(one.low_ms > 0 and one.added_ms > _NOTHING * one.aggressor_ms for one in others)
 
     def _lost(self, pairs: Sequence[HeldUp]) -> float:
         """Share of the victims' time that went with the aggressors' requests under way."""
@@ -121,7 +125,7 @@ class Holding:
             endpoint=name,
             others=held,
             effect=self._lost(pairs),
-            confidence=1 - min(one.p_value for one in pairs),
+            confidence=1 - min(min(one.p_value, one.all_p_value) for one in pairs),
             says=f"With each request of {name} under way everything else took about "
             f"{ms(float(np.median([one.added_ms for one in pairs])))} ms longer, the fastest endpoint too ({each}): "
             "it seems to block the server",

@@ -50,8 +50,8 @@ class Symptoms:
 
     @property
     def stalls(self) -> tuple[Silence, ...]:
-        """Stretches without an answer that no endpoint explains."""
-        return self._holding.stalls
+        """Stretches without an answer that neither an endpoint nor a lack of CPU explains."""
+        return () if self._saturated else self._holding.stalls
 
     def findings(self) -> tuple[Finding, ...]:
         """All of them, those that account for most of the run's time first."""
@@ -60,7 +60,7 @@ class Symptoms:
             *(self._bound, self._waits, self._level),
         )
         some = [one for rule in rules for one in rule()]
-        some += [one for one in self._holding.findings() if not (self._saturated and one.finding.kind == "blocks")]
+        some += [] if self._saturated else self._holding.findings()
         return tuple(one.finding for one in sorted(some, key=lambda one: -one.weight))
 
     def _of(self, kind: Kind, times: Times, effect: float, confidence: float, says: str, look: str) -> Weighed:
@@ -167,7 +167,10 @@ class Symptoms:
 
     @cached_property
     def _saturated(self) -> tuple[str, float] | None:
-        """What the target's CPU is bound by, and in how many of the samples; None: by nothing, or not known."""
+        """What the target's CPU is bound by, and in how many of the samples; None: by nothing, or not known.
+
+        Where it is, requests wait for each other and for long, whoever asks: nobody blocks them.
+        """
         spent, cores = self._view.spent, self._run.facts.environment.cores
         if spent is None or self._run.facts.memory.kind != "process" or spent.at_once < _ALONE:
             return None
