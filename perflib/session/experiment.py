@@ -45,6 +45,8 @@ class Consent:
     """Methods besides GET, HEAD and OPTIONS."""
     find_ceiling: bool = False
     """To drive a target that is not this machine to its ceiling."""
+    users: int = CROWD
+    """Of a crowd, at most."""
 
 
 def experiment(what: str, options: Options, budget_s: float, consent: Consent, say: Say) -> Diagnosis:
@@ -113,6 +115,10 @@ class _Investigation:
         except KeyboardInterrupt:
             self._interrupted = True
             self._invalid.append(f"interrupted after {self._bench.spent_s:.0f} s")
+        except InputError as error:
+            if not self._blocks:
+                raise
+            self._invalid.append(str(error))  # what was measured until then is told
         diagnosis = self._diagnosis(names)
         keep(self._folder, diagnosis)
         return diagnosis
@@ -125,18 +131,18 @@ class _Investigation:
         require_secrets(target)
         require_transport(target)
         some = f"{len(names)} endpoint{'s' if len(names) != 1 else ''} of {target.name}"
-        bound = f"at most {CROWD} users at a time and {self._most:,} requests"
+        bound = f"at most {self._consent.users} users at a time and {self._most:,} requests"
         self._say(f"experiments on {some} for up to {self._budget_s:.0f} s, {bound}")
 
     def _experiment(self, names: Sequence[str]) -> None:
         p50_s = self._pilot(names)
         within_s = _SHARE_OF_ROUNDS * self._budget_s - self._bench.spent_s
-        planned = plan(p50_s, CROWD, within_s, self._facts.seed)
+        planned = plan(p50_s, self._consent.users, within_s, self._facts.seed)
         self._notes += planned.left_out
         self._measure(planned)
         evidence = self._evidence(names)
         if self._has_time():
-            self._inside.look(_worth_a_look(evidence), CROWD, self._bench, evidence.picture)
+            self._inside.look(_worth_a_look(evidence), self._consent.users, self._bench, evidence.picture)
         self._ask_what_if(evidence)
         self._find_ceiling(evidence)
 
@@ -145,19 +151,22 @@ class _Investigation:
         target, left_s = self._facts.target, self._budget_s - self._bench.spent_s
         if not (self._consent.find_ceiling or target.unix_socket or is_here(target.base_url)):
             self._notes.append(f"{target.name} is another machine: its ceiling is looked for with --find-ceiling alone")
-            return
-        if left_s < _LEAST_CEILING_S or not evidence.mix:
-            self._notes.append(
-                f"the ceiling was not looked for: {max(0.0, left_s):.0f} s were left; --budget gives more"
-            )
-            return
-        alone_ms = {name: one.p50_ms for name, one in evidence.picture.alone.items()}
-        self._ceiling = find_ceiling(
+        elif left_s < _LEAST_CEILING_S or not evidence.mix or not self._bench.requests_left:
+            self._notes.append("the ceiling was not looked for: the budget was used up; --budget gives more")
+        else:
+            try:
+                self._ceiling = self._searched(evidence, left_s)
+            except InputError as error:
+                self._notes.append(f"the ceiling was not found: {error}")
+
+    def _searched(self, evidence: Evidence, left_s: float) -> Ceiling | None:
+        target, alone = self._facts.target, evidence.picture.alone
+        found = find_ceiling(
             self._facts.replaced(target=target.replaced(max_requests=self._bench.requests_left)),
-            list(alone_ms),
+            list(alone),
             about_per_s=max(point.throughput_per_s for point in evidence.mix),
             budget_s=left_s,
-            alone_p50_ms=alone_ms,
+            alone_p50_ms={name: one.p50_ms for name, one in alone.items()},
             points=evidence.mix,
             limited_by=evidence.limited_by,
             cpu_bound_per_s=evidence.cpu_bound_per_s(self._facts.environment.cores),
@@ -165,8 +174,9 @@ class _Investigation:
             elsewhere=self._consent.find_ceiling,
             say=self._say,
         )
-        if self._ceiling is None:
+        if found is None:
             self._notes.append("the ceiling was not found: the load generator was disturbed at every rate it tried")
+        return found
 
     def _has_time(self) -> bool:
         return self._bench.spent_s < _LATEST_SHARE * self._budget_s
@@ -210,7 +220,7 @@ class _Investigation:
         names = [name for name in evidence.endpoints if name in evidence.picture.alone]
         if first in names and len(names) > 1 and self._has_time():
             self._say(f"all endpoints, with and without {first}")
-            blocks = self._bench.measure(without(first, names, CROWD, self._facts.seed))
+            blocks = self._bench.measure(without(first, names, self._consent.users, self._facts.seed))
             self._what_ifs = what_if(first, blocks, self._facts.seed)
 
     def _evidence(self, names: Sequence[str]) -> Evidence:

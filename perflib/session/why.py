@@ -6,7 +6,7 @@ from typing import Unpack
 
 from perflib.judge.changed import changed
 from perflib.judge.observed import observed
-from perflib.session.experiment import Consent, experiment
+from perflib.session.experiment import CROWD, Consent, experiment
 from perflib.session.stored import is_stored, load_run
 from perflib.spec import InputError, Options, parse_duration_s
 from perflib.spec.diagnosis import Diagnosis
@@ -56,7 +56,7 @@ def why(
         budget_s = float(str(parse_duration_s(budget)))
     except ValueError as error:
         raise InputError(f"budget: {error}") from None
-    consent = Consent(attach, include_writes, find_ceiling)
+    consent = Consent(attach, include_writes, find_ceiling, users=min(CROWD, asked.users or CROWD))
     if (again := stored_diagnosis(Workbook.find().data, what)) is not None:
         return _compared(load_diagnosis(again), against)
     if is_stored(what):
