@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP JUPYTER_PATH
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_BUILD_CONSTRAINT PIP_DRY_RUN
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check lab baseline demo bench fuzz death servers lock clean
+.PHONY: help setup report test check lab baseline demo bench fuzz death servers trial lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,10 @@ death: setup ## disturb 200 runs at random moments, count what is lost (ARGS="--
 
 servers: setup ## the first report of real servers, Node and Go among them, with its commands and seconds
 	$(BIN)/pytest -s tests/long/servers.py tests/integration/test_first_report.py $(ARGS)
+
+trial: setup ## plant causes in servers, count how often `perflib why` names them (ARGS="--seeds 2 --sound 2": fewer)
+	$(BIN)/pytest -q tests/long/planted.py
+	$(BIN)/python -m tests.long.why $(ARGS)
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv; ARGS=--upgrade: newest versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
