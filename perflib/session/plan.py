@@ -14,8 +14,8 @@ _SHORTEST_S, _ANSWERS = 0.5, 6
 _BESIDE_S, _PROBES = 1.0, 2
 _LONG_S = 2.0
 """A block that would be longer has half as many answers."""
-_SLOW_S = 0.2
-"""Where an endpoint is slower, no time is left for the mix."""
+_SLOW_S, _MIX_WITHIN_S = 0.2, 18.0
+"""Where an endpoint is slower, or less time is planned, none is left for the mix."""
 _AGGRESSORS, _PROBING = 4, 1
 _ROUNDS = (3, 6)
 _SHRINKS = 0.6
@@ -47,7 +47,7 @@ def plan(p50_s: Mapping[str, float], users: int, within_s: float, seed: int) -> 
         users: of a crowd.
     """
     names = sorted(p50_s, key=lambda name: -p50_s[name])
-    crowded, mixes = list(names), _mixes(names, p50_s, users)
+    crowded, mixes = list(names), _mixes(names, p50_s, users) if within_s >= _MIX_WITHIN_S else []
     within_s -= _lasts_s(mixes)
     fixed_s = _lasts_s(_fixed(names, p50_s))
     while crowded and fixed_s + _lasts_s(_crowds(crowded, names, p50_s, users)) > within_s / _ROUNDS[0] / _SHRINKS:

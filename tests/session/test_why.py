@@ -25,7 +25,7 @@ def blocked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Diagnosis, list[s
         workbook = Workbook.find()
         with sample_dashboard(workbook, ("--block", "GET /patterns=25ms")) as sample:
             how = {"url": sample.url, "endpoints": THREE}
-            return perflib.why("light_load", budget="24s", say=said.append, **how), said, book
+            return perflib.why("light_load", budget="30s", say=said.append, **how), said, book
 
 
 def test_who_blocks_the_server_is_the_first_finding_with_its_victims_and_its_function(
@@ -38,7 +38,7 @@ def test_who_blocks_the_server_is_the_first_finding_with_its_victims_and_its_fun
 
 
 def test_what_is_sent_is_bounded_and_said_before_it_begins(blocked: tuple[Diagnosis, list[str], Path]) -> None:
-    assert blocked[1][0].startswith("experiments on 3 endpoints of dashboard for up to 24 s, at most 8 users at a time")
+    assert blocked[1][0].startswith("experiments on 3 endpoints of dashboard for up to 30 s, at most 8 users at a time")
     assert any("requests were sent in" in note for note in blocked[0].notes)
 
 
