@@ -8,6 +8,7 @@ Measure, which starts the sample dashboard where no target is named:
 >>> run = perflib.run_in_process("light_load", target="mine.toml")  # doctest: +SKIP
 >>> perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
 >>> perflib.leak_sites(run)  # doctest: +SKIP
+>>> perflib.why("light_load", target="mine.toml", attach=True)  # doctest: +SKIP
 
 Look at what was stored, and judge it:
 

