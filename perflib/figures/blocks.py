@@ -103,6 +103,9 @@ def _measured(run: Run, block: Block, part: Part, ticks: Ticks, begun_s: float) 
     requests = run.requests
     from_ns, to_ns = part.measured_from_ns, part.measured_to_ns
     begun = requests[requests["start_ns"].between(from_ns, to_ns, inclusive="left")]
+    if begun.empty:  # what takes longer than the block has begun before it
+        warmup_ns = round(1e9 * run.facts.scenario.warmup_s)
+        begun = requests[requests["start_ns"].between(from_ns - warmup_ns, to_ns, inclusive="left")]
     good = begun[begun["error"].isna()]
     first = block.crews[0].users if block.crews else 0
     ends = requests[requests["error"].isna() & requests["end_ns"].between(from_ns, to_ns, inclusive="left")]
@@ -129,7 +132,7 @@ def _measured(run: Run, block: Block, part: Part, ticks: Ticks, begun_s: float) 
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
-    return {str(name): int(count) for name, count in rows["endpoint"].value_counts().items()}
+    return {str(name): int(count) for name, count in rows["endpoint"].value_counts().items() if count}
 
 
 def _answers(good: pd.DataFrame) -> dict[str, Answers]:

@@ -56,7 +56,7 @@ class Evidence:
         every = agreeing(rule(self.picture), self.draws, rule)
         found = {cause: share for cause, share in every.items() if share >= _SURE}
         sharing = {name for one in found if one.kind == "lock" for name in one.others}
-        for cause in every.keys() - found.keys():  # what it waits for is not clear; that it waits may be
+        for cause in [one for one in every if one not in found]:  # what it waits for is not clear; that it waits may be
             share = float(np.mean([cause.endpoint in waiting(picture) for picture in self.draws]))
             if cause.kind in WAITING and share >= _SURE and cause.endpoint not in sharing:
                 found[Cause("wait", cause.endpoint)] = share
@@ -97,13 +97,13 @@ class Evidence:
                 "connect_ms": _known(alone.connect_ms),
             }
         if alone is not None and crowd is not None:
-            rest_ms = crowd.p50_ms - crowd.receiving_ms - crowd.cpu_ms
+            rest_ms = float(np.maximum(crowd.p50_ms - crowd.receiving_ms - crowd.cpu_ms, 0.0))
             told |= {
                 "users": crowd.users,
                 "crowd_p50_ms": _known(crowd.p50_ms),
                 "crowd_cpu_ms": _known(crowd.cpu_ms),
                 "crowd_receiving_ms": _known(crowd.receiving_ms),
-                "crowd_waiting_ms": _known(max(0.0, rest_ms) if rest_ms == rest_ms else rest_ms),
+                "crowd_waiting_ms": _known(rest_ms),
                 "at_once": _known(crowd.at_once(alone.p50_ms)),
                 "at_once_interval": self._interval(lambda one: one.crowd[name].at_once(one.alone[name].p50_ms)),
                 "cores_used": _known(crowd.cores_used),
@@ -178,10 +178,9 @@ class Evidence:
         """Failed answers, those of them that a rate limit refused, and all, by endpoint."""
         found = {}
         for name in self.endpoints:
-            some = [block for block in self.blocks if block.endpoint == name or name in block.failed]
-            failed = sum(block.failed.get(name, 0) for block in some)
-            good = sum(len(block.answers[name].whole_ms) for block in some if name in block.answers)
-            found[name] = failed, sum(block.limited.get(name, 0) for block in some), failed + good
+            failed = sum(block.failed.get(name, 0) for block in self.blocks)
+            good = sum(len(block.answers[name].whole_ms) for block in self.blocks if name in block.answers)
+            found[name] = failed, sum(block.limited.get(name, 0) for block in self.blocks), failed + good
         return found
 
     def _of(self, name: str) -> list[Measured]:

@@ -12,7 +12,7 @@ from perflib.session.ceiling import find_ceiling
 from perflib.session.drive import aimed, new_run_id, prepare, require_secrets, require_transport
 from perflib.session.inside import Inside
 from perflib.session.plan import Plan, pilot, plan, without
-from perflib.spec import Endpoint, Facts, InputError, Options
+from perflib.spec import Closed, Endpoint, Facts, InputError, Options
 from perflib.spec.diagnosis import Ceiling, Diagnosis, WhatIf
 from perflib.spec.endpoint import SAFE
 from perflib.spec.setup import is_here
@@ -125,8 +125,9 @@ class _Investigation:
 
     def _announce(self, names: Sequence[str]) -> None:
         """Say what will be sent, before it is. Raises InputError where that is not allowed."""
-        target = self._facts.target
-        if told := check_consent(target, self._facts.scenario):
+        target, load = self._facts.target, Closed(users=self._consent.users)
+        whole = {"workload": load, "duration_s": self._budget_s, "warmup_s": 0.0, "isolated": False}
+        if told := check_consent(target, self._facts.scenario.replaced(**whole)):
             self._say(told)
         require_secrets(target)
         require_transport(target)
@@ -210,6 +211,8 @@ class _Investigation:
             if self._bench.spent_s > self._budget_s:
                 self._notes.append(f"{number} of {len(planned.rounds)} rounds were made: the budget was used up")
                 break
+        if not self._bench.requests_left:
+            self._notes.append("the experiments ended early: the budget of requests was used up (--max-requests)")
         if spoiled and self._has_time():
             self._say(f"{len(spoiled)} blocks are measured again: the load generator was late")
             self._blocks += self._bench.measure(spoiled)

@@ -18,8 +18,8 @@ _SLOW_S, _MIX_WITHIN_S = 0.2, 18.0
 """Where an endpoint is slower, or less time is planned, none is left for the mix."""
 _AGGRESSORS, _PROBING = 4, 1
 _ROUNDS = (3, 6)
-_SHRINKS = 0.6
-"""Blocks are made shorter to make room for three rounds, but no shorter than so."""
+_SHRINKS, _ABOUT = 0.6, 1.05
+"""Blocks are made shorter to make room for three rounds, but no shorter than so: slow endpoints have fewer rounds."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,6 @@ class Plan:
     rounds: tuple[tuple[Block, ...], ...]
     left_out: tuple[str, ...] = ()
 
-    @property
-    def lasts_s(self) -> float:
-        return sum(block.duration_s + WARMUP_S for some in self.rounds for block in some)
-
 
 def pilot(names: Sequence[str], lasts_s: float = 0.4) -> tuple[Block, ...]:
     """Each endpoint alone for a moment: how long it takes decides how long its blocks are."""
@@ -40,22 +36,23 @@ def pilot(names: Sequence[str], lasts_s: float = 0.4) -> tuple[Block, ...]:
 
 
 def plan(p50_s: Mapping[str, float], users: int, within_s: float, seed: int) -> Plan:
-    """Rounds of blocks that last at most `within_s`, if need be without the crowds on the fastest endpoints.
+    """Rounds of blocks that last about `within_s` at most: with crowds on the slowest endpoints that it has room for.
 
     Args:
         p50_s: of each endpoint, alone.
         users: of a crowd.
     """
     names = sorted(p50_s, key=lambda name: -p50_s[name])
-    crowded, mixes = list(names), _mixes(names, p50_s, users) if within_s >= _MIX_WITHIN_S else []
+    mixes = _mixes(names, p50_s, users) if within_s >= _MIX_WITHIN_S else []
     within_s -= _lasts_s(mixes)
-    fixed_s = _lasts_s(_fixed(names, p50_s))
-    while crowded and fixed_s + _lasts_s(_crowds(crowded, names, p50_s, users)) > within_s / _ROUNDS[0] / _SHRINKS:
-        crowded.pop()
+    room_s, crowded = within_s / _ROUNDS[0] / _SHRINKS - _lasts_s(_fixed(names, p50_s)), list[str]()
+    for name in names:
+        if _lasts_s(_crowds([*crowded, name], names, p50_s, users)) <= room_s:
+            crowded.append(name)
     blocks = [*_fixed(names, p50_s), *_crowds(crowded, names, p50_s, users)]
     shrunk = min(1.0, max(_SHRINKS, within_s / _ROUNDS[0] / _lasts_s(blocks)))
     blocks = [block.replaced(duration_s=shrunk * block.duration_s) for block in blocks]
-    count = int(min(_ROUNDS[1], max(_ROUNDS[0], within_s // _lasts_s(blocks))))
+    count = int(min(_ROUNDS[1], max(1, _ABOUT * within_s // _lasts_s(blocks))))
     order = random.Random(seed)
     rounds = tuple(tuple(order.sample(blocks, len(blocks))) for _ in range(count))
     return Plan(

@@ -96,3 +96,14 @@ def test_between_ticks_time_is_shared_out_evenly() -> None:
     ticks = Ticks(np.array([0.0, 1e9, 2e9]), np.array([0.0, 1.0, 1.5]), np.array([0.0, 0.0, 0.2]))
     spent = ticks.between(0.5e9, 1.5e9)
     assert (spent.cpu_s, spent.waited_s) == pytest.approx((0.75, 0.1))
+
+
+def test_a_request_that_takes_longer_than_its_block_is_no_failure(run: Run) -> None:
+    """It began in the warm-up of the block, and nothing began after it."""
+    part, rows = run.facts.parts[1], run.requests
+    mine = rows[(rows["endpoint"] == "GET /a") & (rows["user"] == 0)]
+    first = mine[mine["start_ns"] < part.measured_from_ns].iloc[:1]
+    slow = first.assign(end_ns=part.measured_to_ns + 1_000_000_000)
+    block = measured_blocks(Run(run.facts, slow), Ticks.none())[1]
+    assert len(block.answers["GET /a"].whole_ms) == 1
+    assert block.failed == {}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflib.session.plan import plan, without
+from perflib.session.plan import WARMUP_S, Plan, plan, without
 from perflib.spec.workload import Block
 
 FAST = {f"GET /{letter}": 0.003 for letter in "abcd"}
@@ -12,6 +12,10 @@ FAST = {f"GET /{letter}": 0.003 for letter in "abcd"}
 
 def alone(blocks: tuple[Block, ...]) -> list[str]:
     return sorted(block.items[0] for block in blocks if block.users == 1)
+
+
+def lasts_s(planned: Plan) -> float:
+    return sum(block.duration_s + WARMUP_S for blocks in planned.rounds for block in blocks)
 
 
 def aggressors(blocks: tuple[Block, ...]) -> list[str]:
@@ -53,7 +57,14 @@ def test_the_blocks_of_a_slow_endpoint_are_long_enough_for_some_answers() -> Non
 def test_a_plan_of_fast_endpoints_lasts_about_as_long_as_it_may(p50_s: list[float], within_s: float) -> None:
     planned = plan({f"GET /{number}": value for number, value in enumerate(p50_s)}, 8, within_s, seed=1)
     fixed_s = 3 * sum(block.duration_s for block in planned.rounds[0] if len(block.crews) < 2)
-    assert planned.lasts_s <= max(within_s, 2 * fixed_s) * 1.2
+    assert lasts_s(planned) <= max(within_s, 2 * fixed_s) * 1.2
+
+
+def test_an_endpoint_that_takes_seconds_has_fewer_rounds_and_no_plan_without_end() -> None:
+    planned = plan({"GET /slow": 3.0, **FAST}, 8, 45.0, seed=1)
+    assert 1 <= len(planned.rounds) <= 4
+    assert lasts_s(planned) <= 45.0 * 1.2
+    assert alone(planned.rounds[0]) == sorted(["GET /slow", *FAST])
 
 
 def test_an_endpoint_alone_in_its_target_has_a_crowd_and_nobody_beside() -> None:
