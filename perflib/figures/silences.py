@@ -1,6 +1,5 @@
 """Silences: stretches in which several requests waited and none was answered, too long to be chance. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ _SEED, _MOST_ORDERS, _FEWEST_ORDERS, _MOST_ROWS = 7, 60, 20, 6_000_000
 _LONGER = 1.25
 _RANKS = (1, 4)
 _LEAST_NS = 15_000_000
-_FEWEST_STEPS, _REGULAR = 3, 0.25
 
 
 @dataclass(frozen=True)
@@ -93,12 +91,3 @@ def _own(run: Run, from_ns: Moments, to_ns: Moments) -> NDArray[np.bool_]:
     stills = run.facts.generator.standstills
     touched = [(1e9 * one.at_s < to_ns) & (from_ns < 1e9 * (one.at_s + one.lasted_s)) for one in stills]
     return np.any(touched, axis=0) if touched else np.zeros(len(from_ns), bool)
-
-
-def period_s(some: Sequence[Silence]) -> float | None:
-    """Between the beginnings of two; None where they are few or not regular."""
-    steps_s = np.diff([one.at_ns for one in some]) / 1e9
-    if len(steps_s) < _FEWEST_STEPS:
-        return None
-    usual_s = float(np.median(steps_s))
-    return usual_s if float(np.median(np.abs(steps_s - usual_s))) < _REGULAR * usual_s else None

@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 
 from perflib.figures.held_up import HeldUp
-from perflib.figures.silences import Silence, period_s
+from perflib.figures.silences import Silence
 from perflib.judge.views import View
 from perflib.judge.weighed import Weighed, named
 from perflib.show.numbers import ms, seconds
 from perflib.spec.diagnosis import Finding
+from perflib.stats.period import period_s
 
 _CHANCE = 0.02
 _LEAST_MS, _OF_ITS_TIME, _BACK = 3.0, 0.5, 0.35
@@ -131,7 +132,7 @@ class Holding:
             "it seems to block the server",
             next=_NEXT_BLOCKS.format(self._again),
         )
-        return Weighed(finding, self._share(held))
+        return Weighed.by_share(finding, self._share(held))
 
     def _of_silencing(self, name: str, some: Sequence[Silence]) -> Weighed:
         others = sorted({other for one in some for other in one.under_way} - {name})
@@ -145,7 +146,7 @@ class Holding:
             f"waited, until {name} was: it seems to block the server",
             next=_NEXT_BLOCKS.format(self._again),
         )
-        return Weighed(finding, 1.0)
+        return Weighed.by_share(finding, 1.0)
 
     def _of_lock(self, one: HeldUp, back: HeldUp) -> Weighed:
         finding = Finding(
@@ -159,10 +160,10 @@ class Holding:
             "first; other endpoints are not held up. They seem to share a lock, or a resource of one",
             next=f"the lock, row, file or connection that these endpoints share; {self._again} settles it",
         )
-        return Weighed(finding, self._share([one.aggressor, one.victim]))
+        return Weighed.by_share(finding, self._share([one.aggressor, one.victim]))
 
     def _of_stalls(self, some: Sequence[Silence]) -> Weighed:
-        usual_s = period_s(some)
+        usual_s = period_s(np.array([one.at_ns / 1e9 for one in some]))
         first_s = ", ".join(f"{one.at_ns / 1e9:.1f}" for one in some[:3])
         often = f"about every {usual_s:.1f} s" if usual_s else f"{len(some)} × in {seconds(self._whole_s)}"
         finding = Finding(
@@ -175,7 +176,7 @@ class Holding:
             next="what runs on a timer in the server, or stops it from outside: a garbage collection, a checkpoint of "
             f"the database, a scheduled task, a CPU quota; {self._again} tells whether the server computes meanwhile",
         )
-        return Weighed(finding, 1.0)
+        return Weighed.by_share(finding, 1.0)
 
 
 def _reaches(one: HeldUp, share: float) -> bool:

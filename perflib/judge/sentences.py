@@ -1,25 +1,15 @@
 """Sentences: a cause in words, with its figures and what to look at next. Each claims what its experiment showed."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from perflib.figures.picture import Alone, Picture
 from perflib.judge.causes import Cause, added_ms
+from perflib.judge.weighed import Weighed, named
 from perflib.show.numbers import ms
 from perflib.spec.diagnosis import Finding, Stall
-
-_MOST_NAMED = 3
-_REGULAR, _FEW = 0.25, 4
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """A finding, and how many milliseconds it costs a request of the mix, each endpoint being asked as often."""
-
-    finding: Finding
-    lost_ms: float
+from perflib.stats.period import period_s
 
 
 class Sentences:
@@ -29,7 +19,7 @@ class Sentences:
         self._picture, self._added = picture, added_ms(picture)
 
     def of(self, cause: Cause, confidence: float) -> Weighed:
-        """The finding of a cause."""
+        """The finding of a cause; it weighs the milliseconds that it costs a request, each endpoint asked as often."""
         alone = self._picture.alone[cause.endpoint]
         part_ms = {
             "cpu": alone.cpu_ms,
@@ -52,8 +42,8 @@ class Sentences:
         """The finding of stretches in which nothing was answered at any endpoint."""
         lasted_ms = 1e3 * float(np.median([one.lasted_s for one in stalls]))
         share = min(1.0, sum(one.lasted_s for one in stalls) / measured_s)
-        period_s = _period_s(stalls)
-        often = f"about every {period_s:.1f} s" if period_s else f"{len(stalls)} times in {measured_s:.0f} s"
+        every_s = period_s(np.array([one.at_s for one in stalls]))
+        often = f"about every {every_s:.1f} s" if every_s else f"{len(stalls)} times in {measured_s:.0f} s"
         finding = Finding(
             kind="stall",
             endpoint=None,
@@ -69,24 +59,20 @@ class Sentences:
     def of_failures(self, name: str, failed: int, limited: int, sent: int) -> Weighed:
         """The finding of failed answers."""
         whole = self._picture.alone[name].p50_ms if name in self._picture.alone else 0.0
-        if 2 * limited > failed:
-            finding = Finding(
-                kind="rate_limited",
-                endpoint=name,
-                effect=limited / sent,
-                confidence=1.0,
-                says=f"A rate limit refuses {name}: {limited:,} of {sent:,} requests were answered with 429",
-                next="ask below the limit, or lift it for the measurement",
-            )
-        else:
-            finding = Finding(
-                kind="errors",
-                endpoint=name,
-                effect=failed / sent,
-                confidence=1.0,
-                says=f"{name} fails: {failed:,} of {sent:,} requests",
-                next="the samples of failed answers, and the server's log",
-            )
+        is_limited = 2 * limited > failed
+        says = f"{name} fails: {failed:,} of {sent:,} requests"
+        look = "the samples of failed answers, and the server's log"
+        if is_limited:
+            says = f"A rate limit refuses {name}: {limited:,} of {sent:,} requests were answered with 429"
+            look = "ask below the limit, or lift it for the measurement"
+        finding = Finding(
+            kind="rate_limited" if is_limited else "errors",
+            endpoint=name,
+            effect=failed / sent,
+            confidence=1.0,
+            says=says,
+            next=look,
+        )
         return Weighed(finding, whole * failed / sent)
 
     def _blocks(self, cause: Cause, alone: Alone) -> tuple[str, str]:
@@ -107,15 +93,15 @@ class Sentences:
                 "the lock, transaction or queue of one worker that its handler takes",
             )
         return (
-            f"{cause.endpoint} and {_named(cause.others)} wait for each other ({self._worst_victim(cause)}), other "
-            f"endpoints do not: {served}. {_idle(alone)}: they share a lock, or a resource of one",
+            f"{cause.endpoint} and {named(sorted(cause.others))} wait for each other ({self._worst_victim(cause)}), "
+            f"other endpoints do not: {served}. {_idle(alone)}: they share a lock, or a resource of one",
             "the lock, row, file or connection that these endpoints share",
         )
 
     def _limit(self, cause: Cause, alone: Alone) -> tuple[str, str]:
         crowd = self._picture.crowd[cause.endpoint]
         at_once = crowd.at_once(alone.held_ms)
-        shared = f", and {_named(cause.others)} wait for the same" if cause.others else ""
+        shared = f", and {named(sorted(cause.others))} wait for the same" if cause.others else ""
         return (
             f"{cause.endpoint} is served {at_once:.1f} at a time, though {crowd.users} ask{shared}. {_idle(alone)}: a "
             f"limit of about {max(2, round(at_once))}, such as a pool, a semaphore or the number of workers",
@@ -160,18 +146,3 @@ class Sentences:
 
 def _idle(alone: Alone) -> str:
     return f"It waits, it does not compute ({ms(alone.cpu_ms)} of {ms(alone.p50_ms)} ms are CPU)"
-
-
-def _named(names: Iterable[str]) -> str:
-    some = sorted(names)
-    more = f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else ""
-    return ", ".join(some[:_MOST_NAMED]) + more
-
-
-def _period_s(stalls: Sequence[Stall]) -> float | None:
-    """Between the beginnings of two stalls; None where they are not regular, or the time between was not watched."""
-    steps_s = np.diff([one.at_s for one in stalls])
-    if len(steps_s) < _FEW:
-        return None
-    usual_s = float(np.median(steps_s))
-    return usual_s if float(np.median(np.abs(steps_s - usual_s))) < _REGULAR * usual_s else None

@@ -67,7 +67,7 @@ class Symptoms:
         finding = Finding(
             kind=kind, endpoint=times.endpoint, effect=min(1.0, effect), confidence=confidence, says=says, next=look
         )
-        return Weighed(finding, self._view.share_of(times.endpoint))
+        return Weighed.by_share(finding, self._view.share_of(times.endpoint))
 
     def _failing(self) -> Iterable[Weighed]:
         limit, sent = rate_limit(self._run), {one.endpoint: one.requests for one in self._view.times}
@@ -95,7 +95,7 @@ class Symptoms:
                 else "the server's log at that time, "
                 f"and the answers that were kept: `perflib show {self._run.facts.run_id} --bodies`",
             )
-            yield Weighed(finding, sent.get(name, 0) / max(1, sum(sent.values())))
+            yield Weighed.by_share(finding, sent.get(name, 0) / max(1, sum(sent.values())))
 
     def _transfer(self) -> Iterable[Weighed]:
         slow = {one.endpoint: one for one in slow_receiving(self._run)}
@@ -198,7 +198,7 @@ class Symptoms:
             next=f"which endpoint computes most, and in which function; {self._again} measures that, and --attach "
             "samples a Python process",
         )
-        yield Weighed(finding, 1.0)
+        yield Weighed.by_share(finding, 1.0)
 
     def _waits(self) -> Iterable[Weighed]:
         """Of endpoints that had the target for themselves, else of the whole mix where few were under way."""
@@ -221,7 +221,7 @@ class Symptoms:
                 says=f"{ms(spent.per_request_ms)} of {ms(each_ms)} ms of a mean request are CPU: the target waited",
                 next=f"what its handlers wait for: queries, other services; {self._again} tells it by endpoint",
             )
-            yield Weighed(finding, 1.0)
+            yield Weighed.by_share(finding, 1.0)
 
     def _idles(self, spent: Spent, each_ms: float) -> bool:
         return spent.per_request_ms <= _IDLE * each_ms and each_ms - spent.per_request_ms >= _LEAST_WAIT_MS
@@ -245,7 +245,7 @@ class Symptoms:
                 says=f"From second {found.at_s:.1f} on all endpoints together were {times:.1f} times as {pace}",
                 next="what began or ended then: a job, a deployment, a neighbour on the machine, the server's log",
             )
-            yield Weighed(finding, 1.0)
+            yield Weighed.by_share(finding, 1.0)
 
 
 def _ms(times: Times, phase: Phase) -> float:

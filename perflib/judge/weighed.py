@@ -1,7 +1,8 @@
-"""Weighed: a finding, and how much of a whole run it is about. Pure."""
+"""Weighed: a finding, and how much it counts among others. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from perflib.spec.diagnosis import Finding
 
@@ -10,14 +11,15 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Weighed:
-    """A finding; `share` of the run's time that its endpoints took."""
+    """A finding, and its weight: of what takes most from all requests together it is the largest."""
 
     finding: Finding
-    share: float
+    weight: float
 
-    @property
-    def weight(self) -> float:
-        return self.finding.effect * self.share
+    @classmethod
+    def by_share(cls, finding: Finding, share: float) -> Self:
+        """Where its endpoints took a share of the time of all."""
+        return cls(finding, finding.effect * share)
 
 
 def named(names: Sequence[str]) -> str:

@@ -171,7 +171,7 @@ class Evidence:
             for name, (failed, limited, sent) in self._failures().items()
             if failed > _FAILING * sent
         ]
-        some.sort(key=lambda weighed: -weighed.lost_ms)
+        some.sort(key=lambda weighed: -weighed.weight)
         return tuple(weighed.finding for weighed in some[:MOST_FINDINGS])
 
     def _failures(self) -> dict[str, tuple[int, int, int]]:
