@@ -102,17 +102,15 @@ def measured_blocks(run: Run, ticks: Ticks, begun_s: float = 0.0) -> tuple[Measu
 def _measured(run: Run, block: Block, part: Part, ticks: Ticks, begun_s: float) -> Measured:
     requests = run.requests
     from_ns, to_ns = part.measured_from_ns, part.measured_to_ns
-    begun = requests[requests["start_ns"].between(from_ns, to_ns, inclusive="left")]
-    if begun.empty:  # what takes longer than the block has begun before it
-        warmup_ns = round(1e9 * run.facts.scenario.warmup_s)
-        begun = requests[requests["start_ns"].between(from_ns - warmup_ns, to_ns, inclusive="left")]
+    within = requests[requests["start_ns"].between(from_ns, to_ns, inclusive="left")]
+    begun = pd.concat([within, _early(run, block, part, within)])
     good = begun[begun["error"].isna()]
     first = block.crews[0].users if block.crews else 0
     ends = requests[requests["error"].isna() & requests["end_ns"].between(from_ns, to_ns, inclusive="left")]
     ours = ends[ends["user"] < first]
     spent, role = ticks.between(from_ns, to_ns), role_of(block)
     failed = begun[begun["error"].notna()]
-    lost_ns = _lost_ns(begun)
+    lost_ns = _lost_ns(within)
     return Measured(
         role=role,
         endpoint=block.crews[0].items[0] if role in ("alone", "crowd", "beside") else "",
@@ -122,13 +120,20 @@ def _measured(run: Run, block: Block, part: Part, ticks: Ticks, begun_s: float) 
         ended=len(ours),
         failed=_counts(failed),
         limited=_counts(failed[failed["status"] == 429]),
-        sent=len(begun),
+        sent=len(within),
         cpu_s=spent.cpu_s,
         queue_s=spent.waited_s,
         lost_share=lost_ns / max(1, (to_ns - from_ns) * block.users),
-        lost_ms=lost_ns / 1e6 / max(1, len(begun)),
+        lost_ms=lost_ns / 1e6 / max(1, len(within)),
         gaps=_gaps(run, part, ticks, begun_s) if block.crews else (),
     )
+
+
+def _early(run: Run, block: Block, part: Part, within: pd.DataFrame) -> pd.DataFrame:
+    """Requests that began in the warm-up of a block, of those endpoints of which none began after it: slow ones."""
+    begin_ns = part.measured_from_ns - round(1e9 * run.facts.scenario.warmup_s)
+    early = run.requests[run.requests["start_ns"].between(begin_ns, part.measured_from_ns, inclusive="left")]
+    return early[early["endpoint"].isin(set(block.items) - set(within["endpoint"]))]
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

@@ -16,7 +16,7 @@ _LONG_S = 2.0
 """A block that would be longer has half as many answers."""
 _SLOW_S, _MIX_WITHIN_S = 0.2, 18.0
 """Where an endpoint is slower, or less time is planned, none is left for the mix."""
-_AGGRESSORS, _PROBING = 4, 1
+_AGGRESSORS = 4
 _ROUNDS = (3, 6)
 _SHRINKS, _ABOUT = 0.6, 1.05
 """Blocks are made shorter to make room for three rounds, but no shorter than so: slow endpoints have fewer rounds."""
@@ -103,8 +103,8 @@ def _crowds(crowded: Sequence[str], names: Sequence[str], p50_s: Mapping[str, fl
         found.append(crowd(name, users, _long_enough_s(_ANSWERS * p50_s[name])))
         others = tuple(other for other in names if other != name)
         if others:
-            probe_s = _PROBES * sum(p50_s[other] + p50_s[name] for other in others) / _PROBING
-            crews = (Crew(users=min(_AGGRESSORS, users), items=(name,)), Crew(users=_PROBING, items=others))
+            probe_s = _PROBES * sum(p50_s[other] + p50_s[name] for other in others)
+            crews = (Crew(users=min(_AGGRESSORS, users), items=(name,)), Crew(users=1, items=others))
             found.append(Block(crews=crews, duration_s=_long_enough_s(probe_s, _BESIDE_S)))
     return found
 

@@ -107,3 +107,13 @@ def test_a_request_that_takes_longer_than_its_block_is_no_failure(run: Run) -> N
     block = measured_blocks(Run(run.facts, slow), Ticks.none())[1]
     assert len(block.answers["GET /a"].whole_ms) == 1
     assert block.failed == {}
+
+
+def test_a_probe_that_waits_longer_than_the_block_is_counted_with_its_endpoint(run: Run) -> None:
+    """Its request began with the crowd, and none to its endpoint after that."""
+    part, rows = run.facts.parts[3], run.requests
+    begun_ns = part.measured_from_ns - 100_000_000
+    own = rows["start_ns"].between(begun_ns, part.measured_to_ns) & (rows["endpoint"] == "GET /c")
+    early = rows[own].iloc[:1].assign(start_ns=part.measured_from_ns - 50_000_000)
+    block = measured_blocks(Run(run.facts, pd.concat([rows[~own], early])), Ticks.none())[3]
+    assert len(block.answers["GET /c"].whole_ms) == 1
