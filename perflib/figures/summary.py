@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perflib.figures.limits import Limit, all_met, limits_of
-from perflib.show.numbers import limit, ms
+from perflib.show.numbers import INSUFFICIENT, limit, ms, no_less
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
 from perflib.spec.run import EXCUSED, Part, asked_alone
@@ -86,7 +86,7 @@ class EndpointSummary:
     judged_p95_ms: float | None
     judged_p99_ms: float | None
     p95_at_least_ms: float | None
-    """Where `p95_ms` is None: what its judged value is not below, with 95 % confidence (`stats.percentile.at_least`)."""
+    """Where `p95_ms` is None: a bound that p95, failures infinite, is not below (`stats.percentile.at_least`)."""
     target_ms: float | None
     target_p99_ms: float | None
     max_errors: float | None
@@ -107,7 +107,7 @@ class EndpointSummary:
     def limits(self) -> tuple[Limit, ...]:
         """Its limits, and whether each is met."""
         share = self.judged_errors / self.requests if self.requests else None
-        judged_ms = self.judged_p50_ms, self.judged_p95_ms, self.judged_p99_ms
+        judged_ms = self.p95_at_least_ms, self.judged_p95_ms, self.judged_p99_ms
         return limits_of(self, judged_ms, share, self.unanswered)
 
 
@@ -144,7 +144,8 @@ class Summary:
 
 def _row(one: EndpointSummary) -> Row:
     met = {True: "met", False: "missed", None: "insufficient"}[one.meets_target] if one.limits else ""
-    times = (ms(value_ms) for value_ms in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
+    p95 = ms(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
+    times = (ms(one.p50_ms), p95, ms(one.p99_ms), ms(one.max_ms))
     return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one), met)
 
 

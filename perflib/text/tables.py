@@ -42,9 +42,9 @@ from perflib.text.words import recovery_sentence as recovery_sentence
 from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
-    "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
-    "judged on p95, unless it says p99, with each failed request as infinitely slow. Cold answers (cache misses) are "
-    "left out."
+    "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one; “≥ 128 (20 "
+    "of 59)”: too few, p95 is no less with 95 % confidence. A limit is judged on p95, unless it says p99, with each "
+    "failed request as infinitely slow. Cold answers (cache misses) are left out."
 )
 _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "

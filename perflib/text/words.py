@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from perflib.figures import spike
-from perflib.figures.limits import Limit
+from perflib.figures.limits import AT_LEAST, Limit
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
@@ -74,7 +74,8 @@ def _against_limit(row: EndpointSummary, missed: Limit) -> str:
         return f"{row.endpoint} {share(missed.found or 0)} failed of the {share(missed.bound)} allowed"
     if missed.found == math.inf:
         return f"{row.endpoint} (more than {100 - int(missed.of[1:])} % failed)"
-    figure = "" if missed.by == "p95" == missed.of else f"{missed.by} "
+    by = f"{missed.of} {AT_LEAST}" if missed.by == AT_LEAST else missed.by
+    figure = "" if missed.by == "p95" == missed.of else f"{by} "
     return f"{row.endpoint} {figure}{ms(missed.found)} ms of {missed.bound:,g} ms{_marked(row)}"
 
 
