@@ -35,7 +35,7 @@ from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.why import anatomy as anatomy
 from perflib.text.why import diagnosis as diagnosis
-from perflib.text.words import baseline_sentence, duration_of, workload_of
+from perflib.text.words import baseline_sentence, duration_of, longer_sentence, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
@@ -114,7 +114,8 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     unverified = unverified_lines(run)
     found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
     found += tuple(why_lines(run, summary))
-    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
+    longer = longer_sentence(run, summary.endpoints)
+    known = (memory_sentence(run, memory_of(run)), *table.notes, *([longer] if longer else []), f"Run {run.facts.named}, {run.facts.profile} profile")
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 

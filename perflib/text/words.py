@@ -242,3 +242,12 @@ def duration_of(run: Run) -> str:
         enough = f", or until {scenario.enough_successes:,} successes," if scenario.enough_successes else ""
         planned = f"{planned}{enough} for each"
     return f"{planned} after {seconds(scenario.warmup_s)} of warm-up; measured {seconds(run.facts.duration_s)} in all"
+
+
+def longer_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
+    """Why a run was longer than planned; empty where it was not."""
+    planned_s, facts = run.facts.scenario.duration_s, run.facts
+    if not facts.scenario.longest_s or facts.duration_s < planned_s + 0.5:
+        return ""
+    known = "p99 is known" if all(row.p99_ms is not None for row in rows) else "more percentiles are known"
+    return f"Measured {seconds(facts.duration_s)} instead of {seconds(planned_s)}, so that {known}."
