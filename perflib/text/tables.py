@@ -115,7 +115,12 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
     found += tuple(why_lines(run, summary))
     longer = longer_sentence(run, summary.endpoints)
-    known = (memory_sentence(run, memory_of(run)), *table.notes, *([longer] if longer else []), f"Run {run.facts.named}, {run.facts.profile} profile")
+    known = (
+        memory_sentence(run, memory_of(run)),
+        *table.notes,
+        *([longer] if longer else []),
+        f"Run {run.facts.named}, {run.facts.profile} profile",
+    )
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 
