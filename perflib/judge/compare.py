@@ -170,8 +170,8 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
     """The object that `perflib compare --format json` prints."""
     rows = [asdict(one) | {"interval": one.interval and [one.interval.low, one.interval.high]} for one in figures]
-    for row in rows:
-        del row["lacks_requests"]
+    for figure in rows:
+        del figure["lacks_requests"]
     return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
