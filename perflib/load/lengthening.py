@@ -39,7 +39,7 @@ def go_on_until_s(workers: Sequence[SoFar], longest_s: float) -> float:
     What would take longer than `longest_s` is not waited for. Whole seconds, unless they are too many.
 
     >>> go_on_until_s([SoFar(9.0, 10.0, (250, 2000))], longest_s=30)
-    13.0
+    12.0
     """
     planned_s, at_s = workers[0].until_s, sum(one.at_s for one in workers) / len(workers)
     counts = [sum(some) for some in zip(*(one.successes for one in workers), strict=True)]
