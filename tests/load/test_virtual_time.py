@@ -323,8 +323,8 @@ def test_arrivals_of_a_run_that_goes_on_come_at_the_same_rate_and_the_first_ones
     assert abs(len(later) - 120) < 4 * 120**0.5
 
 
-def test_a_run_that_nobody_answers_ends_as_planned() -> None:
-    rows = drive(Closed(users=2), Wire([Fate(0.1)], shared=False), warmup_s=0.0, duration_s=3.0, answers=(3.0,))
+def test_a_run_that_is_told_not_to_go_on_ends_as_planned() -> None:
+    rows = drive(Closed(users=2), Wire([Fate(0.1)], shared=False), warmup_s=0.0, duration_s=3.0)
     asked = drive(
         Closed(users=2), Wire([Fate(0.1)], shared=False), warmup_s=0.0, duration_s=3.0, longest_s=9.0, answers=(3.0,)
     )
