@@ -6,7 +6,8 @@ from typing import Unpack
 
 from perflib.judge.changed import changed
 from perflib.judge.observed import observed
-from perflib.session.experiment import CROWD, Consent, experiment
+from perflib.session.experiment import experiment
+from perflib.session.investigation import CROWD, Consent
 from perflib.session.stored import is_stored, load_run
 from perflib.spec import InputError, Options, parse_duration_s
 from perflib.spec.diagnosis import Diagnosis
@@ -62,11 +63,11 @@ def why(
     if is_stored(what):
         return _compared(observed(load_run(what)), against)
     if against.startswith(("http://", "https://")):
-        say(f"first {against}, then the other")
-        before = experiment(what, asked.replaced(url=against), budget_s / 2, consent, say)
-        return _against(experiment(what, asked, budget_s / 2, consent, say), before, against)
+        before, found = experiment(what, (asked.replaced(url=against, pid=None), asked), budget_s, consent, say)
+        return _against(found, before, against)
     _before(against)  # a name that is none is told before anything is measured
-    return _compared(experiment(what, asked, budget_s, consent, say), against)
+    (found,) = experiment(what, (asked,), budget_s, consent, say)
+    return _compared(found, against)
 
 
 def _compared(found: Diagnosis, against: str) -> Diagnosis:

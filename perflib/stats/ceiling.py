@@ -13,14 +13,19 @@ SCOUT_S, SETTLE_S = 2.0, 6.0
 begins empty needs time to grow."""
 PAUSE_S = 1.7
 """What a probe costs beside: it is started, warmed up, and its queue drained."""
+_ENOUGH, _LONGEST_S = 300, 12.0
+"""Where there are fewer requests in it, it is longer, up to so many seconds."""
 _STEP = 1.6
 _SPAN = 30.0
 """The ceiling is looked for down to this part of the start."""
 _QUANTILES = (0.5, 0.3, 0.7)
-_CLIP = 0.7
-"""Of a log ratio: what is further from the edge than a factor of two says on which side it is, and no more."""
+_CLIP = 1.5
+"""Of a log ratio: what is further from the edge than this says on which side it is, and no more."""
+_NO_ROOM, _STEEPER = 1e-20, 2.0
+"""Noise grows with the slope, which has no bound: up to so many times that at the edge."""
 _FREEDOM = 4.0
-_SLOPES = np.array([0.5, 1, 2, 4, 8, 16, 32])[:, None, None]
+_SLOPES = np.array([0.5, 1, 2, 4, 8, 16, 32])[:, None, None, None]
+_BENDS = np.array([1.0, 3, 9])[:, None, None]
 _NOISES = np.array([0.5, 0.7, 1, 1.4, 2, 3])[:, None]
 _PRECISE = 0.05
 
@@ -53,16 +58,17 @@ class Estimate:
 class Search:
     """Where to probe next, and what the probes say together.
 
-    By each limit, log(p95 / limit) crosses 0 at its own edge, with a slope b on log rate that is not known. In a block
-    of n requests the load is off by a share of about sqrt(2 / n) by chance, which the slope magnifies, and so is the
-    percentile: sd² = s² 2 (1 + b²) / n; as blocks are skewed, their middle lies sd² below. Edge, slope and s are on a
-    grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to the posterior's
-    quantiles in turn, no more than a step beyond what was tried.
+    By each limit, p95 / limit = 1 / (1 - b (x^k - 1) / k), x the rate over the limit's own edge: as in a queue, it
+    grows without bound towards some rate, and is 1 at its edge with a slope of b on log scales. With k = 1 that is
+    M/M/1; servers of many places, which nobody waits for until they are nearly full, have a larger one. In a block of n
+    requests the service is off by a share of about sqrt(2 / n) by chance, which the slope there magnifies, and so is
+    the percentile: sd² = s² 2 (1 + slope²) / n; as blocks are skewed, their middle lies sd² below. Edge, b, k and s are
+    on a grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to the
+    posterior's quantiles in turn, no more than a step beyond what was tried.
 
-    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); noise and priors are ours. Simulated at
-    servers of one to eight places with 45 s of probes, the interval holds the truth in 90 to 97 % of searches; the
-    estimate is within 10 % in 88 to 100 % where the edge is steep. It is in less where p95 hardly depends on the rate,
-    or where there are few requests: the interval is wide then.
+    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); for M/M/1 and M/M/c Kleinrock 1975,
+    Queueing Systems; curve, noise and priors are ours. How near it comes is in docs/why.md, and measured by
+    tests/benchmarks/ceiling.py.
     """
 
     def __init__(self, start_per_s: float, most_per_s: float, least_requests: float = 60.0) -> None:
@@ -89,18 +95,19 @@ class Search:
         least, most = (min(tried) / _STEP, max(tried) * _STEP) if tried else (wanted, wanted)
         rate_per_s = min(max(wanted, least), most, self._most_per_s)
         bracketed = bool(self._met and self._missed)
-        duration_s = max(SETTLE_S if bracketed else SCOUT_S, self._least_requests / rate_per_s)
+        settled_s = min(max(SETTLE_S, _ENOUGH / rate_per_s), _LONGEST_S)
+        duration_s = max(settled_s if bracketed else SCOUT_S, self._least_requests / rate_per_s)
         duration_s = min(duration_s, left_s - PAUSE_S)
         if duration_s < SCOUT_S or duration_s * rate_per_s < self._least_requests or (bracketed and self._is_precise()):
             return None
         return Try(rate_per_s, duration_s)
 
     def told(self, rate_per_s: float, seen: Mapping[str, Seen]) -> None:
-        """What a probe found, by limit."""
+        """What a probe found, by limit; its rate as it was offered, which chance makes a little more or less."""
         worst = max(one.ratio for one in seen.values())
         (self._met if worst < 1 else self._missed).append(rate_per_s)
         for name, one in seen.items():
-            so_far = self._limits.get(name, np.zeros((len(_SLOPES), len(_NOISES), len(self._edge))))
+            so_far = self._limits.get(name, np.zeros((1, 1, 1, len(self._edge))))
             self._limits[name] = so_far + self._likelihood(rate_per_s, one)
 
     def bounded(self, rate_per_s: float) -> None:
@@ -123,9 +130,12 @@ class Search:
         return self._quantile(0.975) < self._quantile(0.025) * (1 + _PRECISE)
 
     def _likelihood(self, rate_per_s: float, seen: Seen) -> Floats:
-        """Its log, by slope, noise and edge."""
-        variance = _NOISES**2 * 2 * (1 + _SLOPES**2) / max(1, seen.requests)
-        expected = np.clip(_SLOPES * (math.log(rate_per_s) - self._edge) - variance, -_CLIP, _CLIP)
+        """Its log, by slope, bend, noise and edge."""
+        over = np.exp(np.minimum(math.log(rate_per_s) - self._edge, 3.0)) ** _BENDS
+        room = np.maximum(1 - _SLOPES * (over - 1) / _BENDS, _NO_ROOM)
+        slope = np.minimum(_SLOPES * over / room, _STEEPER * _SLOPES)
+        variance = _NOISES**2 * 2 * (1 + slope**2) / max(1, seen.requests)
+        expected = np.clip(-np.log(room) - variance, -_CLIP, _CLIP)
         ratio = min(max(seen.ratio, math.exp(-_CLIP)), math.exp(_CLIP))
         off = (math.log(ratio) - expected) ** 2 / variance
         return np.asarray(-(_FREEDOM + 1) / 2 * np.log1p(off / _FREEDOM) - np.log(variance) / 2)
@@ -133,8 +143,8 @@ class Search:
     def _quantile(self, share: float) -> float:
         """Of the lowest edge: it is above a rate where every one is."""
         above = np.ones(len(self._edge))
-        for limit in self._limits.values() or [np.zeros((1, 1, len(self._edge)))]:
+        for limit in self._limits.values() or [np.zeros((1, 1, 1, len(self._edge)))]:
             allowed = limit + self._barred
-            likely = np.exp(allowed - allowed.max()).sum(axis=(0, 1))
+            likely = np.exp(allowed - allowed.max()).sum(axis=(0, 1, 2))
             above *= 1 - np.cumsum(likely / likely.sum())
         return math.exp(np.interp(share, 1 - above, self._edge))
