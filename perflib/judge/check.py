@@ -28,7 +28,18 @@ from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Least, Sample, changes, judge
+from perflib.stats.band import (
+    ALPHA,
+    THRESHOLD,
+    Change,
+    Insufficient,
+    Judgement,
+    Least,
+    Sample,
+    changes,
+    is_clear,
+    judge,
+)
 from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict
 
@@ -165,13 +176,8 @@ class Check:
         return tuple(one.mde for one in found if one is not None)
 
     def is_clear(self, scenario: str) -> bool:
-        """Whether more runs of a scenario have nothing to tell: each figure that can be judged changed, or did not."""
-        rows = [row for row in self.endpoints if row.scenario == scenario]
-        return all(
-            row.verdict in (Verdict.REGRESSION, Verdict.IMPROVED)
-            or all(one.is_none for one in row.figures if isinstance(one, Change))
-            for row in rows
-        )
+        """Whether more runs of a scenario have nothing to tell."""
+        return all(is_clear(row.verdict, row.figures) for row in self.endpoints if row.scenario == scenario)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
@@ -242,7 +248,7 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look
     if not sound:
         return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
-    found, summaries = match(sound[0].facts, baselines), [summarize(run) for run in sound]
+    found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
     rows = _judged(name, summaries, found, [run.facts.generator for run in sound], look)
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
@@ -274,8 +280,13 @@ class Match:
     why_not: str = ""
 
 
-def match(facts: Facts, baselines: Baselines) -> Match:
-    """The baseline of a run's setup; see `perflib.spec.setup`."""
+def match(run: Run, baselines: Baselines) -> Match:
+    """The baseline of the run's setup; see `perflib.spec.setup`."""
+    return fitting(run.facts, baselines)
+
+
+def fitting(facts: Facts, baselines: Baselines) -> Match:
+    """The same, of a run that may not have begun."""
     setup = setup_of(facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
@@ -297,7 +308,7 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
     {}
     """
-    found = match(runs[-1].facts, baselines).baseline if runs else None
+    found = match(runs[-1], baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 

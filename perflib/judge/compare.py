@@ -275,7 +275,7 @@ def compare_stored(
     >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
     {<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>}
     """
-    of_a, of_b, found = _series(a), _series(b), match(a.facts, baselines)
+    of_a, of_b, found = _series(a), _series(b), match(a, baselines)
     names = [name for name in of_a if name in of_b]
     ratios = {(name, figure): _ratio(of_a[name], of_b[name], q) for name in names for figure, q in FIGURES.items()}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from perflib.judge.check import Check, match, smallest_detectable
+from perflib.judge.check import Check, fitting, smallest_detectable
 from perflib.judge.check import check as judge_runs
 from perflib.session.drive import Watch, prepare, target_of, unwatched
 from perflib.session.sound import SoundRuns
@@ -90,7 +90,7 @@ class _Plan:
 def _plan(name: str, options: Options, budget_s: float, baselines: Baselines) -> _Plan:
     """What the budget has room for, where there is a baseline to compare with."""
     facts = prepare(name, options, Workbook.find())
-    baseline = match(facts, baselines).baseline
+    baseline = fitting(facts, baselines).baseline
     parts = facts.scenario.parts(facts.target)
     run_s = sum(facts.scenario.part_s(number) for number, _ in enumerate(parts))
     runs = min(_MOST_RUNS, int(budget_s / run_s))
