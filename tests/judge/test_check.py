@@ -93,8 +93,8 @@ def test_a_slower_server_is_a_regression_and_its_reason_has_ratio_and_interval()
 def test_a_rise_of_less_than_a_hundredth_of_the_limit_is_no_regression_and_the_reason_says_so() -> None:
     roomy = make_target("GET /a", "GET /b", target_ms=1000)
     baselines = Baselines(baselines=(baseline_of([run_of(seed, target=roomy) for seed in range(1, 9)]),))
-    found = check([run_of(100, times=1.5, target=roomy)], baselines)
-    assert verdicts(found) == {"GET /a": "SAME", "GET /b": "INCONCLUSIVE"}
+    found = check([run_of(100, times=1.3, target=roomy)], baselines)
+    assert verdicts(found) == {"GET /a": "SAME", "GET /b": "SAME"}
     assert found.endpoints[0].reason.startswith("p50 1.")
     assert found.endpoints[0].reason.endswith("; slower by less than 10.0 ms, 1% of its limit")
     assert found.exit_status == 0

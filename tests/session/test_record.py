@@ -14,7 +14,6 @@ from perflib.store.folders import Workbook
 from tests.synthetic import make_run, make_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from perflib.spec import Run
@@ -48,7 +47,7 @@ class Recording:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     (tmp_path / "performance_baselines.json").write_text('{"schema_version": 2, "baselines": []}')
     monkeypatch.chdir(tmp_path)
     return Recording(monkeypatch)

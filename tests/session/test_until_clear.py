@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,11 +24,11 @@ TARGET = make_target("GET /a", "GET /b", target_ms=60)
 RUN_S = 4.0
 
 
-def run_of(seed: int, times: float = 1.0, noise: float = 0.02, **others: object) -> Run:
+def run_of(seed: int, times: float = 1.0, noise: float = 0.02, **others: Any) -> Run:
     """A run named by its seed, so many times slower than usual."""
     slower = times * float(np.exp(noise * np.random.default_rng(seed).standard_normal()))
     values = {"target": TARGET, "seconds": RUN_S, "per_s": 150.0, "run_id": f"run-{seed}"} | others
-    return make_run(seed=seed, slowdown=lambda at_s: np.full_like(at_s, slower), **values)  # type: ignore[arg-type]
+    return make_run(seed=seed, slowdown=lambda at_s: np.full_like(at_s, slower), **values)
 
 
 class Measuring:
@@ -116,6 +116,14 @@ def test_a_run_that_its_target_cut_ends_it_and_is_not_passed_over(quiet: Measuri
     quiet.next = lambda seed: run_of(seed, state="broken", invalid_reasons=("cut: every request failed",))
     found = quiet.check()
     assert (found.exit_status, len(quiet.measured)) == (3, 1)
+
+
+def test_a_target_that_dies_after_a_sound_run_is_not_passed_over(noisy: Measuring) -> None:
+    died: dict[str, Any] = {"state": "broken", "invalid_reasons": ("cut: every request failed",)}
+    noisy.next = lambda seed: run_of(seed, noise=0.3, **(died if seed == 102 else {}))
+    found = noisy.check()
+    assert (found.exit_status, len(noisy.measured)) == (3, 2)
+    assert "light_load: not clear yet after 1 of at most 5 runs, as the next one was not sound" in found.notes
 
 
 def test_the_smallest_change_that_it_names_is_that_of_the_whole_budget(noisy: Measuring) -> None:
