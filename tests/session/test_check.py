@@ -156,6 +156,18 @@ def test_a_server_slower_by_half_is_a_regression(check: Checked, server: Server)
     assert any(reason.startswith("GET /a: p") for reason in found["reasons"])
 
 
+def test_a_budget_measures_on_until_a_slower_server_is_clear(
+    recorded: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.delay_s = 1.5 * DELAY_S
+    words = ["--target", TARGET_FILE, "--url", server.url, "--budget", "3s", "--format", "json"]
+    status = next(one for one in (main(["check", "light_load", *RUN, *words]) for _ in range(TRIES)) if one != 3)
+    said = capsys.readouterr()
+    assert status == 1
+    assert "light_load: measures on until it is clear, at most 3 s (5 runs of 0.6 s), which find a rise" in said.err
+    assert " of at most 5 runs" in said.out
+
+
 def test_p95_above_twice_the_baseline_fails_though_its_runs_are_too_few(
     check: Checked, server: Server, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
