@@ -102,7 +102,7 @@ def check(server: Server, recorded: Path, capsys: pytest.CaptureFixture[str]) ->
     def checked(*words: str) -> tuple[int, str]:
         for _ in range(TRIES):
             capsys.readouterr()
-            status = main(["check", *RUN, "--target", TARGET_FILE, "--url", server.url, *words])
+            status = main(["check", *RUN, "--runs", "1", "--target", TARGET_FILE, "--url", server.url, *words])
             if status != 3:
                 break
         return status, capsys.readouterr().out
@@ -154,6 +154,18 @@ def test_a_server_slower_by_half_is_a_regression(check: Checked, server: Server)
     assert [row["verdict"] for row in found["endpoints"]] == ["REGRESSION", "REGRESSION"]
     assert all(row["interval"][0] < 1.55 and row["interval"][1] > 1.4 for row in found["endpoints"])
     assert any(reason.startswith("GET /a: p") for reason in found["reasons"])
+
+
+def test_a_budget_measures_on_until_a_slower_server_is_clear(
+    recorded: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.delay_s = 1.5 * DELAY_S
+    words = ["--target", TARGET_FILE, "--url", server.url, "--budget", "3s", "--format", "json"]
+    status = next(one for one in (main(["check", "light_load", *RUN, *words]) for _ in range(TRIES)) if one != 3)
+    said = capsys.readouterr()
+    assert status == 1
+    assert "light_load: measures on until it is clear, at most 3 s (5 runs of 0.6 s), which find a rise" in said.err
+    assert " of at most 5 runs" in said.out
 
 
 def test_p95_above_twice_the_baseline_fails_though_its_runs_are_too_few(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from perflib.stats.band import Change, Insufficient, Judgement, Sample, changes, holm, judge
+from perflib.stats.band import Change, Insufficient, Judgement, Least, Sample, changes, holm, is_clear, judge
 from perflib.stats.moderated import moderated_variance, trigamma_inverse
+from perflib.stats.spending import Look
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,3 +220,67 @@ def test_a_change_of_the_size_it_names_is_found_as_often_as_promised() -> None:
         assert isinstance(p95, Change)
         found += judged(logs, 1 + p95.mde)[0].verdict == "REGRESSION"
     assert found >= stats.binom.ppf(0.001, 300, 0.90)
+
+
+def looked_at(logs: Floats, most: int, number: int) -> tuple[Judgement, ...]:
+    """The verdicts after so many new runs of at most so many; the baseline comes first."""
+    runs = logs.shape[2] - most
+    return judge(samples(logs[:, :, : runs + number], number), Look(number, most))
+
+
+def ended(logs: Floats, most: int) -> tuple[tuple[Judgement, ...], int]:
+    """The verdicts of a check that ends as soon as it is clear, and after how many runs."""
+    for number in range(1, most + 1):
+        found = looked_at(logs, most, number)
+        if all(is_clear(each.verdict, each.figures) for each in found):
+            break
+    return found, number
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.15])
+def test_checks_that_look_after_every_run_alarm_as_seldom_as_promised(noise: float) -> None:
+    alarms = 0
+    for seed in range(3000, 3300):
+        logs = noisy(endpoints=4, noise=noise, seed=seed, new=5)
+        looks = [{each.verdict for each in looked_at(logs, 5, number)} for number in range(1, 6)]
+        alarms += any("REGRESSION" in each for each in looks)
+    assert alarms <= stats.binom.ppf(0.999, 300, 0.01)
+
+
+def test_a_check_that_may_end_early_finds_what_it_says_ahead() -> None:
+    found = 0
+    for seed in range(4000, 4200):
+        logs = noisy(endpoints=3, seed=seed, new=5)
+        p95 = looked_at(logs, 5, 1)[0].figures[1]
+        assert isinstance(p95, Change)
+        logs[0, 1, 8:] += math.log(1 + p95.mde)
+        found += ended(logs, 5)[0][0].verdict == "REGRESSION"
+    assert found >= stats.binom.ppf(0.001, 200, 0.90)
+
+
+def test_a_check_ends_at_once_for_a_doubling_and_before_its_last_run_where_nothing_changed() -> None:
+    slow, same = noisy(endpoints=3, noise=0.03, new=10), noisy(endpoints=3, noise=0.03, new=10)
+    slow[:, :, 8:] += math.log(2)
+    assert ended(slow, 10)[1] == 1
+    assert 1 < ended(same, 10)[1] < 10
+
+
+def test_the_smallest_detectable_change_is_that_of_all_the_runs_that_were_planned() -> None:
+    logs = noisy(endpoints=3, new=5)
+    of_one, of_all = (
+        [each.mde for each in found[0].figures if isinstance(each, Change)]
+        for found in (judge(samples(logs[:, :, :9])), looked_at(logs, 5, 1))
+    )
+    assert all(whole < 0.8 * single for whole, single in zip(of_all, of_one, strict=True))
+
+
+def test_a_change_that_does_not_matter_is_none_and_says_why() -> None:
+    logs = noisy(noise=0.02)
+    logs[0, :, -1] += math.log(1.3)
+    roomy = [replace(each, least=Least(0.8, "16 ms, 1% of its limit")) for each in samples(logs)]
+    (found,) = judge(roomy)
+    assert found.verdict == "SAME"
+    assert found.reason.endswith("; slower by less than 16 ms, 1% of its limit")
+    logs[0, :, -1] += math.log(2)
+    (found,) = judge([replace(each, least=Least(0.8, "16 ms, 1% of its limit")) for each in samples(logs)])
+    assert found.verdict == "REGRESSION"
