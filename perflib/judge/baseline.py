@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from perflib.figures.spent import Effort, efforts_of
 from perflib.figures.summary import EndpointSummary, counted, summarize, unmeasured
 from perflib.spec import InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
@@ -28,6 +29,7 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
         _check(run, runs[:place])
     last = runs[-1].facts
     summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
+    efforts = [efforts_of(run) for run in runs]
     return Baseline(
         target=last.target.name,
         scenario=last.scenario.name,
@@ -38,7 +40,10 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
         git_commit=last.git_commit,
         versions=last.environment.versions,
         runs=tuple(run.facts.run_id for run in runs),
-        endpoints={name: _endpoint_baseline([each[name] for each in summaries]) for name in summaries[0]},
+        endpoints={
+            name: _endpoint_baseline([each[name] for each in summaries], [each.get(name, Effort()) for each in efforts])
+            for name in summaries[0]
+        },
         setup=setup_of(last),
     )
 
@@ -58,7 +63,7 @@ def _check(run: Run, earlier: Sequence[Run]) -> None:
         raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
 
 
-def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
+def _endpoint_baseline(rows: Sequence[EndpointSummary], efforts: Sequence[Effort]) -> EndpointBaseline:
     p95_ms, target_ms = _rounded(median_of(row.p95_ms for row in rows)), rows[-1].target_ms
     return EndpointBaseline(
         p50_ms=_rounded(median_of(row.p50_ms for row in rows)),
@@ -70,7 +75,10 @@ def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
         requests=sum(row.requests for row in rows),
         errors=sum(row.judged_errors for row in rows),
         per_run=PerRun(
-            p50_ms=tuple(_rounded(row.p50_ms) for row in rows), p95_ms=tuple(_rounded(row.p95_ms) for row in rows)
+            p50_ms=tuple(_rounded(row.p50_ms) for row in rows),
+            p95_ms=tuple(_rounded(row.p95_ms) for row in rows),
+            waited_per_ran=tuple(_rounded(one.waited_per_ran, 4) for one in efforts),
+            cpu_ms=tuple(_rounded(one.cpu_ms_per_request, 4) for one in efforts),
         ),
     )
 
@@ -81,5 +89,5 @@ def median_of(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _rounded(value_ms: float | None) -> float | None:
-    return None if value_ms is None else round(value_ms, 3)
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,10 +1,12 @@
 """The CPU time of processes that come and go, and of the cores of this machine."""
 
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter
+from time import clock_gettime, perf_counter
 from typing import Any
 
 import psutil
@@ -26,7 +28,18 @@ class Spent:
         """Raises psutil.Error where the process has ended and been waited for."""
         times = process.cpu_times()
         of_children_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-        return cls(times.user + times.system, of_children_s, process.ppid())
+        return cls(_exact_s(process.pid, times.user + times.system), of_children_s, process.ppid())
+
+
+def _exact_s(pid: int, to_ticks_s: float) -> float:
+    """CPU seconds of a process by its own clock, in nanoseconds and with its ended threads; else those to 10 ms.
+
+    The number of that clock is clock_getcpuclockid(3)'s.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return clock_gettime((~pid << 3) | 2)
+    return to_ticks_s
 
 
 class CoresClock:
