@@ -5,50 +5,52 @@ and did anything change beyond what the baseline's own runs vary by (`perflib.st
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from perflib.figures.failures import Failure, failures
 from perflib.figures.limits import Limit, all_met, limits_of
-from perflib.figures.summary import EndpointSummary, Summary, summarize
+from perflib.figures.summary import Summary, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
+from perflib.judge.looks import ALL, CPU, Look, cpu_after, cpu_before, held_of, samples_of
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
-from perflib.spec.baselines import Baseline, Baselines
+from perflib.spec.baselines import Baseline, Baselines, EndpointBaseline
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
+from perflib.stats import Floats
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, judge
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
-    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
-    "percentiles), as far as its baseline's runs vary as a new run does."
+    f"REGRESSION: p50, p95 or the target's {CPU} is significantly larger, and by more than {THRESHOLD:.0%}. Where "
+    f"nothing changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and their "
+    "figures), as far as its baseline's runs vary as a new run does."
 )
+_FIGURES = ("p95", "p50", CPU)
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
 _SAME_IN_JSON = (
     *("baseline_p95_ms", "target_ms", "target_p99_ms", "max_errors", "meets_target"),
-    *("requests", "errors", "error_share", "unanswered"),
+    *("requests", "errors", "error_share", "unanswered", "cpu_ms_per_request", "baseline_cpu_ms_per_request"),
 )
 
 
 @dataclass(frozen=True)
 class EndpointVerdict:
-    """One endpoint or page.
+    """One endpoint or page, or `ALL` requests, of which nothing but the CPU is judged.
 
     `p*_ms` are medians over the runs, each failure counted as infinitely slow; None: too few requests. `figures` are
-    p50 and p95 against the baseline; none where there is none.
+    p50, p95 and `CPU` against the baseline, as far as they can be compared.
     """
 
     scenario: str
@@ -68,6 +70,9 @@ class EndpointVerdict:
     unanswered: int = 0
     unanswered_s: float | None = None
     """The longest of the requests that were unanswered all through their run."""
+    cpu_ms_per_request: float | None = None
+    """The median over the runs; None: not compared."""
+    baseline_cpu_ms_per_request: float | None = None
 
     @property
     def error_share(self) -> float:
@@ -96,14 +101,14 @@ class EndpointVerdict:
         return Table(_COLUMNS, (_row(self),), f"{self.verdict} of {self.endpoint}").html()
 
     def change_of(self, figure: str) -> Change | None:
-        """What became of "p50" or "p95", where that can be judged."""
+        """What became of "p50", "p95" or `CPU`, where that can be judged."""
         return next((one for one in self.figures if isinstance(one, Change) and one.figure == figure), None)
 
     @property
     def telling(self) -> Change | None:
         """The figure that the reason names, else p95."""
-        named = [self.change_of(figure) for figure in ("p50", "p95") if self.reason.startswith(figure)]
-        return next((one for one in (*named, self.change_of("p95"), self.change_of("p50")) if one), None)
+        named = [self.change_of(figure) for figure in _FIGURES if self.reason.startswith(figure)]
+        return next((one for one in (*named, *map(self.change_of, _FIGURES)) if one), None)
 
     def as_json(self) -> dict[str, Any]:
         """Its object in what `perflib check --format json` prints."""
@@ -223,11 +228,11 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
         return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
     found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
-    rows = _judged(name, summaries, found)
+    rows = _judged(name, [*map(Look.at, sound, summaries)], found)
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
     slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
-    notes = [*_notes(sound, rows, found), *(f"{one}: {sound[0].facts.why(one)} says why" for one in slow)]
+    notes = [*_notes(sound, rows, found), *(f"{one}: {_command(one, sound[0])} says why" for one in slow)]
     return Check(
         runs=ids,
         baselines={name: found.baseline.recorded_at if found.baseline else None},
@@ -236,6 +241,16 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
         notes=tuple(f"{name}: {note}" for note in notes),
         exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if unsound else ExitStatus.OK,
     )
+
+
+def _command(name: str, run: Run) -> str:
+    """That says why an endpoint is slow, or what all requests compute."""
+    return run.facts.again("why") if name == ALL else run.facts.why(name)
+
+
+def _why(run: Run) -> str:
+    """Why a run is not judged, and who kept its target from a core."""
+    return "; ".join(filter(None, (*unfit(run), held_of(run))))
 
 
 def _refuse_others(runs: Sequence[Run]) -> None:
@@ -282,33 +297,46 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
-def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
-    """A row per endpoint, in the target's order."""
-    looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
-    judgements = {} if found.baseline is None else {one.endpoint: one for one in judge(_samples(looks, found.baseline))}
-    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())
+def _judged(scenario: str, looks: Sequence[Look], found: Match) -> tuple[EndpointVerdict, ...]:
+    """A row per endpoint, in the target's order, and one of all requests where their CPU is judged."""
+    judged = {} if found.baseline is None else {one.endpoint: one for one in judge(samples_of(looks, found.baseline))}
+    rows = [_verdict(scenario, name, looks, found, judged.get(name)) for name in looks[0].rows]
+    if found.baseline is not None and ALL in judged:
+        rows.append(_of_all(scenario, looks, judged[ALL], found.baseline))
+    return tuple(rows)
 
 
-def _samples(looks: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline) -> list[Sample]:
-    samples = []
-    for name, figure in product(looks, ("p50", "p95")):
-        if name in baseline.endpoints:
-            before = getattr(baseline.endpoints[name].per_run, f"{figure}_ms")
-            after = [getattr(row, f"judged_{figure}_ms") for row in looks[name]]
-            samples.append(Sample(name, figure, np.array(before, np.float64), np.array(after, np.float64)))
-    return samples
+def _of_all(scenario: str, looks: Sequence[Look], judgement: Judgement, baseline: Baseline) -> EndpointVerdict:
+    """The row of all requests: nothing but their CPU."""
+    nothing = dict.fromkeys(
+        ("p50_ms", "p95_ms", "p99_ms", "baseline_p95_ms", "target_ms", "target_p99_ms", "max_errors")
+    )
+    asked = sum(row.requests for look in looks for row in look.rows.values())
+    cpu_ms = _cpu_ms(ALL, looks, baseline)
+    reason = _reason(judgement, cpu_ms)
+    return EndpointVerdict(
+        scenario, ALL, judgement.verdict, reason, judgement.figures, **nothing, requests=asked, errors=0, **cpu_ms
+    )
+
+
+def _cpu_ms(name: str, looks: Sequence[Look], baseline: Baseline) -> dict[str, float | None]:
+    after, before = cpu_after(name, looks), cpu_before(name, baseline)
+    return {"cpu_ms_per_request": _median(after), "baseline_cpu_ms_per_request": _median(before)}
 
 
 def _verdict(
-    scenario: str, some: tuple[EndpointSummary, ...], found: Match, judgement: Judgement | None
+    scenario: str, name: str, looks: Sequence[Look], found: Match, judgement: Judgement | None
 ) -> EndpointVerdict:
-    name, baseline = some[0].endpoint, found.baseline
+    some, baseline = [look.rows[name] for look in looks], found.baseline
     entry = None if baseline is None else baseline.endpoints.get(name)
+    own_cpu = judgement is not None and any(one.figure == CPU for one in judgement.figures)
+    cpu_ms = _cpu_ms(name, looks, baseline) if baseline and own_cpu else {}
+    held = _held(name, looks, entry)
     return EndpointVerdict(
         scenario=scenario,
         endpoint=name,
         verdict=Verdict.NO_BASELINE if judgement is None else judgement.verdict,
-        reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
+        reason=_reason(judgement, cpu_ms, held) if judgement else found.why_not or "its baseline lacks this endpoint",
         figures=() if judgement is None else judgement.figures,
         p50_ms=median_of(row.judged_p50_ms for row in some),
         p95_ms=median_of(row.judged_p95_ms for row in some),
@@ -321,14 +349,30 @@ def _verdict(
         errors=sum(row.judged_errors for row in some),
         unanswered=sum(row.unanswered for row in some),
         unanswered_s=max((row.unanswered_s for row in some if row.unanswered_s), default=None),
+        **cpu_ms,
     )
 
 
-def _reason(judgement: Judgement) -> str:
-    """Why; a figure that counts as infinite is told in words."""
-    infinite = [one.figure for one in judgement.figures if isinstance(one, Change) and one.ratio == math.inf]
-    told = next((figure for figure in infinite if judgement.reason.startswith(figure)), None)
-    return f"{told} is infinite: more requests failed than it allows" if told else judgement.reason
+def _held(name: str, looks: Sequence[Look], before: EndpointBaseline | None) -> str:
+    """Who kept the target from its cores, where that hinders the comparison: no run of the baseline waited so long."""
+    known = [one for one in (before and before.per_run.waited_per_ran) or () if one is not None]
+    longest = max(known, default=0.0)
+    return next((look.held for look in looks if (look.effort(name).waited_per_ran or 0.0) > longest), "")
+
+
+def _reason(judgement: Judgement, cpu_ms: Mapping[str, float | None], held: str = "") -> str:
+    """Why; a figure that counts as infinite is told in words, and the CPU by its values."""
+    changed = [one for one in judgement.figures if isinstance(one, Change) and judgement.reason.startswith(one.figure)]
+    if judgement.verdict == Verdict.INCONCLUSIVE:
+        return f"{held}; {judgement.reason}" if held else judgement.reason
+    for one in changed:
+        if one.ratio == math.inf:
+            return f"{one.figure} is infinite: more requests failed than it allows"
+        if one.figure == CPU:
+            by = (100 * (ratio - 1) for ratio in (one.ratio, one.interval.low, one.interval.high))
+            values = f"{ms(cpu_ms['baseline_cpu_ms_per_request'])} -> {ms(cpu_ms['cpu_ms_per_request'])} ms"
+            return "{} {} ({:+.0f} %, {:.0f} % to {:.0f} %)".format(CPU, values, *by)
+    return judgement.reason
 
 
 def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
@@ -394,7 +438,7 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
     """What a slower endpoint in a closed mix says of its cause: nothing, unless others were looked at apart."""
     scenarios = {run.facts.scenario.name: run.facts.scenario for run in first_runs}
     apart = [name for name, one in scenarios.items() if one.isolated or isinstance(one.workload, Open)]
-    slower = [row for row in rows if row.verdict == Verdict.REGRESSION]
+    slower = [row for row in rows if row.verdict == Verdict.REGRESSION and row.endpoint != ALL]
     causes = sorted({row.endpoint for row in slower if row.scenario in apart})
     told = f"in {' and '.join(apart)}, {', '.join(causes) or 'none'} was found slower"
     return [
@@ -402,6 +446,11 @@ def _causes(first_runs: Sequence[Run], rows: Sequence[EndpointVerdict]) -> list[
         for name in dict.fromkeys(row.scenario for row in slower if row.scenario not in apart)
         if apart and sum(row.scenario == name for row in rows) > 1
     ]
+
+
+def _median(values: Floats) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
 
 
 def _finite(value: float | None) -> float | None:

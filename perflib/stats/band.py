@@ -7,13 +7,14 @@ vary as the new run does: runs back to back share the state of the machine and u
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 import scipy
 
 from perflib.stats import Floats, Interval
+from perflib.stats.explained import explained
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.verdict import Verdict, worst
 
@@ -37,19 +38,36 @@ class Sample:
     figure: "p50", "p95" …; the endpoints' variances are pooled within it.
     baseline: shape (runs,), the same runs in the same order for all endpoints. NaN: the run could not support it.
     new: shape (k,); infinity: failed too often.
+    waited, new_waited: of each of these runs the target's wait for a core, per second of work: see `explained`. NaN or
+        none: not known.
     """
 
     endpoint: str
     figure: str
     baseline: Floats
     new: Floats
+    waited: Floats = field(default_factory=lambda: np.empty(0))
+    new_waited: Floats = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def waits(self) -> Floats:
+        """Of the baseline's runs; all NaN where too few are known to explain anything. Shape (runs,)."""
+        few = np.isfinite(self.waited).sum() < BASELINE_RUNS
+        return np.full(len(self.baseline), np.nan) if few else self.waited
+
+    @property
+    def new_waits(self) -> float:
+        """The mean of log1p over the new runs that have the figure; NaN where one is not known."""
+        has = ~np.isnan(self.new)
+        return float(np.log1p(self.new_waited[has]).mean()) if len(self.new_waited) else math.nan
 
 
 @dataclass(frozen=True)
 class Change:
     """A figure against its baseline.
 
-    ratio: new over baseline, geometric means; interval: its 95 % interval, of this figure alone.
+    ratio: new over baseline, geometric means, less what the target's wait for a core explains; interval: its 95 %
+        interval, of this figure alone.
     p_slower, p_faster: one-sided, not adjusted for the family.
     mde: the smallest relative change that `POWER` of such comparisons find, at Holm's first and hardest step.
     """
@@ -101,7 +119,8 @@ def changes(samples: Sequence[Sample]) -> tuple[Change | Insufficient, ...]:
     """Every figure against its prediction band, in the order of `samples`.
 
     The mean log of k new runs differs from that of K baseline runs by t × s √(1/K + 1/k), with s² from the
-    baseline's runs, moderated over the endpoints (`moderated_variance`).
+    baseline's runs, moderated over the endpoints (`moderated_variance`). What the target's wait for a core explains is
+    taken off all of them before, and how well that is known adds to the error (`explained`).
     """
     lacks = [_lack(sample) for sample in samples]
     able = sorted((i for i, lack in enumerate(lacks) if not lack), key=lambda i: samples[i].figure)
@@ -133,10 +152,12 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     base = np.log(np.array([sample.baseline for sample in samples]))
     base = np.where(np.isfinite(base), base, np.nan)
     new = [np.log(sample.new[~np.isnan(sample.new)]) for sample in samples]
-    known = moderated_variance(base)
-    gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
+    waits, new_waits = np.array([one.waits for one in samples]), np.array([one.new_waits for one in samples])
+    by_wait = explained(base, waits, new_waits)
+    known = moderated_variance(base - by_wait.base, by_wait.df)
+    gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1) - by_wait.new
     per_run = 1 / np.isfinite(base).sum(axis=1) + 1 / np.array([len(each) for each in new])
-    se = np.sqrt(known.variance * per_run)
+    se = np.sqrt(known.variance * per_run + by_wait.variance)
     critical = scipy.special.stdtrit(known.df, 1 - ALPHA / family)
     shift = scipy.special.nctdtrinc(known.df, 1 - POWER, critical)
     mde = np.maximum(shift * se, math.log1p(THRESHOLD) + scipy.special.ndtri(POWER) * se)

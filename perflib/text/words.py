@@ -9,6 +9,7 @@ from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.leak import Memory
+from perflib.judge.looks import ALL
 from perflib.show.numbers import amount_of, ms, rate_of, seconds, share
 from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
@@ -121,7 +122,8 @@ def check_sentence(check: Check) -> str:
         begin = "No baseline fits this run, so regressions cannot be detected. Limits and errors were checked. "
         return f"{begin if verdicts else ''}{told}."
     between = f"{mdes[0]:+.0%}" if mdes[0] == mdes[-1] else f"{mdes[0]:+.0%} to {mdes[-1]:+.0%}"
-    where = "" if len(mdes) == len(verdicts) else f", in {len(mdes)} of {len(verdicts)} endpoints and pages"
+    timed = sum(row.endpoint != ALL for row in check.endpoints)
+    where = "" if len(mdes) == timed else f", in {len(mdes)} of {timed} endpoints and pages"
     counts = ", ".join(f"{verdicts.count(one)} {one.replace('_', ' ')}" for one in sorted(set(verdicts)))
     return f"Smallest detectable change of p95: {between}{where}. {told}: {counts}."
 
