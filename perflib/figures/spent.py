@@ -1,5 +1,6 @@
 """Spent: the CPU of the target in the measured time of a run, from its samples by second. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ class Effort:
     cpu_ms_per_request: float | None = None
     """Of all requests that were answered, parts of pages and steps of journeys too."""
     waited_per_ran: float | None = None
-    """How long its threads were ready to run without a core, per second that they had one."""
+    """How long others kept its threads from a core, per second that they had one: all that they were ready to run, but
+    no longer than others used the cores. So what a target adds to its own queue, or its quota does, is left out."""
 
 
 def efforts_of(run: Run) -> dict[str, Effort]:
@@ -38,13 +40,15 @@ def effort(run: Run, parts: Sequence[Part]) -> Effort:
     Where the run has one part, what was sampled just before and after its measured time counts by its share.
     """
     ticks, cpu_s, waited_s, answers = _ticks(run.memory), 0.0, 0.0, 0
-    rows = run.requests
+    rows, used = run.requests, run.facts.generator.cores_used
+    others = math.inf if used is None or used.others is None else used.others
     ended_ns = rows.loc[(rows["kind"] == "request") & (rows["end_ns"] >= 0), "end_ns"]
     for part in parts:
         from_ns, to_ns = _sampled(ticks, part, is_alone=len(run.facts.parts) == 1)
         if to_ns - from_ns >= _LEAST_NS:
             found = ticks.between(from_ns, to_ns)
-            cpu_s, waited_s = cpu_s + found.cpu_s, waited_s + found.waited_s
+            cpu_s += found.cpu_s
+            waited_s += min(found.waited_s, others * (to_ns - from_ns) / 1e9)
             answers += int(ended_ns.between(from_ns, to_ns).sum())
     if not answers or not cpu_s > 0:
         return Effort()

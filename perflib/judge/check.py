@@ -30,7 +30,8 @@ from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
-"""The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
+"""The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say; what the target's wait
+for a core explains of it is taken off."""
 FAMILY = (
     f"REGRESSION: p50, p95 or the target's {CPU} is significantly larger, and by more than {THRESHOLD:.0%}. Where "
     f"nothing changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and their "
@@ -391,8 +392,10 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
         for one in timed
         if one.found is not None and one.found >= one.bound
     ]
-    if p95_ms is not None and row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
-        shown = _as_found("p95", "p50" if row.p95_ms is None else "p95", p95_ms)
+    by = "p50" if row.p95_ms is None else "p95"
+    by_wait = max(1.0, change.by_wait if (change := row.change_of(by)) else 1.0)
+    if p95_ms is not None and row.baseline_p95_ms and p95_ms > BACKSTOP * by_wait * row.baseline_p95_ms:
+        shown = _as_found("p95", by, p95_ms)
         said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
     if row.verdict == Verdict.REGRESSION:
         said.append(row.reason)

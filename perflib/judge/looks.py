@@ -42,7 +42,7 @@ class Look:
 
 def held_of(run: Run) -> str:
     """Who kept the target from its cores; empty: nobody, or not known."""
-    return held_cores(effort(run, run.facts.parts).waited_per_ran, run.facts.generator.cores_used)
+    return held_cores(effort(run, run.facts.parts).waited_per_ran)
 
 
 def samples_of(looks: Sequence[Look], baseline: Baseline) -> list[Sample]:

@@ -116,17 +116,15 @@ def _stood_still(generator: Generator) -> tuple[str, ...]:
     return (f"load generator: {when}: {touched:,} request{'s' if touched != 1 else ''} due or under way",)
 
 
-def held_cores(waited_per_ran: float | None, cores: CoresUsed | None) -> str:
-    """Who kept the target from its cores, where it waited `MUCH_WAITING` or more; empty where not, or not known.
+def held_cores(waited_per_ran: float | None) -> str:
+    """That others kept the target from its cores, for `MUCH_WAITING` or more; empty where not, or not known.
 
-    >>> held_cores(1.2, CoresUsed(target=0.5, generator=0.2, others=1.2, of=2))
+    >>> held_cores(1.2)
     'other processes held the cores: the target waited 1.2 s per second of work'
     """
     if waited_per_ran is None or waited_per_ran < MUCH_WAITING:
         return ""
-    alone = cores is not None and cores.others is not None and cores.others < _MUCH
-    who = "its own threads and the load generator" if alone else "other processes"
-    return f"{who} held the cores: the target waited {waited_per_ran:.1f} s per second of work"
+    return f"other processes held the cores: the target waited {waited_per_ran:.2g} s per second of work"
 
 
 def cores_in_words(cores: CoresUsed) -> str:

@@ -70,6 +70,7 @@ class Change:
         interval, of this figure alone.
     p_slower, p_faster: one-sided, not adjusted for the family.
     mde: the smallest relative change that `POWER` of such comparisons find, at Holm's first and hardest step.
+    by_wait: how many times as large the target's wait for a core made it; 1: not known.
     """
 
     endpoint: str
@@ -79,6 +80,7 @@ class Change:
     p_slower: float
     p_faster: float
     mde: float
+    by_wait: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
             p_slower=float(slower[i]),
             p_faster=float(faster[i]),
             mde=float(np.expm1(mde[i])),
+            by_wait=float(np.exp(by_wait.new[i])),
         )
         for i, sample in enumerate(samples)
     ]

@@ -62,6 +62,26 @@ class CoresClock:
         return sum(_busy_of(times) for core, times in every if core in self._cores)
 
 
+class StolenClock:
+    """The time that a hypervisor had the cores while processes were on them, in seconds since the first look.
+
+    The system tells it of all cores together: processes get their part by their part of the busy time.
+    """
+
+    def __init__(self) -> None:
+        self.stolen_s = 0.0
+        self._before: tuple[float, float, float] | None = None
+
+    def look(self, spent_s: float) -> None:
+        """The processes having spent so many CPU seconds by now."""
+        times = psutil.cpu_times()
+        now = (spent_s, getattr(times, "steal", 0.0), _busy_of(times))
+        spent, stolen, busy = (new - old for new, old in zip(now, self._before or now, strict=True))
+        if busy > 0:
+            self.stolen_s += max(0.0, stolen) * min(1.0, spent / busy)
+        self._before = now
+
+
 def _busy_of(times: Any) -> float:
     return float(sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_BUSY))
 

@@ -15,7 +15,7 @@ class Reading:
     pss_bytes: int = -1
     cpu_s: float = math.nan
     waited_s: float = math.nan
-    """Of all threads together, ready to run without a core: see `Waits`."""
+    """Of all threads together, ready to run without a core, and what a hypervisor took: see `Waits`, `StolenClock`."""
     open_files: int = -1
     threads: int = -1
     processes: int = -1
