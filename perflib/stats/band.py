@@ -37,12 +37,21 @@ class Sample:
     figure: "p50", "p95" …; the endpoints' variances are pooled within it.
     baseline: shape (runs,), the same runs in the same order for all endpoints. NaN: the run could not support it.
     new: shape (k,); infinity: failed too often.
+    level: shape (runs,), what `new` is held against where that is not the baseline, which then tells no more than how
+    much runs differ: one run against another.
     """
 
     endpoint: str
     figure: str
     baseline: Floats
     new: Floats
+    level: Floats | None = None
+
+    @property
+    def before(self) -> Floats:
+        """The figures of before that are known."""
+        values = self.baseline if self.level is None else self.level
+        return values[np.isfinite(values)]
 
 
 @dataclass(frozen=True)
@@ -82,28 +91,27 @@ class Judgement:
     figures: tuple[Change | Insufficient, ...]
 
 
-def judge(samples: Sequence[Sample]) -> tuple[Judgement, ...]:
-    """The verdict of every endpoint of one check, in the order of their first sample.
+def judge(samples: Sequence[Sample], than: str = "baseline") -> tuple[Judgement, ...]:
+    """The verdict of every endpoint of one check, in the order of their first sample; `than`: what the baseline is.
 
     REGRESSION: any figure is significantly slower (Holm 1979, Scandinavian Journal of Statistics 6(2)) and its ratio
     above 1 + THRESHOLD. IMPROVED: the mirror image, and no figure is a REGRESSION. SAME: every figure's interval lies
     within 1 / (1 + SAME_WITHIN) … 1 + SAME_WITHIN and reaches a change below the threshold. Else INCONCLUSIVE.
     """
-    figures = changes(samples)
-    verdicts = _verdicts([figure for figure in figures if isinstance(figure, Change)])
+    verdicts = verdicts_of(changes(samples, than))
     return tuple(
-        _judgement(name, {one: verdicts.get(one, Verdict.INCONCLUSIVE) for one in figures if one.endpoint == name})
+        _judgement(name, {one: verdict for one, verdict in verdicts.items() if one.endpoint == name}, than)
         for name in dict.fromkeys(sample.endpoint for sample in samples)
     )
 
 
-def changes(samples: Sequence[Sample]) -> tuple[Change | Insufficient, ...]:
+def changes(samples: Sequence[Sample], than: str = "baseline") -> tuple[Change | Insufficient, ...]:
     """Every figure against its prediction band, in the order of `samples`.
 
     The mean log of k new runs differs from that of K baseline runs by t × s √(1/K + 1/k), with s² from the
-    baseline's runs, moderated over the endpoints (`moderated_variance`).
+    baseline's runs, moderated over the endpoints (`moderated_variance`). K counts a sample's `level` where it has one.
     """
-    lacks = [_lack(sample) for sample in samples]
+    lacks = [_lack(sample, than) for sample in samples]
     able = sorted((i for i, lack in enumerate(lacks) if not lack), key=lambda i: samples[i].figure)
     found: dict[int, Change | Insufficient] = {
         i: Insufficient(samples[i].endpoint, samples[i].figure, lack) for i, lack in enumerate(lacks) if lack
@@ -122,11 +130,11 @@ def holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-def _lack(sample: Sample) -> str:
+def _lack(sample: Sample, than: str) -> str:
     runs = int(np.isfinite(sample.baseline).sum())
     if runs < BASELINE_RUNS:
-        return f"{runs} baseline run{'' if runs == 1 else 's'}; {BASELINE_RUNS} are needed"
-    return f"too few requests for {sample.figure}" if np.isnan(sample.new).all() else ""
+        return f"{runs} {than} run{'' if runs == 1 else 's'}; {BASELINE_RUNS} are needed"
+    return "" if len(sample.before) and not np.isnan(sample.new).all() else f"too few requests for {sample.figure}"
 
 
 def _band(samples: Sequence[Sample], family: int) -> list[Change]:
@@ -134,8 +142,9 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     base = np.where(np.isfinite(base), base, np.nan)
     new = [np.log(sample.new[~np.isnan(sample.new)]) for sample in samples]
     known = moderated_variance(base)
-    gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
-    per_run = 1 / np.isfinite(base).sum(axis=1) + 1 / np.array([len(each) for each in new])
+    before = [np.log(sample.before) for sample in samples]
+    gain = np.array([each.mean() for each in new]) - np.array([each.mean() for each in before])
+    per_run = 1 / np.array([len(each) for each in before]) + 1 / np.array([len(each) for each in new])
     se = np.sqrt(known.variance * per_run)
     critical = scipy.special.stdtrit(known.df, 1 - ALPHA / family)
     shift = scipy.special.nctdtrinc(known.df, 1 - POWER, critical)
@@ -156,12 +165,12 @@ def _band(samples: Sequence[Sample], family: int) -> list[Change]:
     ]
 
 
-def _verdicts(changed: Sequence[Change]) -> dict[Change | Insufficient, Verdict]:
-    slower, faster = (
-        holm(np.array([one.p_slower for one in changed])),
-        holm(np.array([one.p_faster for one in changed])),
-    )
-    return {one: _verdict(one, slower[i], faster[i]) for i, one in enumerate(changed)}
+def verdicts_of(figures: Sequence[Change | Insufficient]) -> dict[Change | Insufficient, Verdict]:
+    """The verdict on each figure of one family, in their order."""
+    changed = [one for one in figures if isinstance(one, Change)]
+    slower, faster = (holm(np.array([getattr(one, p) for one in changed])) for p in ("p_slower", "p_faster"))
+    found = {one: _verdict(one, slower[i], faster[i]) for i, one in enumerate(changed)}
+    return {one: found[one] if isinstance(one, Change) else Verdict.INCONCLUSIVE for one in figures}
 
 
 def _verdict(change: Change, p_slower: float, p_faster: float) -> Verdict:
@@ -175,16 +184,16 @@ def _verdict(change: Change, p_slower: float, p_faster: float) -> Verdict:
     return Verdict.SAME if within and low < least and high > 1 / least else Verdict.INCONCLUSIVE
 
 
-def _judgement(endpoint: str, figures: dict[Change | Insufficient, Verdict]) -> Judgement:
+def _judgement(endpoint: str, figures: dict[Change | Insufficient, Verdict], than: str) -> Judgement:
     verdict = worst(figures.values())
     if verdict == Verdict.SAME:
         return Judgement(endpoint, verdict, f"no change larger than {SAME_WITHIN:.0%}", tuple(figures))
     telling = next(figure for figure, own in figures.items() if own == verdict)
-    return Judgement(endpoint, verdict, _reason(telling, verdict), tuple(figures))
+    return Judgement(endpoint, verdict, _reason(telling, verdict, than), tuple(figures))
 
 
-def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:
+def _reason(figure: Change | Insufficient, verdict: Verdict, than: str) -> str:
     if isinstance(figure, Insufficient):
         return figure.reason
-    told = f"{figure.figure} {figure.ratio:.2f} x baseline ({figure.interval:.2f})"
+    told = f"{figure.figure} {figure.ratio:.2f} x {than} ({figure.interval:.2f})"
     return f"{told}; only a change of {figure.mde:.0%} or more shows" if verdict == Verdict.INCONCLUSIVE else told
