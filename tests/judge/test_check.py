@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from perflib.judge.baseline import baseline_of
-from perflib.judge.check import FAMILY, Check, check, match
+from perflib.judge.check import FAMILY, Check, check
+from perflib.judge.knowledge import match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
