@@ -1,4 +1,4 @@
-"""Judge scenarios or stored runs against limits and baselines; for CI.
+"""Judge scenarios or stored runs against limits, baselines and earlier runs; for CI.
 
 Example: perflib check light_load --runs 3 --format markdown --target data/targets/mine.toml
 Exit status: 0 passed, 1 a missed limit, failures, a regression or a leak, 2 wrong use, 3 not judged, 130 interrupted.
@@ -23,6 +23,8 @@ def check(
     format_: Literal["table", "markdown", "junit", "json"] = "table",
     runs: Count = 1,
     max_errors: Share = 0.0,
+    against: str = "",
+    require_baseline: bool = False,
 ) -> ExitStatus:
     """Judge `names`, print the verdicts.
 
@@ -31,12 +33,17 @@ def check(
         format_: What is printed.
         runs: Fresh runs per scenario, judged together.
         max_errors: Share of failed requests that is allowed.
+        against: baseline, history (the last like runs) or a stored run; default: the baseline that fits, else the
+            history, which then fails no check.
+        require_baseline: Exit with 3 where no baseline fits, or what --against names.
     """
     from perflib.session import check as checking
     from perflib.text import tables
     from perflib.workbook.live.views import view_of
 
-    found = checking.check(names, options, runs, max_errors, watch=view_of, say=say)
+    found = checking.check(
+        names, options, runs, max_errors, against=against, require_baseline=require_baseline, watch=view_of, say=say
+    )
     if format_ == "json":
         print(json.dumps(found.as_json(), allow_nan=False))
     else:

@@ -15,6 +15,8 @@ from perflib.spec.setup import differences
 from perflib.stats.band import BASELINE_RUNS
 
 Kind = Literal["baseline", "history", "run"]
+KINDS: tuple[Kind, ...] = ("baseline", "history")
+"""Those that need no name."""
 MOST_RUNS = 30
 """So many like runs at the most: older ones say less of today."""
 

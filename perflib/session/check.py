@@ -1,4 +1,4 @@
-"""Judging: scenarios measured anew and stored runs, against the stored baselines."""
+"""Judging: scenarios measured anew and stored runs, against what is known of their setups."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,9 +7,10 @@ from perflib.judge.check import Check
 from perflib.judge.check import check as judge_runs
 from perflib.session.drive import Watch, target_of, unwatched
 from perflib.session.sound import SoundRuns
-from perflib.session.stored import is_stored, load_run, stored_baselines
+from perflib.session.stored import beside, is_stored, load_run, stored_baselines
 from perflib.show.table import Table
 from perflib.spec import InputError, Options, Run
+from perflib.spec.baselines import Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.options import suggested
 from perflib.spec.scenario import scenario_names
@@ -23,10 +24,12 @@ def check(
     count: int = 1,
     most_errors: float = 0.0,
     *,
+    against: str = "",
+    require_baseline: bool = False,
     watch: Watch = unwatched,
     say: Callable[[str], None] = lambda _: None,
 ) -> Check:
-    """Judge scenarios, each measured `count` times anew, and stored runs against the stored baselines.
+    """Judge scenarios, each measured `count` times anew, and stored runs: against their baselines, else the history.
 
     An interrupted run ends it; what was measured until then is judged where it can be. An invalid one is measured
     again, and a few of several are left out: see `SoundRuns`.
@@ -34,6 +37,9 @@ def check(
     Args:
         names: scenarios, or ids of stored runs.
         most_errors: the share of failed requests above which an endpoint fails.
+        against: "baseline", "history" or a stored run; empty: the baseline that fits, else the history, whose
+            REGRESSION then fails no check.
+        require_baseline: whether it is a finding that nothing of `against` (empty: no baseline) fits.
         say: called with a line per run that is left out.
 
     Raises:
@@ -46,6 +52,7 @@ def check(
     fresh = [name for name in names if name not in stored]
     _require_scenarios(fresh, options)
     baselines = stored_baselines()
+    beside([], baselines, against)  # a name that is none is told before anything is measured
     judged, left_out = [load_run(name) for name in stored], list[str]()
     for name in fresh:
         sound = SoundRuns(name, options, count, say, watch)
@@ -53,12 +60,16 @@ def check(
         for _ in range(count):
             measured.append(sound.measure())
             if measured[-1].facts.interrupted:
-                found = judge_runs([*judged, *measured], baselines, most_errors)
+                found = _judged([*judged, *measured], baselines, most_errors, against, require_baseline)
                 return replace(found, exit_status=ExitStatus.INTERRUPTED)
         judged += sound.without_unfit(measured)
         left_out += sound.left_out
-    found = judge_runs(judged, baselines, most_errors)
+    found = _judged(judged, baselines, most_errors, against, require_baseline)
     return replace(found, notes=(*found.notes, *left_out))
+
+
+def _judged(runs: list[Run], baselines: Baselines, most_errors: float, against: str, required: bool) -> Check:
+    return judge_runs(runs, baselines, most_errors, beside(runs, baselines, against, required))
 
 
 def _require_scenarios(names: Sequence[str], options: Options) -> None:
@@ -79,4 +90,4 @@ def verdict(run: Run, *, phases: bool = False) -> Table:
     >>> print(perflib.verdict(perflib.load_run("sample-28-release-1.4")).title)
     All 4 limits met under 2 users, each pausing 0.01 s: slowest at p95 was GET /signals with 41.0 ms of 200 ms.
     """
-    return tables.verdict(run, against=judge_runs([run], stored_baselines()), phases=phases)
+    return tables.verdict(run, against=_judged([run], stored_baselines(), 0.0, "", False), phases=phases)
