@@ -5,9 +5,10 @@ and did anything change beyond what the baseline's own runs vary by (`perflib.st
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,22 +19,26 @@ from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.flattery import flattered
 from perflib.judge.leak import memory_of
+from perflib.judge.matters import least_that_matters
+from perflib.judge.validity import LIMIT_SHARE
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
-from perflib.spec import InputError, Open, Run
+from perflib.spec import Facts, InputError, Open, Run
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
-from perflib.spec.run import setup_of
+from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Least, Sample, changes, judge
+from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
-    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
-    "percentiles), as far as its baseline's runs vary as a new run does."
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than matters: {THRESHOLD:.0%}, {LIMIT_SHARE:.0%} of "
+    "its limit, and what may be the load generator's own. Where nothing changed, at most "
+    f"{ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both percentiles), as far as its "
+    "baseline's runs vary as a new run does."
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
@@ -159,6 +164,15 @@ class Check:
         found = [row.change_of("p95") for row in self.endpoints]
         return tuple(one.mde for one in found if one is not None)
 
+    def is_clear(self, scenario: str) -> bool:
+        """Whether more runs of a scenario have nothing to tell: each figure that can be judged changed, or did not."""
+        rows = [row for row in self.endpoints if row.scenario == scenario]
+        return all(
+            row.verdict in (Verdict.REGRESSION, Verdict.IMPROVED)
+            or all(one.is_none for one in row.figures if isinstance(one, Change))
+            for row in rows
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
         return {
@@ -187,11 +201,17 @@ def _row(one: EndpointVerdict) -> Row:
     return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
 
-def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -> Check:
+def check(
+    runs: Sequence[Run],
+    baselines: Baselines,
+    most_errors: float = 0.0,
+    looks: Mapping[str, Look] = MappingProxyType({}),
+) -> Check:
     """Judge runs. Several of one scenario are judged together, as several looks at the same thing.
 
     Args:
         most_errors: the share of failed requests above which an endpoint fails.
+        looks: by scenario, where runs are added until the check is clear: which look at them this is.
 
     Raises:
         InputError: for no run, or runs of one scenario that are not looks at the same thing.
@@ -201,7 +221,7 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
     groups: dict[str, list[Run]] = {}
     for run in {run.facts.run_id: run for run in runs}.values():
         groups.setdefault(run.facts.scenario.name, []).append(run)
-    parts = [_check(some, baselines, most_errors) for some in groups.values()]
+    parts = [_check(some, baselines, most_errors, looks.get(name, Look())) for name, some in groups.items()]
     rows = tuple(row for part in parts for row in part.endpoints)
     return Check(
         runs=tuple(run for part in parts for run in part.runs),
@@ -214,7 +234,7 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
     )
 
 
-def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
+def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look) -> Check:
     """The check of the runs of one scenario. Those unfit to be judged are told and left out."""
     name, sound = runs[0].facts.scenario.name, [run for run in runs if not unfit(run)]
     unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
@@ -222,8 +242,8 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
     if not sound:
         return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
-    found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
-    rows = _judged(name, summaries, found)
+    found, summaries = match(sound[0].facts, baselines), [summarize(run) for run in sound]
+    rows = _judged(name, summaries, found, [run.facts.generator for run in sound], look)
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
     slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
@@ -254,12 +274,12 @@ class Match:
     why_not: str = ""
 
 
-def match(run: Run, baselines: Baselines) -> Match:
-    """The baseline of the run's setup; see `perflib.spec.setup`."""
-    setup = setup_of(run.facts)
+def match(facts: Facts, baselines: Baselines) -> Match:
+    """The baseline of a run's setup; see `perflib.spec.setup`."""
+    setup = setup_of(facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = run.facts.again("baseline record")
+        record = facts.again("baseline record")
         return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
     closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
     if differs := differences(setup, closest.known_setup):
@@ -277,26 +297,49 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
     {}
     """
-    found = match(runs[-1], baselines).baseline if runs else None
+    found = match(runs[-1].facts, baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
-def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
+def _judged(
+    scenario: str, summaries: Sequence[Summary], found: Match, generators: Sequence[Generator], look: Look
+) -> tuple[EndpointVerdict, ...]:
     """A row per endpoint, in the target's order."""
-    looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
-    judgements = {} if found.baseline is None else {one.endpoint: one for one in judge(_samples(looks, found.baseline))}
-    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())
+    runs = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
+    samples = [] if found.baseline is None else _samples(runs, found.baseline, generators)
+    judgements = {one.endpoint: one for one in judge(samples, look)}
+    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in runs.items())
 
 
-def _samples(looks: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline) -> list[Sample]:
+def _samples(
+    runs: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline, generators: Sequence[Generator]
+) -> list[Sample]:
     samples = []
-    for name, figure in product(looks, ("p50", "p95")):
+    for name, figure in product(runs, ("p50", "p95")):
         if name in baseline.endpoints:
-            before = getattr(baseline.endpoints[name].per_run, f"{figure}_ms")
-            after = [getattr(row, f"judged_{figure}_ms") for row in looks[name]]
-            samples.append(Sample(name, figure, np.array(before, np.float64), np.array(after, np.float64)))
+            entry, limit_ms = baseline.endpoints[name], runs[name][0].target_ms
+            before, of_ms = getattr(entry.per_run, f"{figure}_ms"), getattr(entry, f"{figure}_ms")
+            after = [getattr(row, f"judged_{figure}_ms") for row in runs[name]]
+            least = least_that_matters(name, figure, of_ms, limit_ms, generators) if of_ms else Least()
+            samples.append(Sample(name, figure, np.array(before, np.float64), np.array(after, np.float64), least))
     return samples
+
+
+def smallest_detectable(facts: Facts, baseline: Baseline, runs: int) -> float | None:
+    """The smallest rise of p95 that a check of at most so many runs finds in 9 of 10 cases, of the worst endpoint.
+
+    None where the baseline has too few runs.
+    """
+    limits_ms = {item.name: item.target_ms for item in facts.scenario.takes(facts.target)}
+    samples = []
+    for (name, entry), figure in product(baseline.endpoints.items(), ("p50", "p95")):
+        before, of_ms = getattr(entry.per_run, f"{figure}_ms"), getattr(entry, f"{figure}_ms")
+        if of_ms and name in limits_ms:
+            least = least_that_matters(name, figure, of_ms, limits_ms[name], ())
+            samples.append(Sample(name, figure, np.array(before, np.float64), np.full(runs, of_ms), least))
+    found = changes(samples, Look(runs, runs))
+    return max((one.mde for one in found if isinstance(one, Change) and one.figure == "p95"), default=None)
 
 
 def _verdict(

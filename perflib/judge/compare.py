@@ -3,15 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.check import match
+from perflib.judge.matters import least_that_matters
 from perflib.show.table import Row, Table, row, words
 from perflib.spec import Environment, Run, Scenario, Spec
 from perflib.spec.baselines import Baselines, EndpointBaseline
@@ -19,7 +21,7 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats import Floats, Interval
-from perflib.stats.band import holm
+from perflib.stats.band import SAME_WITHIN, Least, holm
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
@@ -36,7 +38,6 @@ ALPHA = 0.01
 """The chance of any REGRESSION (and, apart, of any IMPROVED) in a comparison of equals."""
 NOISE_SD = 0.05
 """How much a restart's log ratio is expected to vary, before any was measured: what the plan is made with."""
-THRESHOLD = 0.05
 QUANTILES = (*DECILES, 0.95, 0.99)
 
 
@@ -70,6 +71,8 @@ class Comparison(Spec):
     """False: two URLs, which cannot be restarted; each "restart" is then only a group of blocks."""
     scenario: Scenario
     endpoints: tuple[str, ...]
+    limits_ms: dict[str, float] = Field(default_factory=dict)
+    """Of the endpoints that have one, by name."""
     detect: float
     pairs: int
     """Pairs of blocks in a restart."""
@@ -154,7 +157,12 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     if np.isnan(ratios).any():
         why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"
         return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why)
-    looks = [decide(ratios[: look.restarts], planned) for look in planned.looks if len(ratios) >= look.restarts]
+    least = _least(comparison, endpoint, figure)
+    looks = [
+        decide(ratios[: look.restarts], planned, least.relative if least.told else 0.0)
+        for look in planned.looks
+        if len(ratios) >= look.restarts
+    ]
     if not looks:
         reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
@@ -162,7 +170,18 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval:.2f})"
     told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
+    told += f"; what matters is {least.told}" if least.told and decision.verdict == Verdict.SAME else ""
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
+
+
+def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
+    """The smallest change of a figure that matters, by what it is of A."""
+    told_ms = [
+        _told_ms(block, endpoint, figure) for one in comparison.restarts for block in one.blocks if block.side == "a"
+    ]
+    known = [value for value in told_ms if math.isfinite(value)]
+    limit_ms = comparison.limits_ms.get(endpoint)
+    return least_that_matters(endpoint, figure, median(known), limit_ms, ()) if known else Least()
 
 
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
@@ -256,14 +275,14 @@ def compare_stored(
     >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
     {<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>}
     """
-    of_a, of_b, found = _series(a), _series(b), match(a, baselines)
+    of_a, of_b, found = _series(a), _series(b), match(a.facts, baselines)
     names = [name for name in of_a if name in of_b]
     ratios = {(name, figure): _ratio(of_a[name], of_b[name], q) for name in names for figure, q in FIGURES.items()}
     noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
     able = [pair for pair, ratio in ratios.items() if pair in noise and math.isfinite(ratio)]
     why = "" if although_different else _not_alike(a, b)
     if able and not why:
-        return _tested(ratios, noise, able)
+        return _tested(ratios, noise, able, {pair: _least_of(pair, of_a[pair[0]], (a, b)) for pair in able})
     chance = "one run per side is not enough, as runs differ by chance; "
     reason = why or chance + (found.why_not or "its baseline has too few runs")
     return tuple(_unknown(pair, ratio, reason) for pair, ratio in ratios.items())
@@ -297,28 +316,43 @@ def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> d
     return known
 
 
-def _tested(ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence[Pair]) -> tuple[FigureVerdict, ...]:
+def _least_of(pair: Pair, of_a: Series, runs: Sequence[Run]) -> Least:
+    name, figure = pair
+    was_ms = percentile(of_a.values, FIGURES[figure])
+    limits_ms = {item.name: item.target_ms for item in runs[0].facts.target.items}
+    generators = [run.facts.generator for run in runs]
+    return least_that_matters(name, figure, was_ms, limits_ms.get(name), generators) if was_ms else Least()
+
+
+def _tested(
+    ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence[Pair], least: dict[Pair, Least]
+) -> tuple[FigureVerdict, ...]:
     t = np.array([ratios[pair] / noise[pair].se for pair in able])
     df = np.array([noise[pair].df for pair in able])
     slower, faster = (dict(zip(able, holm(scipy.special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
     return tuple(
-        _told(pair, ratio, noise[pair], ALPHA / len(able), slower[pair], faster[pair])
+        _told(pair, ratio, noise[pair], ALPHA / len(able), (slower[pair], faster[pair]), least[pair])
         if pair in slower
         else _unknown(pair, ratio, "too few requests, or no baseline of it")
         for pair, ratio in ratios.items()
     )
 
 
-def _told(pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_slower: float, p_faster: float) -> FigureVerdict:
+def _told(
+    pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_values: tuple[float, float], least: Least
+) -> FigureVerdict:
+    p_slower, p_faster = p_values
     ratio, wide = math.exp(log_ratio), float(scipy.special.stdtrit(noise.df, 0.975)) * noise.se
     interval = Interval(math.exp(log_ratio - wide), math.exp(log_ratio + wide))
     mde = math.expm1(float(scipy.special.stdtrit(noise.df, 1 - alpha) + scipy.special.ndtri(0.9)) * noise.se)
-    verdict = Verdict.SAME if interval.low > 1 / 1.25 and interval.high < 1.25 else Verdict.INCONCLUSIVE
-    if p_slower <= ALPHA and ratio > 1 + THRESHOLD:
+    within = 1 + max(SAME_WITHIN, least.relative)
+    verdict = Verdict.SAME if interval.low > 1 / within and interval.high < within else Verdict.INCONCLUSIVE
+    if p_slower <= ALPHA and ratio > 1 + least.relative:
         verdict = Verdict.REGRESSION
-    elif p_faster <= ALPHA and ratio < 1 / (1 + THRESHOLD):
+    elif p_faster <= ALPHA and ratio < 1 / (1 + least.relative):
         verdict = Verdict.IMPROVED
     told = f"{pair[1]} {ratio:.2f} x A ({interval:.2f}); detectable: {mde:+.0%}"
+    told += f"; what matters is {least.told}" if least.told and verdict == Verdict.SAME else ""
     return FigureVerdict(*pair, verdict, ratio, interval, mde, told)
 
 
