@@ -6,12 +6,10 @@ scenario). `perflib.judge.knowledge` says which earlier runs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from perflib.figures.failures import Failure, failures
 from perflib.figures.limits import Limit, all_met, limits_of
@@ -20,22 +18,26 @@ from perflib.judge.baseline import median_of, unfit
 from perflib.judge.flattery import flattered
 from perflib.judge.knowledge import ALONE, Beside, Known, known
 from perflib.judge.leak import memory_of
+from perflib.judge.samples import samples_of
+from perflib.judge.validity import LIMIT_SHARE
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.exits import ExitStatus
-from perflib.spec.run import setup_of
+from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, judge
+from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
-    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
-    "percentiles), as far as the runs it is compared with vary as a new run does."
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than matters: {THRESHOLD:.0%}, {LIMIT_SHARE:.0%} of "
+    "its limit, and what may be the load generator's own. Where nothing changed, at most "
+    f"{ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both percentiles), as far as the runs "
+    "it is compared with vary as a new run does."
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
@@ -172,6 +174,15 @@ class Check:
         found = [row.change_of("p95") for row in self.endpoints]
         return tuple(one.mde for one in found if one is not None)
 
+    def is_clear(self, scenario: str) -> bool:
+        """Whether more runs of a scenario have nothing to tell: each figure that can be judged changed, or did not."""
+        rows = [row for row in self.endpoints if row.scenario == scenario]
+        return all(
+            row.verdict in (Verdict.REGRESSION, Verdict.IMPROVED)
+            or all(one.is_none for one in row.figures if isinstance(one, Change))
+            for row in rows
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
         return {
@@ -202,11 +213,18 @@ def _row(one: EndpointVerdict) -> Row:
     return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
 
-def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0, beside: Beside = ALONE) -> Check:
+def check(
+    runs: Sequence[Run],
+    baselines: Baselines,
+    most_errors: float = 0.0,
+    looks: Mapping[str, Look] = MappingProxyType({}),
+    beside: Beside = ALONE,
+) -> Check:
     """Judge runs. Several of one scenario are judged together, as several looks at the same thing.
 
     Args:
         most_errors: the share of failed requests above which an endpoint fails.
+        looks: by scenario, where runs are added until the check is clear: which look at them this is.
         beside: what else they may be compared with.
 
     Raises:
@@ -217,7 +235,7 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0, b
     groups: dict[str, list[Run]] = {}
     for run in {run.facts.run_id: run for run in runs}.values():
         groups.setdefault(run.facts.scenario.name, []).append(run)
-    parts = [_check(some, baselines, most_errors, beside) for some in groups.values()]
+    parts = [_check(some, baselines, most_errors, looks.get(name, Look()), beside) for name, some in groups.items()]
     rows = tuple(row for part in parts for row in part.endpoints)
     return Check(
         runs=tuple(run for part in parts for run in part.runs),
@@ -230,7 +248,7 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0, b
     )
 
 
-def _check(runs: list[Run], baselines: Baselines, most_errors: float, beside: Beside) -> Check:
+def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look, beside: Beside) -> Check:
     """The check of the runs of one scenario. Those unfit to be judged are told and left out."""
     name, sound = runs[0].facts.scenario.name, [run for run in runs if not unfit(run)]
     unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
@@ -238,8 +256,9 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float, beside: Be
     if not sound:
         return Check(ids, {name: Known()}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
-    found, summaries = known(sound, baselines, beside), [summarize(run) for run in sound]
-    rows = _judged(name, summaries, found)
+    first = min((run.facts for run in sound), key=lambda facts: facts.started_at)
+    found, summaries = known(first, baselines, beside), [summarize(run) for run in sound]
+    rows = _judged(name, summaries, found, [run.facts.generator for run in sound], look)
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors, found)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
     slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
@@ -271,25 +290,13 @@ def _refuse_others(runs: Sequence[Run]) -> None:
             raise InputError(f"run {run.facts.run_id}: {told}; check them apart")
 
 
-def _judged(scenario: str, summaries: Sequence[Summary], found: Known) -> tuple[EndpointVerdict, ...]:
+def _judged(
+    scenario: str, summaries: Sequence[Summary], found: Known, generators: Sequence[Generator], look: Look
+) -> tuple[EndpointVerdict, ...]:
     """A row per endpoint, in the target's order."""
-    looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
-    judgements = {one.endpoint: one for one in judge(_samples(looks, found), found.name)}
-    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())
-
-
-def _samples(looks: dict[str, tuple[EndpointSummary, ...]], found: Known) -> list[Sample]:
-    samples: list[Sample] = []
-    if found.baseline is None or found.noise is None:
-        return samples
-    for name, figure in product(looks, ("p50_ms", "p95_ms")):
-        level, noise = (one.endpoints.get(name) for one in (found.baseline, found.noise))
-        if level is not None and noise is not None:
-            usual, before = (np.array(getattr(one.per_run, figure), np.float64) for one in (noise, level))
-            after = np.array([getattr(row, f"judged_{figure}") for row in looks[name]], np.float64)
-            apart = None if level is noise else before
-            samples.append(Sample(name, figure.removesuffix("_ms"), usual, after, apart))
-    return samples
+    runs = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
+    judgements = {one.endpoint: one for one in judge(samples_of(runs, found, generators), look)}
+    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in runs.items())
 
 
 def _verdict(

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.knowledge import Known, noise_beside
+from perflib.judge.matters import least_that_matters
 from perflib.show.table import Row, Table, row, words
 from perflib.spec import Environment, Run, Scenario, Spec
 from perflib.spec.baselines import Baseline, Baselines
@@ -19,7 +21,7 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats import Floats, Interval
-from perflib.stats.band import Change, Insufficient, Sample, changes, verdicts_of
+from perflib.stats.band import Change, Insufficient, Least, Sample, changes, verdicts_of
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import percentile
@@ -35,7 +37,6 @@ ALPHA = 0.01
 """The chance of any REGRESSION (and, apart, of any IMPROVED) in a comparison of equals."""
 NOISE_SD = 0.05
 """How much a restart's log ratio is expected to vary, before any was measured: what the plan is made with."""
-THRESHOLD = 0.05
 QUANTILES = (*DECILES, 0.95, 0.99)
 
 
@@ -69,6 +70,8 @@ class Comparison(Spec):
     """False: two URLs, which cannot be restarted; each "restart" is then only a group of blocks."""
     scenario: Scenario
     endpoints: tuple[str, ...]
+    limits_ms: dict[str, float] = Field(default_factory=dict)
+    """Of the endpoints that have one, by name."""
     detect: float
     pairs: int
     """Pairs of blocks in a restart."""
@@ -153,7 +156,12 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     if np.isnan(ratios).any():
         why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"
         return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why)
-    looks = [decide(ratios[: look.restarts], planned) for look in planned.looks if len(ratios) >= look.restarts]
+    least = _least(comparison, endpoint, figure)
+    looks = [
+        decide(ratios[: look.restarts], planned, least.relative if least.told else 0.0)
+        for look in planned.looks
+        if len(ratios) >= look.restarts
+    ]
     if not looks:
         reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
@@ -161,7 +169,18 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval:.2f})"
     told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
+    told += f"; what matters is {least.told}" if least.told and decision.verdict == Verdict.SAME else ""
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
+
+
+def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
+    """The smallest change of a figure that matters, by what it is of A."""
+    told_ms = [
+        _told_ms(block, endpoint, figure) for one in comparison.restarts for block in one.blocks if block.side == "a"
+    ]
+    known = [value for value in told_ms if math.isfinite(value)]
+    limit_ms = comparison.limits_ms.get(endpoint)
+    return least_that_matters(endpoint, figure, median(known), limit_ms, ()) if known else Least()
 
 
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
@@ -258,7 +277,8 @@ def compare_stored(
     times = {pair: _Times(*(percentile(of[pair[0]].values, FIGURES[pair[1]]) for of in (of_a, of_b))) for pair in pairs}
     if why:
         return tuple(_unknown(pair, of, why) for pair, of in times.items())
-    return _tested(times, noise_beside(a, b, baselines, like))
+    least = {pair: _least_of(pair, of.a, (a, b)) for pair, of in times.items()}
+    return _tested(times, least, noise_beside(a.facts, b.facts, baselines, like))
 
 
 def _not_alike(a: Run, b: Run) -> str:
@@ -295,10 +315,16 @@ class _Times:
         return self.b / self.a if known and self.a and self.b else None
 
 
-def _tested(times: dict[Pair, _Times], known: Known) -> tuple[FigureVerdict, ...]:
-    samples = [] if known.noise is None else _samples(times, known.noise)
+def _least_of(pair: Pair, was_ms: float | None, runs: Sequence[Run]) -> Least:
+    limits_ms = {item.name: item.target_ms for item in runs[0].facts.target.items}
+    generators = [run.facts.generator for run in runs]
+    return least_that_matters(*pair, was_ms, limits_ms.get(pair[0]), generators) if was_ms else Least()
+
+
+def _tested(times: dict[Pair, _Times], least: dict[Pair, Least], known: Known) -> tuple[FigureVerdict, ...]:
+    samples = [] if known.noise is None else _samples(times, least, known.noise)
     found = {(one.endpoint, one.figure): (one, verdict) for one, verdict in verdicts_of(changes(samples)).items()}
-    chance = f"one run per side is not enough, as runs differ by chance; {known.why_not}"
+    chance = f"one run per side is not enough, as runs differ by chance; {known.lacking}"
     return tuple(
         _failed(pair, of)
         if of.infinite
@@ -309,13 +335,13 @@ def _tested(times: dict[Pair, _Times], known: Known) -> tuple[FigureVerdict, ...
     )
 
 
-def _samples(times: dict[Pair, _Times], noise: Baseline) -> list[Sample]:
+def _samples(times: dict[Pair, _Times], least: dict[Pair, Least], noise: Baseline) -> list[Sample]:
     """Of each figure that both sides have, and the runs beside them."""
-    usual = {pair: getattr(noise.endpoints[pair[0]].per_run, f"{pair[1]}_ms") for pair in times if pair[0] in noise.endpoints}
     return [
-        Sample(*pair, np.array(usual[pair], np.float64), np.array([of.b]), np.array([of.a]))
+        Sample(*pair, np.array(usual, np.float64), np.array([of.b]), least[pair], np.array([of.a]), "A")
         for pair, of in times.items()
-        if of.ratio is not None and pair in usual
+        if of.ratio is not None and pair[0] in noise.endpoints
+        for usual in [getattr(noise.endpoints[pair[0]].per_run, f"{pair[1]}_ms")]
     ]
 
 
@@ -323,13 +349,15 @@ def _told(found: Change | Insufficient, verdict: Verdict) -> FigureVerdict:
     if isinstance(found, Insufficient):
         return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, found.reason)
     told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
+    told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""
     return FigureVerdict(found.endpoint, found.figure, verdict, found.ratio, found.interval, found.mde, told)
 
 
 def _failed(pair: Pair, of: _Times) -> FigureVerdict:
     """A figure that failures make infinite on one side; they count as infinitely slow."""
     reason = f"{pair[1]} of {of.infinite} is infinite: more requests failed than it allows"
-    return FigureVerdict(*pair, Verdict.REGRESSION if of.infinite == "B" else Verdict.IMPROVED, None, None, None, reason)
+    verdict = Verdict.REGRESSION if of.infinite == "B" else Verdict.IMPROVED
+    return FigureVerdict(*pair, verdict, None, None, None, reason)
 
 
 def _unknown(pair: Pair, of: _Times, reason: str) -> FigureVerdict:

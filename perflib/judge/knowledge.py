@@ -1,4 +1,4 @@
-"""What is known of a setup before a run of it is judged: a recorded baseline, else the like runs stored before. Pure."""
+"""What is known of a setup before a run is judged: a recorded baseline, else the like runs stored before it. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +60,18 @@ class Known:
         return self.baseline.runs[0] if self.kind == "run" and self.baseline else self.kind or "baseline"
 
     @property
+    def in_words(self) -> str:
+        """What it is."""
+        if self.baseline is None:
+            return "nothing"
+        runs = len(self.baseline.runs)
+        return {
+            "baseline": f"the baseline of {self.baseline.recorded_at[:10]} ({runs} run{'' if runs == 1 else 's'})",
+            "history": f"the history (the last {runs} sound runs like it)",
+            "run": f"run {self.name}",
+        }[self.kind or "baseline"]
+
+    @property
     def recorded_at(self) -> str | None:
         """When its baseline was recorded; None for anything else."""
         return self.baseline.recorded_at if self.kind == "baseline" and self.baseline else None
@@ -75,7 +87,9 @@ class Known:
         if self.kind != "baseline" or self.baseline is None:
             return said
         if unknown := self.baseline.known_setup.unknown:
-            said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
+            said.append(
+                f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it"
+            )
         before = [run.facts.run_id for run in runs if run.facts.setup is None]
         said += [f"{one} was recorded before setups were: its cores are all those of its machine" for one in before]
         own = [run.facts.run_id for run in runs if run.facts.run_id in self.baseline.runs]
@@ -86,15 +100,14 @@ class Known:
         return {"kind": self.kind, "runs": list(self.baseline.runs)} if self.baseline else None
 
 
-def known(runs: Sequence[Run], baselines: Baselines, beside: Beside = ALONE) -> Known:
-    """What fresh runs of one setup are held against: what was asked for, else the baseline that fits, else history."""
-    first = min(runs, key=lambda run: run.facts.started_at)
+def known(first: Facts, baselines: Baselines, beside: Beside = ALONE) -> Known:
+    """What the first of some runs of one setup is held against: what was asked for, else the baseline, else history."""
     if beside.run is not None:
         return _one_run(beside.run, first, baselines, beside.like)
     recorded = match(first, baselines)
     if beside.against == "baseline" or beside.like is None or (recorded.baseline and not beside.against):
         return recorded
-    history = history_of(first.facts, beside.like)
+    history = history_of(first, beside.like)
     if beside.against:
         return history
     if history.baseline:
@@ -112,17 +125,17 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
     {}
     """
-    found = match(runs[-1], baselines).baseline if runs else None
+    found = match(runs[-1].facts, baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
-def match(run: Run, baselines: Baselines) -> Known:
-    """The recorded baseline of the run's setup; see `perflib.spec.setup`."""
-    setup = setup_of(run.facts)
+def match(facts: Facts, baselines: Baselines) -> Known:
+    """The recorded baseline of a run's setup; see `perflib.spec.setup`."""
+    setup = setup_of(facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
-        record = run.facts.again("baseline record")
+        record = facts.again("baseline record")
         return Known(why_not=f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
     closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
     if differs := differences(setup, closest.known_setup):
@@ -130,7 +143,7 @@ def match(run: Run, baselines: Baselines) -> Known:
     return Known("baseline", closest, closest)
 
 
-def noise_beside(a: Run, b: Run, baselines: Baselines, like: pd.DataFrame | None) -> Known:
+def noise_beside(a: Facts, b: Facts, baselines: Baselines, like: pd.DataFrame | None) -> Known:
     """What tells how much runs like A differ, where B is held against A: A's baseline, else the like runs beside it.
 
     Those between A and B may have the change that is looked for, and serve only where too few lie beyond A. None on
@@ -139,21 +152,21 @@ def noise_beside(a: Run, b: Run, baselines: Baselines, like: pd.DataFrame | None
     recorded = match(a, baselines)
     if recorded.baseline is not None or like is None:
         return recorded
-    rows, at, other = _sound(like, a.facts), _moment(a.facts), _moment(b.facts)
+    rows, at, other = _sound(like, a), _moment(a), _moment(b)
     begun = rows["started_at"]
     beyond, towards = (begun <= at, begun < other) if at <= other else (begun >= at, begun > other)
-    beyond, towards = (rows[chosen & ~rows["run_id"].isin([b.facts.run_id])] for chosen in (beyond, towards))
-    history = _history_of(a.facts, beyond if _count(beyond) > BASELINE_RUNS else towards)
+    beyond, towards = (rows[chosen & ~rows["run_id"].isin([b.run_id])] for chosen in (beyond, towards))
+    history = _history_of(a, beyond if _count(beyond) > BASELINE_RUNS else towards)
     return history if history.baseline else replace(history, why_not=f"{recorded.why_not}; {history.why_not}")
 
 
-def _one_run(run: Run, first: Run, baselines: Baselines, like: pd.DataFrame | None) -> Known:
+def _one_run(run: Run, first: Facts, baselines: Baselines, like: pd.DataFrame | None) -> Known:
     """A stored run as the level, the runs before it as the noise."""
     if refusal := unfit(run):
         raise InputError(f"--against {run.facts.run_id}: is not sound: {'; '.join(refusal)}; name another run")
-    if differs := differences(setup_of(first.facts), setup_of(run.facts)):
+    if differs := differences(setup_of(first), setup_of(run.facts)):
         return Known(why_not=f"{run.facts.run_id} is not alike: {'; '.join(differs)}")
-    noise = noise_beside(run, first, baselines, like)
+    noise = noise_beside(run.facts, first, baselines, like)
     return Known("run", baseline_of([run]), noise.baseline, noise.why_not)
 
 

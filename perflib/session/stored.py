@@ -1,7 +1,5 @@
 """Stored runs of this workbook: loaded, listed, compared."""
 
-import pandas as pd
-
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +8,7 @@ from perflib.figures.row import figures_of
 from perflib.judge import compare
 from perflib.judge.compare import FigureVerdict
 from perflib.judge.knowledge import KINDS, Beside, match
-from perflib.spec import InputError, Run
+from perflib.spec import Facts, InputError, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.store.baselines import load_baselines
@@ -45,33 +43,33 @@ def compare_stored(
     ['INCONCLUSIVE']
     """
     known = stored_baselines() if baselines is None else baselines
-    like = None if match(a, known).baseline else like_runs([a])
+    like = None if match(a.facts, known).baseline else like_runs([a.facts])
     return compare.compare_stored(a, b, known, like, although_different=although_different)
 
 
-def like_runs(runs: Sequence[Run]) -> pd.DataFrame:
+def like_runs(runs: Sequence[Facts]) -> pd.DataFrame:
     """The figures of the stored runs of these runs' setups."""
-    setups = sorted({setup_of(run.facts).hash for run in runs})
+    setups = sorted({setup_of(facts).hash for facts in runs})
     return history(Workbook.find().runs, figures_of, setups=setups)
 
 
-def beside(runs: Sequence[Run], baselines: Baselines, against: str = "", required: bool = False) -> Beside:
+def beside(runs: Sequence[Facts], baselines: Baselines, against: str = "", required: bool = False) -> Beside:
     """What is stored beside runs that are to be judged; the history is read only where it may serve.
 
     Raises:
         InputError: for an `against` that is neither a kind of knowledge nor a stored run.
     """
     one = None if against in ("", *KINDS) else _named_against(against)
-    others = [one] if one else runs if against == "history" else []
+    others = [one.facts] if one else runs if against == "history" else []
     if not against:
-        others = [run for run in runs if match(run, baselines).baseline is None]
+        others = [facts for facts in runs if match(facts, baselines).baseline is None]
     return Beside(like_runs(others) if others else None, against, one, required)
 
 
 def _named_against(against: str) -> Run:
     if is_stored(against):
         return load_run(against)
-    raise InputError(f"--against {against!r}: neither baseline, nor history, nor a stored run; `perflib runs` lists them")
+    raise InputError(f"--against {against!r}: neither baseline, nor history, nor a stored run (`perflib runs`)")
 
 
 def named(run_id: str) -> str:
