@@ -4,7 +4,7 @@ from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
 from perflib.figures.summary import Summary
 from perflib.judge.flattery import flattered
-from perflib.judge.looks import held_of
+from perflib.judge.fresh import held_of
 from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
 from perflib.spec import Run

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from perflib.judge.baseline import baseline_of
-from perflib.judge.check import FAMILY, Check, check, match
+from perflib.judge.check import FAMILY, Check, check
+from perflib.judge.knowledge import match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
@@ -477,7 +478,8 @@ def sampled(run: Run, cpu_ms: float, waits: float = 0.02) -> Run:
     wire = run.requests[run.requests["kind"] == "request"]["end_ns"].sort_values().to_numpy() / 1e9
     ran_ns = np.searchsorted(wire, at_s) * cpu_ms * 1e6
     memory = pd.DataFrame({"t_ns": at_s * 1e9, "ran_ns": ran_ns, "waited_ns": ran_ns * waits}).astype(np.int64)
-    return replace(run, memory=memory.assign(rss_bytes=100_000_000, cpu_share=0.5, pid=1, started_s=1e9))
+    constant = {"rss_bytes": 10**8, "uss_bytes": -1, "open_files": -1, "threads": -1, "pid": 1, "started_s": 1e9}
+    return replace(run, memory=memory.assign(**constant, cpu_share=0.5))
 
 
 def of_cpu(others: float = 1.0, waits: float = 0.02, **values: Any) -> Baselines:

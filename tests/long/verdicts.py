@@ -23,9 +23,10 @@ import numpy as np
 from scipy.stats import beta
 
 import perflib
-from perflib.judge.looks import ALL, CPU
+from perflib.judge.fresh import ALL, CPU
 from perflib.session.sample import sample_dashboard
 from perflib.stats.band import BASELINE_RUNS, Change, Sample, changes, judge
+from perflib.stats.explained import Waits
 from perflib.store.folders import Workbook
 from tests.benchmarks.peers import markdown
 
@@ -103,16 +104,9 @@ def measure_all(runs: int, share_planted: float, seconds: float) -> None:
 
 def samples(names: Sequence[str], before: Sequence[Kept], new: Kept, *, adjusted: bool = True) -> list[Sample]:
     """A check of `new` by a baseline of the others, as `perflib check` makes it."""
-    waited = np.array([one.waited for one in before]) if adjusted else np.empty(0)
+    waits = Waits(np.array([one.waited for one in before]) if adjusted else None, np.array([new.waited]))
     percentiles = [
-        Sample(
-            name,
-            figure,
-            np.array([one.ms[i, j] for one in before]),
-            new.ms[i, j : j + 1],
-            waited,
-            np.array([new.waited]),
-        )
+        Sample(name, figure, np.array([one.ms[i, j] for one in before]), new.ms[i, j : j + 1], waits=waits)
         for i, name in enumerate(names)
         for j, figure in enumerate(FIGURES)
     ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from perflib.stats.band import Change, Insufficient, Judgement, Sample, changes, holm, judge
+from perflib.stats.explained import Waits
 from perflib.stats.moderated import moderated_variance, trigamma_inverse
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def beside_neighbours(seed: int, slope: float = 1.2, runs: int = 8, new: float |
 
 
 def with_waits(logs: Floats, waited: Floats) -> list[Sample]:
-    return [replace(one, waited=waited[:-1], new_waited=waited[-1:]) for one in samples(logs)]
+    return [replace(one, waits=Waits(waited[:-1], waited[-1:])) for one in samples(logs)]
 
 
 def log_ratios(found: Sequence[Change | Insufficient]) -> Floats:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from perflib.judge.compare import FIGURES, THRESHOLD, Comparison, FigureVerdict, log_ratios, shifts
+from perflib.judge.compare import FIGURES, Comparison, FigureVerdict, log_ratios, shifts
 from perflib.spec import Run
 from perflib.stats import Interval
+from perflib.stats.band import THRESHOLD
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Words, empty_figure, figure_of, label_of, scatter, series_line
 
