@@ -128,7 +128,9 @@ def noise(names: Sequence[str], sound: Sequence[Kept]) -> str:
     quiet = [one for one in sound if not one.loops]
     raw, less = (left_out(names, sound, adjusted=how) for how in (False, True))
     alone = left_out(names, quiet, adjusted=False)
-    rows = [[*key, *(f"{some[key].std(ddof=1):.3f}" for some in (raw, less, alone))] for key in raw]
+    rows = [
+        [*key, *(f"{some[key].std(ddof=1):.3f}" if key in some else "–" for some in (raw, less, alone))] for key in raw
+    ]
     waits = [f"{np.median([one.waited for one in some]):.2f}" for some in (quiet, [one for one in sound if one.loops])]
     told = f"{len(sound)} sound runs, {len(quiet)} of them without neighbours; waited per second of work (medians): "
     head = ["endpoint", "figure", "sd of the log, raw", "less the wait (leave one out)", "quiet runs alone"]
@@ -142,7 +144,7 @@ def plants(names: Sequence[str], sound: Sequence[Kept], planted: Sequence[Kept])
         for beside in (False, True):
             some = [one for one in planted if one.plant == plant and bool(one.loops) == beside]
             before = [one for one in sound if bool(one.loops) == beside]
-            if len(some) < 2 or len(before) <= BASELINE_RUNS:
+            if len(some) < 2 or len(before) < BASELINE_RUNS:
                 continue
             cells = [f"{plant}, {len(some)} runs", "with" if beside else "without"]
             for adjusted in (False, True):
