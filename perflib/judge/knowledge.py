@@ -64,10 +64,9 @@ class Known:
         """What it is."""
         if self.baseline is None:
             return "nothing"
-        runs = len(self.baseline.runs)
         return {
-            "baseline": f"the baseline of {self.baseline.recorded_at[:10]} ({runs} run{'' if runs == 1 else 's'})",
-            "history": f"the history (the last {runs} sound runs like it)",
+            "baseline": f"the baseline of {self.baseline.recorded_at[:10]}",
+            "history": f"the history ({len(self.baseline.runs)} sound runs like it)",
             "run": f"run {self.name}",
         }[self.kind or "baseline"]
 
@@ -153,9 +152,11 @@ def noise_beside(a: Facts, b: Facts, baselines: Baselines, like: pd.DataFrame | 
     if recorded.baseline is not None or like is None:
         return recorded
     rows, at, other = _sound(like, a), _moment(a), _moment(b)
+    rows = rows[rows["run_id"] != b.run_id]
     begun = rows["started_at"]
-    beyond, towards = (begun <= at, begun < other) if at <= other else (begun >= at, begun > other)
-    beyond, towards = (rows[chosen & ~rows["run_id"].isin([b.run_id])] for chosen in (beyond, towards))
+    beyond, towards = rows[begun <= at], rows[begun < other]
+    if at > other:
+        beyond, towards = rows[begun >= at], rows[begun > other]
     history = _history_of(a, beyond if _count(beyond) > BASELINE_RUNS else towards)
     return history if history.baseline else replace(history, why_not=f"{recorded.why_not}; {history.why_not}")
 

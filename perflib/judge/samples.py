@@ -63,7 +63,8 @@ def _sample(
 
 
 def _level_ms(known: Known, name: str, figure: str) -> float | None:
-    found: float | None = known.baseline and getattr(known.baseline.endpoints[name], f"{figure}_ms")
+    assert known.baseline is not None
+    found: float | None = getattr(known.baseline.endpoints[name], f"{figure}_ms")
     return found
 
 

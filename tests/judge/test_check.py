@@ -182,7 +182,7 @@ def test_too_few_baseline_runs_are_inconclusive_and_pass() -> None:
     assert set(verdicts(found).values()) == {"INCONCLUSIVE"}
     assert found.mdes == ()
     assert "3 baseline runs; 8 are needed" in found.endpoints[0].reason
-    assert "No baseline fits this run" in tables.check(found).text()
+    assert "Too few earlier runs are known" in tables.check(found).text()
 
 
 def test_a_target_that_leaks_fails() -> None:
@@ -380,11 +380,11 @@ def test_of_two_baselines_recorded_in_the_same_second_the_fitting_one_is_found()
     assert entry.setup is not None
     other = entry.replaced(setup=entry.setup.replaced(workload=Closed(users=99)))
     for both in ((entry, other), (other, entry)):
-        assert match(run_of(100), Baselines(baselines=both)).baseline == entry
+        assert match(run_of(100).facts, Baselines(baselines=both)).baseline == entry
 
 
 def test_versions_are_no_part_of_what_a_baseline_is_found_by() -> None:
-    assert match(described(python="3.14.0", versions={"perflib": "9"}), BASELINES).baseline is not None
+    assert match(described(python="3.14.0", versions={"perflib": "9"}).facts, BASELINES).baseline is not None
 
 
 def test_an_endpoint_that_its_baseline_lacks_is_told_and_the_others_are_judged() -> None:
