@@ -103,7 +103,7 @@ def known(first: Facts, baselines: Baselines, beside: Beside = ALONE) -> Known:
     """What the first of some runs of one setup is held against: what was asked for, else the baseline, else history."""
     if beside.run is not None:
         return _one_run(beside.run, first, baselines, beside.like)
-    recorded = match(first, baselines)
+    recorded = fitting(first, baselines)
     if beside.against == "baseline" or beside.like is None or (recorded.baseline and not beside.against):
         return recorded
     history = history_of(first, beside.like)
@@ -124,13 +124,18 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
     {}
     """
-    found = match(runs[-1].facts, baselines).baseline if runs else None
+    found = match(runs[-1], baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
-def match(facts: Facts, baselines: Baselines) -> Known:
-    """The recorded baseline of a run's setup; see `perflib.spec.setup`."""
+def match(run: Run, baselines: Baselines) -> Known:
+    """The recorded baseline of the run's setup; see `perflib.spec.setup`."""
+    return fitting(run.facts, baselines)
+
+
+def fitting(facts: Facts, baselines: Baselines) -> Known:
+    """The same, of a run that may not have begun."""
     setup = setup_of(facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
@@ -148,7 +153,7 @@ def noise_beside(a: Facts, b: Facts, baselines: Baselines, like: pd.DataFrame | 
     Those between A and B may have the change that is looked for, and serve only where too few lie beyond A. None on
     the other side of B ever does, and A itself is left out: it is the level.
     """
-    recorded = match(a, baselines)
+    recorded = fitting(a, baselines)
     if recorded.baseline is not None or like is None:
         return recorded
     rows, at, other = _sound(like, a), _moment(a), _moment(b)

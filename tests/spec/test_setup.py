@@ -140,13 +140,13 @@ ENTRY = baseline_of([run for run in RUNS if run.facts.run_id][:1])
 
 def test_a_baseline_holds_the_setup_of_its_runs() -> None:
     assert ENTRY.setup == setup_of(RUNS[0].facts)
-    assert match(RUNS[1].facts, Baselines(baselines=(ENTRY,))).baseline == ENTRY
+    assert match(RUNS[1], Baselines(baselines=(ENTRY,))).baseline == ENTRY
 
 
 def test_a_baseline_of_another_target_url_is_not_compared_with() -> None:
     facts = RUNS[1].facts
     moved = facts.replaced(target=facts.target.replaced(base_url="https://staging.example"))
-    found = match(moved, Baselines(baselines=(ENTRY,)))
+    found = match(type(RUNS[1])(moved, RUNS[1].requests), Baselines(baselines=(ENTRY,)))
     assert found.baseline is None
     assert "host is https://staging.example, was this machine" in found.why_not
 
