@@ -43,8 +43,17 @@ def check(
     from perflib.text import tables
     from perflib.workbook.live.views import view_of
 
-    asked = {"budget_s": budget, "against": against, "require_baseline": require_baseline}
-    found = checking.check(names, options, runs, max_errors, **asked, watch=view_of, say=say)
+    found = checking.check(
+        names,
+        options,
+        runs,
+        max_errors,
+        budget_s=budget,
+        against=against,
+        require_baseline=require_baseline,
+        watch=view_of,
+        say=say,
+    )
     if format_ == "json":
         print(json.dumps(found.as_json(), allow_nan=False))
     else:

@@ -28,8 +28,12 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
         InputError: naming the run that does not fit: invalid, interrupted, with errors, given twice, or of another
             setup.
     """
-    for place, run in enumerate(runs):
-        _check(run, runs[:place])
+    found = [(run.facts.run_id, unsound(run, runs[:place])) for place, run in enumerate(runs)]
+    for name, why in found:
+        if why:
+            kept = " ".join(other for other, unfitting in found if not unfitting)
+            mend = f"`perflib baseline record --from {kept}` takes the others" if kept else "measure anew"
+            raise InputError(f"run {name}: no baseline is made of it: {'; '.join(why)}; {mend}")
     last = runs[-1].facts
     summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
     efforts = [efforts_of(run) for run in runs]
@@ -84,7 +88,13 @@ def _about(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _check(run: Run, earlier: Sequence[Run]) -> None:
+def most_tries(count: int) -> int:
+    """How many runs are measured at the most for so many sound ones."""
+    return count + count // 2 + 2
+
+
+def unsound(run: Run, earlier: Sequence[Run]) -> list[str]:
+    """Why a baseline is not made of a run, beside these earlier ones; empty for a sound one."""
     refusals = [*unfit(run)]
     error = run.requests.loc[counted(run.requests), "error"]
     if failed := int((error.notna() & ~error.isin(list(EXCUSED))).sum()):
@@ -95,8 +105,7 @@ def _check(run: Run, earlier: Sequence[Run]) -> None:
         refusals.append("it is given twice")
     if differs := differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ():
         refusals.append(f"it has another setup than {earlier[0].facts.run_id}: {'; '.join(differs)}")
-    if refusals:
-        raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
+    return refusals
 
 
 def _endpoint_baseline(rows: Sequence[EndpointSummary], efforts: Sequence[Effort]) -> EndpointBaseline:

@@ -31,7 +31,7 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats import Floats
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, is_clear, judge
 from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict
 
@@ -184,13 +184,8 @@ class Check:
         return tuple(one.mde for one in found if one is not None)
 
     def is_clear(self, scenario: str) -> bool:
-        """Whether more runs of a scenario have nothing to tell: each figure that can be judged changed, or did not."""
-        rows = [row for row in self.endpoints if row.scenario == scenario]
-        return all(
-            row.verdict in (Verdict.REGRESSION, Verdict.IMPROVED)
-            or all(one.is_none for one in row.figures if isinstance(one, Change))
-            for row in rows
-        )
+        """Whether more runs of a scenario have nothing to tell."""
+        return all(is_clear(row.verdict, row.figures) for row in self.endpoints if row.scenario == scenario)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""

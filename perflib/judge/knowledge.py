@@ -17,6 +17,8 @@ from perflib.stats.band import BASELINE_RUNS
 Kind = Literal["baseline", "history", "run"]
 KINDS: tuple[Kind, ...] = ("baseline", "history")
 """Those that need no name."""
+_MOVED = 0.05
+"""The chance that a steady history is taken for one that moved, and cut: less harm than a level of two."""
 MOST_RUNS = 30
 """So many like runs at the most: older ones say less of today."""
 
@@ -64,10 +66,9 @@ class Known:
         """What it is."""
         if self.baseline is None:
             return "nothing"
-        runs = len(self.baseline.runs)
         return {
-            "baseline": f"the baseline of {self.baseline.recorded_at[:10]} ({runs} run{'' if runs == 1 else 's'})",
-            "history": f"the history (the last {runs} sound runs like it)",
+            "baseline": f"the baseline of {self.baseline.recorded_at[:10]}",
+            "history": f"the history ({len(self.baseline.runs)} sound runs like it)",
             "run": f"run {self.name}",
         }[self.kind or "baseline"]
 
@@ -104,7 +105,7 @@ def known(first: Facts, baselines: Baselines, beside: Beside = ALONE) -> Known:
     """What the first of some runs of one setup is held against: what was asked for, else the baseline, else history."""
     if beside.run is not None:
         return _one_run(beside.run, first, baselines, beside.like)
-    recorded = match(first, baselines)
+    recorded = fitting(first, baselines)
     if beside.against == "baseline" or beside.like is None or (recorded.baseline and not beside.against):
         return recorded
     history = history_of(first, beside.like)
@@ -125,13 +126,18 @@ def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p9
     >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
     {}
     """
-    found = match(runs[-1].facts, baselines).baseline if runs else None
+    found = match(runs[-1], baselines).baseline if runs else None
     rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
     return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
 
 
-def match(facts: Facts, baselines: Baselines) -> Known:
-    """The recorded baseline of a run's setup; see `perflib.spec.setup`."""
+def match(run: Run, baselines: Baselines) -> Known:
+    """The recorded baseline of the run's setup; see `perflib.spec.setup`."""
+    return fitting(run.facts, baselines)
+
+
+def fitting(facts: Facts, baselines: Baselines) -> Known:
+    """The same, of a run that may not have begun."""
     setup = setup_of(facts)
     near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
     if not near:
@@ -149,13 +155,15 @@ def noise_beside(a: Facts, b: Facts, baselines: Baselines, like: pd.DataFrame | 
     Those between A and B may have the change that is looked for, and serve only where too few lie beyond A. None on
     the other side of B ever does, and A itself is left out: it is the level.
     """
-    recorded = match(a, baselines)
+    recorded = fitting(a, baselines)
     if recorded.baseline is not None or like is None:
         return recorded
     rows, at, other = _sound(like, a), _moment(a), _moment(b)
+    rows = rows[rows["run_id"] != b.run_id]
     begun = rows["started_at"]
-    beyond, towards = (begun <= at, begun < other) if at <= other else (begun >= at, begun > other)
-    beyond, towards = (rows[chosen & ~rows["run_id"].isin([b.run_id])] for chosen in (beyond, towards))
+    beyond, towards = rows[begun <= at], rows[begun < other]
+    if at > other:
+        beyond, towards = rows[begun >= at], rows[begun > other]
     history = _history_of(a, beyond if _count(beyond) > BASELINE_RUNS else towards)
     return history if history.baseline else replace(history, why_not=f"{recorded.why_not}; {history.why_not}")
 
@@ -193,7 +201,7 @@ def _history_of(facts: Facts, rows: pd.DataFrame) -> Known:
 
 def _level(rows: pd.DataFrame, at: pd.Timestamp) -> tuple[pd.DataFrame, str]:
     """The rows of the level that holds this moment, and the run that it began with; empty: it is the first."""
-    found = changes(rows)
+    found = changes(rows, alpha=_MOVED)
     began, ended = found[found["started_at"] <= at], found[found["started_at"] > at]
     if not began.empty:
         rows = rows[rows["started_at"] >= began["started_at"].iloc[0]]

@@ -61,7 +61,10 @@ def smallest_detectable(facts: Facts, known: Known, runs: int) -> float | None:
         for name, figure in _known_figures(known)
         if name in limits_ms and (of_ms := _level_ms(known, name, figure))
     ]
-    found = changes(samples, Look(runs, runs))
+    as_usual = [
+        replace(one, waits=Waits(usual, usual)) for one in samples for usual in [_waited(known.noise, one.endpoint)]
+    ]
+    found = changes(as_usual, Look(runs, runs))
     return max((one.mde for one in found if isinstance(one, Change) and one.figure == "p95"), default=None)
 
 
@@ -83,7 +86,8 @@ def _sample(name: str, figure: str, known: Known, new: Floats, limit_ms: float |
 
 
 def _level_ms(known: Known, name: str, figure: str) -> float | None:
-    found: float | None = known.baseline and getattr(known.baseline.endpoints[name], f"{figure}_ms")
+    assert known.baseline is not None
+    found: float | None = getattr(known.baseline.endpoints[name], f"{figure}_ms")
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from perflib.judge.baseline import unfit
 from perflib.judge.check import Check
 from perflib.judge.check import check as judge_runs
 from perflib.judge.knowledge import Known, known
@@ -123,7 +124,8 @@ def _plan(name: str, options: Options, budget_s: float, judge: _Judge) -> _Plan:
     least = smallest_detectable(facts, against, max(runs, 1)) if against.asked and not options.run_id else None
     if runs < 2 or least is None:
         return _Plan(1)
-    told = f"measures on until it is clear, at most {seconds(runs * run_s)} ({runs} runs of {seconds(run_s)})"
+    in_all = f"{runs * run_s / 60:.2g} min" if runs * run_s > 60 else seconds(runs * run_s)
+    told = f"measures on until it is clear, at most {in_all} ({runs} runs of {seconds(run_s)})"
     return _Plan(runs, True, (f"{told}, which find a rise of p95 by {least:.0%} in 9 of 10 cases",))
 
 
@@ -142,7 +144,7 @@ class _Measured:
             if self.runs[-1].facts.interrupted:
                 return True
             if self._plan.looks:
-                if self.runs[-1].facts.invalid_reasons:
+                if unfit(self.runs[-1]):
                     break
                 self._is_clear = self._judge.of(self.runs, {name: self.look}).is_clear(name)
                 if self._is_clear:
@@ -153,17 +155,20 @@ class _Measured:
     @property
     def look(self) -> Look:
         """Which look it is by now: unsound runs are none."""
-        sound = sum(one.facts.valid and one.facts.state == "finished" for one in self.runs)
-        return Look(max(sound, 1), self._plan.runs) if self._plan.looks else Look()
+        return Look(max(self._sound_runs, 1), self._plan.runs) if self._plan.looks else Look()
+
+    @property
+    def _sound_runs(self) -> int:
+        return sum(not unfit(one) for one in self.runs)
 
     def notes(self, name: str) -> list[str]:
         """What a reader should know of how long it was measured."""
         told = self._sound.left_out
         if not self._plan.looks:
             return told
-        runs, most = self.look.number, self._plan.runs
-        how = "clear" if self._is_clear else "not clear yet"
-        more = "" if self._is_clear else "; a longer --budget finds smaller changes"
+        runs, most = self._sound_runs, self._plan.runs
+        more = "; a longer --budget finds smaller changes" if runs == most else ", as the next one was not sound"
+        how, more = ("clear", "") if self._is_clear else ("not clear yet", more)
         return [*told, f"{name}: {how} after {runs} of at most {most} runs{more}"]
 
 

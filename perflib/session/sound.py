@@ -34,9 +34,10 @@ class SoundRuns:
             self._say(f"{self._name}: once more")
 
     def without_unfit(self, runs: Sequence[Run]) -> list[Run]:
-        """Those that can be judged, where they are half of them; else all of them."""
+        """Those that can be judged, where they are half of them and none was broken off; else all of them."""
         fit = [one for one in runs if not unfit(one)]
-        if len(fit) == len(runs) or 2 * len(fit) < len(runs):
+        broken = any(one.facts.state == "broken" for one in runs)
+        if broken or len(fit) == len(runs) or 2 * len(fit) < len(runs):
             return list(runs)
         for one in runs:
             if unfit(one):

@@ -7,7 +7,7 @@ import pandas as pd
 from perflib.figures.row import figures_of
 from perflib.judge import compare
 from perflib.judge.compare import FigureVerdict
-from perflib.judge.knowledge import KINDS, Beside, match
+from perflib.judge.knowledge import KINDS, Beside, fitting
 from perflib.spec import Facts, InputError, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
@@ -43,7 +43,7 @@ def compare_stored(
     ['INCONCLUSIVE']
     """
     known = stored_baselines() if baselines is None else baselines
-    like = None if match(a.facts, known).baseline else like_runs([a.facts])
+    like = None if fitting(a.facts, known).baseline else like_runs([a.facts])
     return compare.compare_stored(a, b, known, like, although_different=although_different)
 
 
@@ -62,7 +62,7 @@ def beside(runs: Sequence[Facts], baselines: Baselines, against: str = "", requi
     one = None if against in ("", *KINDS) else _named_against(against)
     others = [one.facts] if one else runs if against == "history" else []
     if not against:
-        others = [facts for facts in runs if match(facts, baselines).baseline is None]
+        others = [facts for facts in runs if fitting(facts, baselines).baseline is None]
     return Beside(like_runs(others) if others else None, against, one, required)
 
 

@@ -5,7 +5,7 @@ at most `ALPHA` of all checks find any REGRESSION, and as many again any IMPROVE
 vary as the new run does: runs back to back share the state of the machine and understate it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -119,6 +119,12 @@ class Judgement:
     verdict: Verdict
     reason: str
     figures: tuple[Change | Insufficient, ...]
+
+
+def is_clear(verdict: Verdict, figures: Iterable[Change | Insufficient]) -> bool:
+    """Whether more runs have nothing to tell of an endpoint: it changed, or none of its figures that can be judged."""
+    changed = verdict in (Verdict.REGRESSION, Verdict.IMPROVED)
+    return changed or all(one.is_none for one in figures if isinstance(one, Change))
 
 
 def judge(samples: Sequence[Sample], look: Look = ONLY_LOOK) -> tuple[Judgement, ...]:

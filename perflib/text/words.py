@@ -119,7 +119,8 @@ def check_sentence(check: Check) -> str:
     outcome = {ExitStatus.OK: "passed", ExitStatus.FOUND: "failed", ExitStatus.INTERRUPTED: "was interrupted"}
     told = f"The check {outcome.get(check.exit_status, 'could not judge')}"
     if not mdes:
-        begin = "Nothing was compared, so a regression cannot be found. Limits and errors were checked: "
+        why = "Too few earlier runs are known" if check.compared else "Nothing was compared"
+        begin = f"{why}, so a regression cannot be found. Limits and errors were checked: "
         ended = "nothing failed" if check.exit_status == ExitStatus.OK else told[0].lower() + told[1:]
         return f"{begin}{ended}." if verdicts else f"{told}."
     between = f"{mdes[0]:+.0%}" if mdes[0] == mdes[-1] else f"{mdes[0]:+.0%} to {mdes[-1]:+.0%}"
