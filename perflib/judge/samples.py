@@ -61,9 +61,8 @@ def smallest_detectable(facts: Facts, known: Known, runs: int) -> float | None:
         for name, figure in _known_figures(known)
         if name in limits_ms and (of_ms := _level_ms(known, name, figure))
     ]
-    as_usual = [
-        replace(one, waits=Waits(usual, usual)) for one in samples for usual in [_waited(known.noise, one.endpoint)]
-    ]
+    usual = [_waited(known.noise, one.endpoint) for one in samples]
+    as_usual = [replace(one, waits=Waits(waited, waited)) for one, waited in zip(samples, usual, strict=True)]
     found = changes(as_usual, Look(runs, runs))
     return max((one.mde for one in found if isinstance(one, Change) and one.figure == "p95"), default=None)
 
