@@ -11,6 +11,7 @@ import pandas as pd
 from perflib.judge.changes import changes
 from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
+from perflib.judge.fresh import ALL
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
@@ -62,9 +63,9 @@ def _failure_lines(found: Check) -> list[str]:
 
 
 def _check_row(one: EndpointVerdict) -> Row:
-    p95 = one.change_of("p95")
+    p95, missing = one.change_of("p95"), NOTHING if one.endpoint == ALL else INSUFFICIENT
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
-    p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
+    p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms, missing)
     limits = (limit(one), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
     return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)
