@@ -1,9 +1,10 @@
 """A run's rows of figures, as they are kept for the history. Pure."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from perflib.figures.spent import Effort, efforts_of
 from perflib.figures.summary import series_of, summarize
 from perflib.spec import Blocks, Environment, Facts, Open, Ramp, Run, Scenario
 from perflib.spec.figures import FigureRow
@@ -18,8 +19,11 @@ def figures_of(run: Run) -> tuple[FigureRow, ...]:
     >>> [(row.endpoint, row.errors) for row in figures_of(perflib.load_run("sample-28-release-1.4"))][:2]
     [('GET /health', 0), ('GET /snapshot', 0)]
     """
-    about = _about(run.facts)
-    return tuple(FigureRow(**about, **_same(row), **_ends(run, row.endpoint)) for row in summarize(run).endpoints)
+    about, efforts = _about(run.facts), efforts_of(run)
+    return tuple(
+        FigureRow(**about, **_same(row), **_ends(run, row.endpoint), **asdict(efforts.get(row.endpoint, Effort())))
+        for row in summarize(run).endpoints
+    )
 
 
 def _about(facts: Facts) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import Any
 
+import pandas as pd
+
+from perflib.figures.spent import Effort, efforts_of
 from perflib.figures.summary import EndpointSummary, counted, summarize, unmeasured
-from perflib.spec import InputError, Run
+from perflib.spec import Facts, InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
 from perflib.spec.run import EXCUSED, setup_of
 from perflib.spec.setup import differences
@@ -32,19 +36,56 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
             raise InputError(f"run {name}: no baseline is made of it: {'; '.join(why)}; {mend}")
     last = runs[-1].facts
     summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
+    efforts = [efforts_of(run) for run in runs]
     return Baseline(
-        target=last.target.name,
-        scenario=last.scenario.name,
-        workload=last.scenario.workload,
-        duration_s=last.scenario.duration_s,
-        environment=last.environment.machine,
+        **_about(last),
         recorded_at=last.finished_at or last.started_at,
         git_commit=last.git_commit,
         versions=last.environment.versions,
         runs=tuple(run.facts.run_id for run in runs),
-        endpoints={name: _endpoint_baseline([each[name] for each in summaries]) for name in summaries[0]},
-        setup=setup_of(last),
+        endpoints={
+            name: _endpoint_baseline([each[name] for each in summaries], [each.get(name, Effort()) for each in efforts])
+            for name in summaries[0]
+        },
     )
+
+
+def baseline_of_rows(facts: Facts, rows: pd.DataFrame) -> Baseline:
+    """The same of stored runs of the setup of `facts`, by their figures alone: no request is read.
+
+    Args:
+        rows: one or more, of sound runs, the oldest first, columns as in `FigureRow`.
+    """
+    runs = rows["run_id"].drop_duplicates()
+    return Baseline(
+        **_about(facts),
+        recorded_at=rows["started_at"].iloc[-1].isoformat(),
+        git_commit=None,
+        versions={},
+        runs=tuple(runs),
+        endpoints={
+            str(name): _endpoint_baseline(*2 * [_as_summaries(own.set_index("run_id").reindex(runs))])
+            for name, own in rows.groupby("endpoint", sort=False)
+        },
+    )
+
+
+def _as_summaries(rows: pd.DataFrame) -> list[Any]:
+    """Rows as `EndpointSummary` and `Effort` have them; of a run that has none, as if nothing was asked."""
+    counts = rows.assign(requests=rows["requests"].fillna(0), judged_errors=rows["judged_errors"].fillna(0))
+    return list(counts.astype(object).where(counts.notna(), None).itertuples())
+
+
+def _about(facts: Facts) -> dict[str, Any]:
+    """What a baseline is of."""
+    return {
+        "target": facts.target.name,
+        "scenario": facts.scenario.name,
+        "workload": facts.scenario.workload,
+        "duration_s": facts.scenario.duration_s,
+        "environment": facts.environment.machine,
+        "setup": setup_of(facts),
+    }
 
 
 def most_tries(count: int) -> int:
@@ -67,7 +108,7 @@ def unsound(run: Run, earlier: Sequence[Run]) -> list[str]:
     return refusals
 
 
-def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
+def _endpoint_baseline(rows: Sequence[EndpointSummary], efforts: Sequence[Effort]) -> EndpointBaseline:
     p95_ms, target_ms = _rounded(median_of(row.p95_ms for row in rows)), rows[-1].target_ms
     return EndpointBaseline(
         p50_ms=_rounded(median_of(row.p50_ms for row in rows)),
@@ -76,10 +117,13 @@ def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
         max_ms=_rounded(max((row.max_ms for row in rows if row.max_ms is not None), default=None)),
         target_ms=target_ms,
         meets_target=None if p95_ms is None or target_ms is None else p95_ms < target_ms,
-        requests=sum(row.requests for row in rows),
-        errors=sum(row.judged_errors for row in rows),
+        requests=sum(int(row.requests) for row in rows),
+        errors=sum(int(row.judged_errors) for row in rows),
         per_run=PerRun(
-            p50_ms=tuple(_rounded(row.p50_ms) for row in rows), p95_ms=tuple(_rounded(row.p95_ms) for row in rows)
+            p50_ms=tuple(_rounded(row.p50_ms) for row in rows),
+            p95_ms=tuple(_rounded(row.p95_ms) for row in rows),
+            waited_per_ran=tuple(_rounded(one.waited_per_ran, 4) for one in efforts),
+            cpu_ms=tuple(_rounded(one.cpu_ms_per_request, 4) for one in efforts),
         ),
     )
 
@@ -90,5 +134,5 @@ def median_of(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _rounded(value_ms: float | None) -> float | None:
-    return None if value_ms is None else round(value_ms, 3)
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)

@@ -27,6 +27,8 @@ MAX_CPU_SHARE = 0.9
 """By the read clock a generator beyond this, or one that is `MAX_LAG_MS` late at p99, makes its run invalid."""
 MAX_TOUCHED_SHARE = 0.01
 """So do short standstills that touched more than this share of the requests."""
+MUCH_WAITING = 0.25
+"""Seconds for a core, per second of work: what computes takes a quarter longer."""
 _IDLE_CORES, _MUCH = 0.5, 0.2
 
 
@@ -130,6 +132,17 @@ def _stood_still(generator: Generator) -> tuple[str, ...]:
     others = f", and {len(touching) - 1} times more" if len(touching) > 1 else ""
     when = f"worker {worst.worker + 1} stood still for {worst.lasted_s:.1f} s at {worst.at_s:.1f} s{others}"
     return (f"load generator: {when}: {touched:,} request{'s' if touched != 1 else ''} due or under way",)
+
+
+def held_cores(waited_per_ran: float | None) -> str:
+    """That others kept the target from its cores, for `MUCH_WAITING` or more; empty where not, or not known.
+
+    >>> held_cores(1.2)
+    'other processes held the cores: the target waited 1.2 s per second of work'
+    """
+    if waited_per_ran is None or waited_per_ran < MUCH_WAITING:
+        return ""
+    return f"other processes held the cores: the target waited {waited_per_ran:.2g} s per second of work"
 
 
 def cores_in_words(cores: CoresUsed) -> str:

@@ -1,17 +1,19 @@
-"""Judging: scenarios measured anew and stored runs, against the stored baselines."""
+"""Judging: scenarios measured anew and stored runs, against what is known of their setups."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from perflib.judge.baseline import unfit
-from perflib.judge.check import Check, fitting, smallest_detectable
+from perflib.judge.check import Check
 from perflib.judge.check import check as judge_runs
+from perflib.judge.knowledge import Known, known
+from perflib.judge.samples import smallest_detectable
 from perflib.session.drive import Watch, prepare, target_of, unwatched
 from perflib.session.sound import SoundRuns
-from perflib.session.stored import is_stored, load_run, stored_baselines
+from perflib.session.stored import beside, is_stored, load_run, stored_baselines
 from perflib.show.numbers import seconds
 from perflib.show.table import Table
-from perflib.spec import InputError, Options, Run
+from perflib.spec import Facts, InputError, Options, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.options import suggested
@@ -34,14 +36,17 @@ def check(
     most_errors: float = 0.0,
     *,
     budget_s: float = BUDGET_S,
+    against: str = "",
+    require_baseline: bool = False,
     watch: Watch = unwatched,
     say: Say = lambda _: None,
 ) -> Check:
-    """Judge scenarios, measured anew, and stored runs against the stored baselines.
+    """Judge scenarios, measured anew, and stored runs: against their baselines, else against the history.
 
-    Where a baseline of a scenario can be compared, it is measured until the check is clear: after each run all are
-    judged together, and every endpoint has changed, or has not by more than the whole budget could find, or the budget
-    is out. How many looks there may be is settled before the first; together they err no more often than one.
+    Where a scenario can be compared with its baseline, or with what `against` names, it is measured until the check is
+    clear: after each run all are judged together, and every endpoint has changed, or has not by more than the whole
+    budget could find, or the budget is out. How many looks there may be is settled before the first; together they err
+    no more often than one.
 
     An interrupted run ends it; what was measured until then is judged where it can be. An invalid one is measured
     again, and a few of several are left out: see `SoundRuns`.
@@ -52,6 +57,9 @@ def check(
         most_errors: the share of failed requests above which an endpoint fails.
         budget_s: how long a scenario is measured at the most, warm-up not counted; below two runs of it, one run is
             measured.
+        against: "baseline", "history" or a stored run; empty: the baseline that fits, else the history, whose
+            REGRESSION then fails no check.
+        require_baseline: whether it is a finding that nothing of `against` (empty: no baseline) fits.
         say: called with a line on what is planned, and per run that is left out.
 
     Raises:
@@ -63,20 +71,38 @@ def check(
     stored = [name for name in names if is_stored(name)]
     fresh = [name for name in names if name not in stored]
     _require_scenarios(fresh, options)
-    baselines = stored_baselines()
+    judge = _Judge(stored_baselines(), most_errors, against, require_baseline)
+    beside([], judge.baselines, against)  # a name that is none is told before anything is measured
     judged, looks, notes = [load_run(name) for name in stored], dict[str, Look](), list[str]()
     for name in fresh:
-        plan = _plan(name, options, budget_s, baselines) if count is None else _Plan(count)
-        measured = _Measured(SoundRuns(name, options, plan.runs, say, watch), plan, baselines, most_errors)
+        plan = _plan(name, options, budget_s, judge) if count is None else _Plan(count)
+        measured = _Measured(SoundRuns(name, options, plan.runs, say, watch), plan, judge)
         for line in plan.told:
             say(f"{name}: {line}")
         interrupted = measured.until_clear(name)
         judged, looks, notes = [*judged, *measured.runs], looks | {name: measured.look}, [*notes, *measured.notes(name)]
         if interrupted:
-            found = judge_runs(judged, baselines, most_errors, looks)
-            return replace(found, exit_status=ExitStatus.INTERRUPTED)
-    found = judge_runs(judged, baselines, most_errors, looks)
+            return replace(judge.of(judged, looks), exit_status=ExitStatus.INTERRUPTED)
+    found = judge.of(judged, looks)
     return replace(found, notes=(*found.notes, *notes))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """By what runs are judged."""
+
+    baselines: Baselines
+    most_errors: float = 0.0
+    against: str = ""
+    required: bool = False
+
+    def of(self, runs: Sequence[Run], looks: Mapping[str, Look]) -> Check:
+        stored = beside([run.facts for run in runs], self.baselines, self.against, self.required)
+        return judge_runs(runs, self.baselines, self.most_errors, looks, stored)
+
+    def known(self, facts: Facts) -> Known:
+        """What a run that is about to be measured will be held against."""
+        return known(facts, self.baselines, beside([facts], self.baselines, self.against))
 
 
 @dataclass(frozen=True)
@@ -88,14 +114,14 @@ class _Plan:
     told: tuple[str, ...] = ()
 
 
-def _plan(name: str, options: Options, budget_s: float, baselines: Baselines) -> _Plan:
-    """What the budget has room for, where there is a baseline to compare with."""
+def _plan(name: str, options: Options, budget_s: float, judge: _Judge) -> _Plan:
+    """What the budget has room for, where there is a baseline, or what was asked for, to compare with."""
     facts = prepare(name, options, Workbook.find())
-    baseline = fitting(facts, baselines).baseline
+    against = judge.known(facts)
     parts = facts.scenario.parts(facts.target)
     run_s = sum(facts.scenario.part_s(number) for number, _ in enumerate(parts))
     runs = min(_MOST_RUNS, int(budget_s / run_s))
-    least = None if baseline is None or options.run_id else smallest_detectable(facts, baseline, max(runs, 1))
+    least = smallest_detectable(facts, against, max(runs, 1)) if against.asked and not options.run_id else None
     if runs < 2 or least is None:
         return _Plan(1)
     in_all = f"{runs * run_s / 60:.2g} min" if runs * run_s > 60 else seconds(runs * run_s)
@@ -106,9 +132,8 @@ def _plan(name: str, options: Options, budget_s: float, baselines: Baselines) ->
 class _Measured:
     """The fresh runs of a scenario, measured as planned."""
 
-    def __init__(self, sound: SoundRuns, plan: _Plan, baselines: Baselines, most_errors: float) -> None:
-        self._sound, self._plan = sound, plan
-        self._baselines, self._most_errors = baselines, most_errors
+    def __init__(self, sound: SoundRuns, plan: _Plan, judge: _Judge) -> None:
+        self._sound, self._plan, self._judge = sound, plan, judge
         self._is_clear = False
         self.runs: list[Run] = []
 
@@ -121,8 +146,7 @@ class _Measured:
             if self._plan.looks:
                 if unfit(self.runs[-1]):
                     break
-                found = judge_runs(self.runs, self._baselines, self._most_errors, {name: self.look})
-                self._is_clear = found.is_clear(name)
+                self._is_clear = self._judge.of(self.runs, {name: self.look}).is_clear(name)
                 if self._is_clear:
                     break
         self.runs = self._sound.without_unfit(self.runs)
@@ -166,4 +190,4 @@ def verdict(run: Run, *, phases: bool = False) -> Table:
     >>> print(perflib.verdict(perflib.load_run("sample-28-release-1.4")).title)
     All 4 limits met under 2 users, each pausing 0.01 s: slowest at p95 was GET /signals with 41.0 ms of 200 ms.
     """
-    return tables.verdict(run, against=judge_runs([run], stored_baselines()), phases=phases)
+    return tables.verdict(run, against=_Judge(stored_baselines()).of([run], {}), phases=phases)

@@ -12,10 +12,13 @@ SCHEMA_VERSION: Literal[2] = 2
 
 
 class PerRun(Spec):
-    """The runs' own percentiles, in the order of `Baseline.runs`."""
+    """The runs' own figures, in the order of `Baseline.runs`. None: it has none; for all: recorded before they were."""
 
     p50_ms: tuple[PositiveFloat | None, ...]
     p95_ms: tuple[PositiveFloat | None, ...]
+    waited_per_ran: tuple[float | None, ...] | None = None
+    """As in `FigureRow`, and so is the next."""
+    cpu_ms: tuple[float | None, ...] | None = None
 
 
 class EndpointBaseline(Spec):
@@ -51,7 +54,9 @@ class Baseline(Spec):
     @model_validator(mode="after")
     def _every_run_everywhere(self) -> Self:
         for name, entry in self.endpoints.items():
-            if {len(entry.per_run.p50_ms), len(entry.per_run.p95_ms)} != {len(self.runs)}:
+            own = entry.per_run
+            told = [some for some in (own.p50_ms, own.p95_ms, own.waited_per_ran, own.cpu_ms) if some is not None]
+            if {*map(len, told)} != {len(self.runs)}:
                 raise ValueError(f"endpoints: {name!r} has not a figure for each of {len(self.runs)} runs; record anew")
         return self
 

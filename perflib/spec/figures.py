@@ -43,6 +43,8 @@ class FigureRow:
     kind: str
     requests: int
     errors: int
+    judged_errors: int
+    """Without those that say nothing of the target."""
     unanswered: int
     """Requests that were unanswered all through the run: see `EndpointSummary`."""
     p50_ms: float | None
@@ -59,3 +61,7 @@ class FigureRow:
     meets_target: bool | None
     setup: str
     """The hash of the run's setup: runs of one hash are alike."""
+    waited_per_ran: float | None = None
+    """The target's wait for a core in this endpoint's part of the run, see `figures.spent.Effort`; None: not known."""
+    cpu_ms_per_request: float | None = None
+    """The target's CPU a request: of the endpoint where it had a part of the run for itself, else of all together."""

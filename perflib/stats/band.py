@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from perflib.stats import Floats, Interval
+from perflib.stats.explained import UNKNOWN, Waits, explained
 from perflib.stats.moderated import moderated_variance
 from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict, worst
@@ -46,6 +47,9 @@ class Sample:
     figure: "p50", "p95" …; the endpoints' variances are pooled within it.
     baseline: shape (runs,), the same runs in the same order for all endpoints. NaN: the run could not support it.
     new: shape (k,); infinity: failed too often.
+    level: shape (runs,), what `new` is held against where that is not the baseline, which then tells no more than how
+    much runs differ: one run against another. than: what it is held against, in a word.
+    waits: of these runs, see `explained`.
     """
 
     endpoint: str
@@ -53,16 +57,27 @@ class Sample:
     baseline: Floats
     new: Floats
     least: Least = Least()
+    level: Floats | None = None
+    than: str = "baseline"
+    waits: Waits = UNKNOWN
+
+    @property
+    def before(self) -> Floats:
+        """The figures of before that are known."""
+        values = self.baseline if self.level is None else self.level
+        return values[np.isfinite(values)]
 
 
 @dataclass(frozen=True)
 class Change:
     """A figure against its baseline.
 
-    ratio: new over baseline, geometric means; interval: its 95 % interval, of this figure alone, at all looks at once.
+    ratio: new over baseline, geometric means, less `by_wait`; interval: its 95 % interval, of this figure alone,
+        at all looks at once.
     p_slower, p_faster: one-sided, not adjusted for the family.
     mde: the smallest relative change that `POWER` of such comparisons find, at Holm's first and hardest step, and with
         all the runs that were planned.
+    by_wait: how many times as large the target's wait for a core made it; 1: not known.
     """
 
     endpoint: str
@@ -73,6 +88,8 @@ class Change:
     p_faster: float
     mde: float
     least: Least = Least()
+    than: str = "baseline"
+    by_wait: float = 1.0
 
     @property
     def is_none(self) -> bool:
@@ -120,10 +137,9 @@ def judge(samples: Sequence[Sample], look: Look = ONLY_LOOK) -> tuple[Judgement,
     look: where a check goes on until it is clear, which of its looks this is; each of the verdicts is then wrong in no
         more checks than where there is one look (`nominal_levels`).
     """
-    figures = changes(samples, look)
-    verdicts = _verdicts([figure for figure in figures if isinstance(figure, Change)], look)
+    verdicts = verdicts_of(changes(samples, look), look)
     return tuple(
-        _judgement(name, {one: verdicts.get(one, Verdict.INCONCLUSIVE) for one in figures if one.endpoint == name})
+        _judgement(name, {one: verdict for one, verdict in verdicts.items() if one.endpoint == name})
         for name in dict.fromkeys(sample.endpoint for sample in samples)
     )
 
@@ -132,7 +148,8 @@ def changes(samples: Sequence[Sample], look: Look = ONLY_LOOK) -> tuple[Change |
     """Every figure against its prediction band, in the order of `samples`.
 
     The mean log of k new runs differs from that of K baseline runs by t × s √(1/K + 1/k), with s² from the
-    baseline's runs, moderated over the endpoints (`moderated_variance`).
+    baseline's runs, moderated over the endpoints (`moderated_variance`). K counts a sample's `level` where it has one.
+    What the target's wait for a core explains is taken off all of them; how well that is known adds to the error.
     """
     lacks = [_lack(sample) for sample in samples]
     able = sorted((i for i, lack in enumerate(lacks) if not lack), key=lambda i: samples[i].figure)
@@ -156,21 +173,23 @@ def holm(p_values: Floats) -> Floats:
 def _lack(sample: Sample) -> str:
     runs = int(np.isfinite(sample.baseline).sum())
     if runs < BASELINE_RUNS:
-        return f"{runs} baseline run{'' if runs == 1 else 's'}; {BASELINE_RUNS} are needed"
-    return f"too few requests for {sample.figure}" if np.isnan(sample.new).all() else ""
+        return f"{runs} {sample.than} run{'' if runs == 1 else 's'}; {BASELINE_RUNS} are needed"
+    return "" if len(sample.before) and not np.isnan(sample.new).all() else f"too few requests for {sample.figure}"
 
 
 def _band(samples: Sequence[Sample], family: int, look: Look) -> list[Change]:
     base = np.log(np.array([sample.baseline for sample in samples]))
     base = np.where(np.isfinite(base), base, np.nan)
     new = [np.log(sample.new[~np.isnan(sample.new)]) for sample in samples]
-    known = moderated_variance(base)
-    gain = np.array([each.mean() for each in new]) - np.nanmean(base, axis=1)
-    runs, count = np.isfinite(base).sum(axis=1), np.array([len(each) for each in new])
-    se = np.sqrt(known.variance * (1 / runs + 1 / count))
+    by_wait = explained(base, [sample.waits for sample in samples])
+    known = moderated_variance(base - by_wait.base, by_wait.df)
+    before = [np.log(sample.before) for sample in samples]
+    gain = np.array([each.mean() for each in new]) - np.array([each.mean() for each in before]) - by_wait.new
+    runs, count = (np.array(list(map(len, each))) for each in (before, new))
+    se = np.sqrt(known.variance * (1 / runs + 1 / count) + by_wait.variance)
     wide = -scipy.special.stdtrit(known.df, look.level(0.025)) * se
     last = Look(look.of, look.of)
-    planned = np.sqrt(known.variance * (1 / runs + 1 / np.maximum(count, look.of)))
+    planned = np.sqrt(known.variance * (1 / runs + 1 / np.maximum(count, look.of)) + by_wait.variance)
     critical = -scipy.special.stdtrit(known.df, last.family_level(ALPHA, family) / family)
     shift = scipy.special.nctdtrinc(known.df, 1 - POWER, critical)
     least = np.array([sample.least.relative for sample in samples])
@@ -186,18 +205,22 @@ def _band(samples: Sequence[Sample], family: int, look: Look) -> list[Change]:
             p_faster=float(faster[i]),
             mde=float(np.expm1(mde[i])),
             least=sample.least,
+            than=sample.than,
+            by_wait=float(np.exp(by_wait.new[i])),
         )
         for i, sample in enumerate(samples)
     ]
 
 
-def _verdicts(changed: Sequence[Change], look: Look) -> dict[Change | Insufficient, Verdict]:
+def verdicts_of(
+    figures: Sequence[Change | Insufficient], look: Look = ONLY_LOOK
+) -> dict[Change | Insufficient, Verdict]:
+    """The verdict on each figure of one family, in their order."""
+    changed = [one for one in figures if isinstance(one, Change)]
     alpha = look.family_level(ALPHA, max(len(changed), 1))
-    slower, faster = (
-        holm(np.array([one.p_slower for one in changed])),
-        holm(np.array([one.p_faster for one in changed])),
-    )
-    return {one: _verdict(one, slower[i] <= alpha, faster[i] <= alpha) for i, one in enumerate(changed)}
+    slower, faster = (holm(np.array([getattr(one, p) for one in changed])) for p in ("p_slower", "p_faster"))
+    found = {one: _verdict(one, slower[i] <= alpha, faster[i] <= alpha) for i, one in enumerate(changed)}
+    return {one: found[one] if isinstance(one, Change) else Verdict.INCONCLUSIVE for one in figures}
 
 
 def _verdict(change: Change, is_slower: bool, is_faster: bool) -> Verdict:
@@ -232,7 +255,7 @@ def _small(change: Change) -> str:
 
 
 def _told(change: Change) -> str:
-    return f"{change.figure} {change.ratio:.2f} x baseline ({change.interval:.2f})"
+    return f"{change.figure} {change.ratio:.2f} x {change.than} ({change.interval:.2f})"
 
 
 def _reason(figure: Change | Insufficient, verdict: Verdict) -> str:

@@ -22,7 +22,7 @@ class Variance:
     df: Floats
 
 
-def moderated_variance(logs: Floats) -> Variance:
+def moderated_variance(logs: Floats, spent: Floats | float = 0.0) -> Variance:
     """Each endpoint's variance, drawn towards what is usual among all: (d0 s0² + d s²) / (d0 + d), with d0 + d df.
 
     s0² is the geometric mean of the endpoints' variances, d0 follows from how much these differ beyond chance. A
@@ -37,9 +37,11 @@ def moderated_variance(logs: Floats) -> Variance:
 
     Args:
         logs: shape (endpoints, runs), aligned by run; NaN: the run has no figure. Two runs or more each.
+        spent: degrees of freedom that went into what was taken off them, shape (endpoints,).
     """
-    df = np.sum(~np.isnan(logs), axis=1) - 1.0
-    variance = np.maximum(np.nanvar(logs, axis=1, ddof=1), MIN_SD**2)
+    runs = np.sum(~np.isnan(logs), axis=1)
+    df = runs - 1.0 - spent
+    variance = np.maximum(np.nanvar(logs, axis=1) * runs / df, MIN_SD**2)
     if len(logs) < MIN_POOLED:
         return Variance(variance, df)
     shared = _shared(logs)

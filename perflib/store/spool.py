@@ -49,11 +49,13 @@ MEMORY_ROW: Final = np.dtype(
         "<f8: cpu_share",
         "<i8: open_files threads processes ended pid",
         "<f8: started_s",
+        "<i8: ran_ns waited_ns",
     )
 )
 """The target's processes, one row per second, -1 or NaN for what is not known; `started_s` since the epoch.
 
-`ended` counts those of them that have ended so far while the target went on.
+`ended` counts those of them that have ended so far while the target went on. `ran_ns` and `waited_ns` only grow: the
+time that they had a core, and that their threads stood ready to run without one.
 """
 
 WARMUP, COLD, RETRIED, COUNTED = 1, 2, 4, 8

@@ -11,6 +11,7 @@ import pandas as pd
 from perflib.judge.changes import changes
 from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
+from perflib.judge.fresh import ALL
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, no_less, seconds
@@ -27,7 +28,7 @@ from perflib.text.words import check_sentence, comparison_sentence
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"
 _CHECK_LEGEND = (
-    "p50 × and p95 × say how many times the baseline, with the 95 % interval. Smallest detectable change: the "
+    "p50 × and p95 × say how many times what it was, with the 95 % interval. Smallest detectable change: the "
     "smallest rise of p95 that this check finds in 9 of 10 cases. Of several runs, the medians are shown."
 )
 _COMPARISON_LEGEND = (
@@ -38,7 +39,9 @@ _COMPARISON_LEGEND = (
 
 def check(found: Check) -> Table:
     """A check: what it could detect and what it found, a row per endpoint, the reasons."""
-    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", "Baseline, ms", "Limit, ms")
+    kinds = {str(one.kind) for one in found.compared.values()} or {"baseline"}
+    before = f"{kinds.pop().capitalize() if len(kinds) == 1 else 'Before'}, ms"
+    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", before, "Limit, ms")
     legend = (_CHECK_LEGEND, FAMILY) if found.endpoints else ()
     return Table(
         columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
@@ -60,12 +63,12 @@ def _failure_lines(found: Check) -> list[str]:
 
 
 def _check_row(one: EndpointVerdict) -> Row:
-    p95 = one.change_of("p95")
+    p95, missing = one.change_of("p95"), NOTHING if one.endpoint == ALL else INSUFFICIENT
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
     p95_ms = (
         Cell("failed", "bad")
         if one.p95_ms == math.inf
-        else cells.figure(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
+        else cells.figure(one.p95_ms, no_less(one.p95_at_least_ms) or missing)
     )
     limits = (limit(one), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
@@ -80,7 +83,7 @@ def _times(change: Change | None) -> str:
 
 def junit(found: Check) -> str:
     """A check as JUnit XML: a test case per endpoint, and one for what concerns whole runs."""
-    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.baselines})
+    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.against})
 
 
 def _cases(found: Check, scenario: str) -> list[Case]:
@@ -90,7 +93,9 @@ def _cases(found: Check, scenario: str) -> list[Case]:
         if one.scenario == scenario:
             known = one.about in rows
             reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
-    outputs = {name: f"{one.verdict}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
+    compared = found.compared.get(scenario)
+    held = f" against {compared.name}" if compared else ""
+    outputs = {name: f"{one.verdict}{held}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
     return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
 
 

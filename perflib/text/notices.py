@@ -4,6 +4,7 @@ from perflib.figures.failures import failures
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
 from perflib.figures.summary import Summary
 from perflib.judge.flattery import flattered
+from perflib.judge.fresh import held_of
 from perflib.judge.validity import doubtful
 from perflib.show.numbers import ms, size
 from perflib.spec import Run
@@ -30,7 +31,7 @@ def notices(run: Run) -> list[str]:
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
     found = (*unverified_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
-    return [*found, *unchecked, *doubts, *_clock_steps(run)]
+    return [*found, *unchecked, *doubts, *_held_cores(run), *_clock_steps(run)]
 
 
 def why_lines(run: Run, summary: Summary) -> list[str]:
@@ -42,6 +43,12 @@ def why_lines(run: Run, summary: Summary) -> list[str]:
 def unverified_lines(run: Run) -> list[str]:
     """That nobody knows who answered, where the target file asked for it."""
     return [UNVERIFIED] if run.facts.target.is_unverified else []
+
+
+def _held_cores(run: Run) -> list[str]:
+    """That the target had to wait for a core, and who had it."""
+    told = held_of(run)
+    return [f"{told[0].upper()}{told[1:]}."] if told else []
 
 
 def _clock_steps(run: Run) -> list[str]:

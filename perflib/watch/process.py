@@ -5,12 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import psutil
 
-from perflib.watch.cpu import CpuClock, Spent
+from perflib.watch.cpu import CpuClock, Spent, StolenClock
 from perflib.watch.reading import Reading
+from perflib.watch.waits import Waits
 
 _ADDED_UP = ("rss_bytes", "uss_bytes", "pss_bytes", "open_files", "threads", "processes")
 _FULL_SHARE = 0.02
@@ -30,7 +32,8 @@ class ProcessTree:
     def __init__(self, pids: Iterable[int], again: Callable[[], Iterable[int]] = tuple) -> None:
         self._tops, self._again = tops_of(pids), again
         self.lead = _oldest(self._tops)
-        self._cpu, self._alive, self._ended = CpuClock(), set[psutil.Process](), 0
+        self._cpu, self._waits, self._stolen = CpuClock(), Waits(), StolenClock()
+        self._alive, self._ended = set[psutil.Process](), 0
         self._full_due_s, self._look_due_s = 0.0, time.monotonic() + _LOOK_EVERY_S
 
     def members(self) -> list[psutil.Process]:
@@ -56,10 +59,12 @@ class ProcessTree:
                 if process.status() != psutil.STATUS_ZOMBIE:
                     alive.append(process)
         self._cpu.look(spent)
+        self._stolen.look(self._cpu.spent_s)
         self._ended += len(self._alive.difference(alive))
         self._alive = set(alive)
+        waited_s = self._waits.look(process.pid for process in alive) + self._stolen.stolen_s
         some = self._readings(alive)
-        return self._sum_of(some) if some else None
+        return replace(self._sum_of(some), waited_s=waited_s) if some else None
 
     def close(self) -> None:
         """Nothing is held."""

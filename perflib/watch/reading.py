@@ -7,12 +7,15 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Reading:
-    """The target's processes at one moment; NaN or -1: not known. `cpu_s` only grows, from whatever it began at."""
+    """The target's processes at one moment; NaN or -1: not known. `cpu_s` and `waited_s` only grow, from whatever they
+    began at."""
 
     rss_bytes: int
     uss_bytes: int = -1
     pss_bytes: int = -1
     cpu_s: float = math.nan
+    waited_s: float = math.nan
+    """Of all threads together, ready to run without a core, and what a hypervisor took: see `Waits`, `StolenClock`."""
     open_files: int = -1
     threads: int = -1
     processes: int = -1

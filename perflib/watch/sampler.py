@@ -31,6 +31,8 @@ from perflib.watch.reading import Reading, Source
 EVERY_S = 1.0
 MOST_SHARE = 0.05
 """Of a core that sampling may cost: where a sample costs more, the next one waits."""
+_SHORTEST_NS = 100_000_000
+"""The last sample, at the end of the run, is left out where the one before it is no older."""
 _GRACE_S = 3.0
 _SHOWN = 8
 """So many processes of a name are told by number."""
@@ -117,7 +119,7 @@ def _found_metrics(url: str) -> Found:
 
 
 class Sampler(AbstractContextManager["Sampler"]):
-    """Samples a source into a run's folder, once per second from `begin` until the end of the context."""
+    """Samples a source into a run's folder, once per second from `begin` and at the end of the context."""
 
     def __init__(self, source: Source | None, folder: Path) -> None:
         self._source, self._folder = source, folder
@@ -158,16 +160,29 @@ class Sampler(AbstractContextManager["Sampler"]):
             suppress(InputError),
             Spool(memory_spool(self._folder), MEMORY_ROW) as spool,
         ):  # a worker reports a full disk
-            while not self._over.is_set():
+            is_last = False
+            while not is_last:
+                is_last = self._over.is_set()
                 begun_ns, begun_cpu_s = perf_counter_ns(), time.thread_time()
+                if is_last and begun_ns - self._last_ns < _SHORTEST_NS:
+                    return
                 reading = source.read()
                 now_ns = perf_counter_ns()
-                if reading is not None and not self._over.is_set():
-                    row = asdict(reading) | {"t_ns": now_ns - origin_ns, "cpu_share": self._cpu_share(reading, now_ns)}
-                    spool.append(*(row[name] for name in MEMORY_ROW.names or ()))
+                if reading is not None:
+                    spool.append(*self._row(reading, now_ns, origin_ns))
                     spool.flush()
                 pause_s = max(EVERY_S, (time.thread_time() - begun_cpu_s) / MOST_SHARE)
                 self._over.wait(max(0.0, pause_s - (perf_counter_ns() - begun_ns) / 1e9))
+
+    def _row(self, reading: Reading, now_ns: int, origin_ns: int) -> Iterable[float]:
+        """The values of `MEMORY_ROW`, in its order."""
+        values = asdict(reading) | {
+            "t_ns": now_ns - origin_ns,
+            "cpu_share": self._cpu_share(reading, now_ns),
+            "ran_ns": _in_ns(reading.cpu_s),
+            "waited_ns": _in_ns(reading.waited_s),
+        }
+        return (values[name] for name in MEMORY_ROW.names or ())
 
     def _cpu_share(self, reading: Reading, now_ns: int) -> float:
         """CPU seconds per second since the reading before; NaN where they are not known, or are another process's."""
@@ -175,3 +190,7 @@ class Sampler(AbstractContextManager["Sampler"]):
         if last is None or last.started_s != reading.started_s:
             return math.nan
         return max(reading.cpu_s - last.cpu_s, 0.0) / ((now_ns - last_ns) / 1e9)
+
+
+def _in_ns(seconds: float) -> int:
+    return round(seconds * 1e9) if math.isfinite(seconds) else -1

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
 from time import monotonic, perf_counter_ns
 
 import numpy as np
@@ -12,6 +11,7 @@ import psutil
 from perflib.spec.ticks import Ticks
 from perflib.watch.cpu import CpuClock, Spent
 from perflib.watch.process import ProcessTree
+from perflib.watch.waits import Waits
 
 _EVERY_S = 0.04
 _MEMBERS_EVERY_S = 2.0
@@ -23,15 +23,14 @@ _BUSY_S = 0.05
 class TreeClock(AbstractContextManager["TreeClock"]):
     """Ticks from `begin` until the end of the context; none without a tree.
 
-    CPU time is the kernel's account by process (to 10 ms, exact in the long run). The time that threads were ready to
-    run without a core is that of ``/proc/PID/task/*/schedstat`` (sched-stats.rst); other systems do not tell it.
+    CPU time is the kernel's account by process, the time that threads were ready to run without a core that of `Waits`.
     """
 
     def __init__(self, tree: ProcessTree | None) -> None:
         self._tree, self._over = tree, threading.Event()
         self._thread: threading.Thread | None = None
         self._rows: list[tuple[int, float, float]] = []
-        self._cpu, self._waits = CpuClock(), _Waits()
+        self._cpu, self._waits = CpuClock(), Waits()
         self._own_s: dict[int, float] = {}
         self._first_s: dict[int, float] = {}
 
@@ -74,25 +73,3 @@ class TreeClock(AbstractContextManager["TreeClock"]):
         self._cpu.look(spent)
         waited_s = self._waits.look(pids)
         self._rows.append((now_ns - origin_ns, self._cpu.spent_s, waited_s))
-
-
-class _Waits:
-    """The time that threads waited for a core, in seconds since each was first seen."""
-
-    def __init__(self) -> None:
-        self._sum_ns, self._last_ns = 0, dict[str, int]()
-
-    def look(self, pids: Iterable[int]) -> float:
-        for pid in pids:
-            for task in _tasks(pid):
-                with suppress(OSError, ValueError, IndexError):
-                    waited_ns = int((task / "schedstat").read_text(encoding="ascii").split()[1])
-                    self._sum_ns += max(0, waited_ns - self._last_ns.get(task.name, waited_ns))
-                    self._last_ns[task.name] = waited_ns
-        return self._sum_ns / 1e9
-
-
-def _tasks(pid: int) -> list[Path]:
-    with suppress(OSError):
-        return list(Path(f"/proc/{pid}/task").iterdir())
-    return []

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from perflib.judge.baseline import baseline_of
-from perflib.judge.check import FAMILY, Check, check, match
+from perflib.judge.check import FAMILY, Check, check
+from perflib.judge.knowledge import match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
@@ -204,7 +205,7 @@ def test_too_few_baseline_runs_are_inconclusive_and_pass() -> None:
     assert set(verdicts(found).values()) == {"INCONCLUSIVE"}
     assert found.mdes == ()
     assert "3 baseline runs; 8 are needed" in found.endpoints[0].reason
-    assert "No baseline fits this run" in tables.check(found).text()
+    assert "Too few earlier runs are known" in tables.check(found).text()
 
 
 def test_a_target_that_leaks_fails() -> None:
@@ -522,3 +523,72 @@ def test_every_format_shows_a_check_of_requests_that_all_failed() -> None:
     assert "failed" in tables.check(found).text()
     assert "failed" in tables.check(found).markdown()
     assert ElementTree.fromstring(tables.junit(found)).get("failures") == "2"
+
+
+def sampled(run: Run, cpu_ms: float, waits: float = 0.02) -> Run:
+    """The same run, its target's CPU a request and its wait for a core sampled by second."""
+    at_s = np.arange(0.0, run.facts.parts[-1].measured_to_ns / 1e9 + 1.0)
+    wire = run.requests[run.requests["kind"] == "request"]["end_ns"].sort_values().to_numpy() / 1e9
+    ran_ns = np.searchsorted(wire, at_s) * cpu_ms * 1e6
+    memory = pd.DataFrame({"t_ns": at_s * 1e9, "ran_ns": ran_ns, "waited_ns": ran_ns * waits}).astype(np.int64)
+    constant = {"rss_bytes": 10**8, "uss_bytes": -1, "open_files": -1, "threads": -1, "pid": 1, "started_s": 1e9}
+    return replace(run, memory=memory.assign(**constant, cpu_share=0.5))
+
+
+def of_cpu(others: float = 1.0, waits: float = 0.02, **values: Any) -> Baselines:
+    """A baseline whose runs differ in their CPU a request by about 1 %."""
+    noise = np.random.default_rng(3).normal(1.0, 0.01, 8)
+    runs = [sampled(run_of(seed, **values), 2.1 * noise[seed - 1] * others, waits) for seed in range(1, 9)]
+    return Baselines(baselines=(baseline_of(runs),))
+
+
+def test_more_cpu_a_request_is_a_regression_of_all_requests_where_no_percentile_can_see_it() -> None:
+    found = check([sampled(run_of(100), 2.42)], of_cpu())
+    assert verdicts(found)["all requests"] == "REGRESSION"
+    [reason] = found.reasons
+    assert re.fullmatch(r"all requests: CPU a request 2\.[01]\d* -> 2\.4\d* ms \(\+1\d %, \d+ % to \d+ %\)", reason)
+    told = next(row for row in found.as_json()["endpoints"] if row["endpoint"] == "all requests")
+    assert (told["figure"], told["p95_ms"]) == ("CPU a request", None)
+    assert told["cpu_ms_per_request"] == pytest.approx(2.42, rel=0.02)
+    assert told["baseline_cpu_ms_per_request"] == pytest.approx(2.1, rel=0.02)
+    assert "in 2 of" not in tables.check(found).title
+    assert not any('"all requests"' in note or "'all requests'" in note for note in found.notes)
+
+
+def test_as_much_cpu_as_before_is_the_same_and_less_is_improved() -> None:
+    assert verdicts(check([sampled(run_of(100), 2.1)], of_cpu()))["all requests"] == "SAME"
+    found = check([sampled(run_of(100), 1.7)], of_cpu())
+    assert (verdicts(found)["all requests"], found.exit_status) == ("IMPROVED", 0)
+
+
+def test_an_endpoint_alone_has_a_cpu_of_its_own() -> None:
+    scenario = {"scenario": "baseline", "seconds": 6.0}
+    found = check([sampled(run_of(100, **scenario), 2.6)], of_cpu(**scenario))
+    assert "all requests" not in verdicts(found)
+    assert set(verdicts(found).values()) == {"REGRESSION"}
+    assert {row.endpoint: row.cpu_ms_per_request for row in found.endpoints}["GET /b"] == pytest.approx(2.6, rel=0.05)
+
+
+def test_a_baseline_of_before_judges_as_it_did() -> None:
+    before = BASELINES.model_dump(mode="json")
+    for entry in before["baselines"][0]["endpoints"].values():
+        del entry["per_run"]["waited_per_ran"], entry["per_run"]["cpu_ms"]
+    old = Baselines.model_validate(before)
+    found, known = check([sampled(run_of(100), 9.9)], old), check([run_of(100)], BASELINES)
+    assert verdicts(found) == verdicts(known)
+    assert [row.figures for row in found.endpoints] == [row.figures for row in known.endpoints]
+
+
+def test_a_run_slow_for_want_of_a_core_is_open_and_says_who_had_it() -> None:
+    found = check([sampled(run_of(100, times=2.0), 2.1, waits=1.2)], of_cpu())
+    row = found.endpoints[1]
+    assert (row.verdict, found.exit_status) == ("INCONCLUSIVE", 0)
+    assert row.reason.startswith("other processes held the cores: the target waited 1.2 s per second of work; ")
+    slow = check([sampled(run_of(100, times=2.0), 2.1)], of_cpu())
+    assert slow.endpoints[1].verdict == "REGRESSION"
+
+
+def test_an_invalid_run_says_who_had_the_cores() -> None:
+    run = changed(sampled(run_of(100), 2.1, waits=1.2), invalid_reasons=("it was late",))
+    [reason] = check([run], NOTHING).reasons
+    assert "not judged: it was late; other processes held the cores: the target waited 1.2 s per second" in reason

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from perflib.stats.band import Change, Insufficient, Judgement, Least, Sample, changes, holm, is_clear, judge
+from perflib.stats.explained import Waits
 from perflib.stats.moderated import moderated_variance, trigamma_inverse
 from perflib.stats.spending import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -284,3 +287,69 @@ def test_a_change_that_does_not_matter_is_none_and_says_why() -> None:
     logs[0, :, -1] += math.log(2)
     (found,) = judge([replace(each, least=Least(0.8, "16 ms, 1% of its limit")) for each in samples(logs)])
     assert found.verdict == "REGRESSION"
+
+
+def beside_neighbours(seed: int, slope: float = 1.2, runs: int = 8, new: float | None = None) -> tuple[Floats, Floats]:
+    """Log percentiles of five endpoints, and the wait per second of work, a third of the runs having neighbours."""
+    rng = np.random.default_rng([seed, 7])
+    busy = rng.random(runs + 1) < 1 / 3
+    waited = np.where(busy, rng.uniform(0.2, 1.5, runs + 1), rng.uniform(0.0, 0.05, runs + 1))
+    if new is not None:
+        waited[-1] = new
+    slopes = slope * (1 + 0.2 * rng.standard_normal((5, 2, 1)))
+    return noisy(endpoints=5, runs=runs, seed=seed) + slopes * np.log1p(waited), waited
+
+
+def with_waits(logs: Floats, waited: Floats) -> list[Sample]:
+    return [replace(one, waits=Waits(waited[:-1], waited[-1:])) for one in samples(logs)]
+
+
+def log_ratios(found: Sequence[Change | Insufficient]) -> Floats:
+    return np.log([one.ratio for one in found if isinstance(one, Change)])
+
+
+def test_runs_beside_neighbours_differ_no_more_than_quiet_ones_once_their_wait_is_taken_off() -> None:
+    quiet, raw, less = [], [], []
+    for seed in range(300):
+        logs, waited = beside_neighbours(seed, runs=20)
+        quiet.append(log_ratios(changes(samples(noisy(endpoints=5, runs=20, seed=seed)))))
+        raw.append(log_ratios(changes(samples(logs))))
+        less.append(log_ratios(changes(with_waits(logs, waited))))
+    assert np.std(raw) > 4 * np.std(quiet)
+    assert np.std(less) < 1.25 * np.std(quiet)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+def test_checks_beside_neighbours_alarm_as_seldom_as_promised(slope: float) -> None:
+    verdicts = [{one.verdict for one in judge(with_waits(*beside_neighbours(seed, slope)))} for seed in range(2000)]
+    most = stats.binom.ppf(0.999, 2000, 0.01)
+    assert sum("REGRESSION" in each for each in verdicts) <= most
+    assert sum("IMPROVED" in each for each in verdicts) <= most
+
+
+def test_a_real_change_beside_neighbours_is_told_as_large_as_it_is() -> None:
+    found = []
+    for seed in range(400):
+        logs, waited = beside_neighbours(seed, runs=20)
+        logs[0, :, -1] += math.log(1.2)
+        found.append(log_ratios(changes(with_waits(logs, waited)))[:2])
+    assert np.exp(np.mean(found)) == pytest.approx(1.2, rel=0.015)
+
+
+def test_neighbours_that_no_run_of_the_baseline_had_make_a_slower_run_uncertain_rather_than_a_regression() -> None:
+    quiet = np.linspace(0.01, 0.03, 9)
+    quiet[-1] = 1.2
+    logs = noisy(endpoints=3, noise=0.02)
+    logs[:, :, -1] += 1.3 * np.log1p(1.2)
+    assert {one.verdict for one in judge(samples(logs))} == {"REGRESSION"}
+    assert {one.verdict for one in judge(with_waits(logs, quiet))} == {"INCONCLUSIVE"}
+
+
+def test_a_wait_that_is_not_known_explains_nothing() -> None:
+    logs, waited = beside_neighbours(1)
+    plain = changes(samples(logs))
+    assert changes(with_waits(logs, np.full(9, np.nan))) == plain
+    assert changes(with_waits(logs, np.where(np.arange(9) == 8, np.nan, waited))) == plain
+    assert changes(with_waits(logs, np.where(np.arange(9) == 3, np.nan, waited))) == plain
+    alike = log_ratios(changes(with_waits(logs, np.full(9, 0.4))))
+    assert alike == pytest.approx(log_ratios(plain))

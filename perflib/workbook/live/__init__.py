@@ -57,9 +57,10 @@ def check(
     most_errors: float = 0.0,
     *,
     budget_s: float = checking.BUDGET_S,
+    against: str = "",
 ) -> Check:
     """Judge scenarios, measured anew and shown meanwhile, and stored runs: see `perflib.session.check.check`."""
-    return checking.check(names, options, count, most_errors, budget_s=budget_s, watch=view_of)
+    return checking.check(names, options, count, most_errors, budget_s=budget_s, against=against, watch=view_of)
 
 
 def attach(run_id: str = "") -> Run:
