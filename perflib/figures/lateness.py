@@ -69,7 +69,7 @@ def gaps_of(workers: Rows, facts: Facts) -> Gaps:
     """Of a closed workload: from the end of a user's request or page to its next, without think time and pauses."""
     workload = facts.scenario.workload
     assert isinstance(workload, Closed | Ramp)
-    present = spans(workload, facts.scenario.warmup_s, facts.scenario.duration_s)
+    present = spans(workload, facts.scenario.warmup_s, facts.scenario.most_s)
     think_ns = round(workload.think_time_s * 1e9) if isinstance(workload, Closed) else 0
     by_user = _turns(workers, think_ns, facts.target)
     lost_ns = present_ns = requests = 0

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 from perflib.show.numbers import Limited
 
-_FIGURES = ("p50", "p95", "p99")
+AT_LEAST = "at least"
+"""Says that a percentile is no smaller than its bound."""
+_FIGURES = (AT_LEAST, "p95", "p99")
 
 
 @dataclass(frozen=True)
 class Limit:
     """A bound: of p95 or p99 in ms, or of the share of requests that may fail.
 
-    `found` is what was judged, None where nothing could be: the percentile, or `by` which one where it lacks requests,
-    as it is no smaller. `meets` None: too few requests.
+    `found` is what was judged, None where nothing could be: the percentile, or, `by`, one that it is no smaller than,
+    where it lacks requests: a smaller percentile, or the bound of p95. `meets` None: too few requests.
     """
 
     of: str
@@ -30,7 +32,7 @@ def limits_of(
     """The limits of an endpoint or page.
 
     Args:
-        judged_ms: p50, p95 and p99, each failed request as infinitely slow.
+        judged_ms: the bound of a p95 that lacks requests, p95 and p99, each failed request as infinitely slow.
         error_share: None where nothing was asked.
         unanswered: requests that were under way all through: they miss a limit of time.
     """
@@ -38,7 +40,9 @@ def limits_of(
     for count, bound_ms in ((2, item.target_ms), (3, item.target_p99_ms)):
         if bound_ms is not None:
             figures = list(zip(_FIGURES, judged_ms, strict=True))[:count]
-            by, least_ms = next((one for one in reversed(figures) if one[1] is not None), figures[-1])
+            known = [(by, value_ms) for by, value_ms in figures if value_ms is not None]
+            missed = [one for one in known if one[1] >= bound_ms]
+            by, least_ms = (missed or known or figures)[-1]
             found.append(Limit(figures[-1][0], bound_ms, by, least_ms, meets(bound_ms, judged_ms[:count], unanswered)))
     if item.max_errors is not None:
         met = None if error_share is None else error_share <= item.max_errors
@@ -50,7 +54,7 @@ def meets(limit_ms: float | None, judged_ms: Sequence[float | None], unanswered:
     """Whether a judged percentile meets a limit; None: no limit, or too few requests.
 
     Args:
-        judged_ms: the percentile, after smaller ones: where it lacks requests, it is no smaller than they are.
+        judged_ms: the percentile, after what it is no smaller than where it lacks requests.
     """
     if limit_ms is None:
         return None

@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perflib.figures.limits import Limit, all_met, limits_of
-from perflib.show.numbers import limit, ms
+from perflib.show.numbers import INSUFFICIENT, limit, ms, no_less
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Endpoint, Page, Run
 from perflib.spec.run import EXCUSED, Part, asked_alone
 from perflib.spec.whole import Item, Journey
 from perflib.stats import Floats
 from perflib.stats.bootstrap import Series
-from perflib.stats.percentile import percentile
+from perflib.stats.percentile import at_least, percentile
 
 Flags = NDArray[np.bool_]
 Moments = NDArray[np.int64]
@@ -85,6 +85,8 @@ class EndpointSummary:
     judged_p50_ms: float | None
     judged_p95_ms: float | None
     judged_p99_ms: float | None
+    p95_at_least_ms: float | None
+    """Where `p95_ms` is None: a bound that p95, failures infinite, is not below (`stats.percentile.at_least`)."""
     target_ms: float | None
     target_p99_ms: float | None
     max_errors: float | None
@@ -105,7 +107,7 @@ class EndpointSummary:
     def limits(self) -> tuple[Limit, ...]:
         """Its limits, and whether each is met."""
         share = self.judged_errors / self.requests if self.requests else None
-        judged_ms = self.judged_p50_ms, self.judged_p95_ms, self.judged_p99_ms
+        judged_ms = self.p95_at_least_ms, self.judged_p95_ms, self.judged_p99_ms
         return limits_of(self, judged_ms, share, self.unanswered)
 
 
@@ -142,7 +144,8 @@ class Summary:
 
 def _row(one: EndpointSummary) -> Row:
     met = {True: "met", False: "missed", None: "insufficient"}[one.meets_target] if one.limits else ""
-    times = (ms(value_ms) for value_ms in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
+    p95 = ms(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
+    times = (ms(one.p50_ms), p95, ms(one.p99_ms), ms(one.max_ms))
     return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one), met)
 
 
@@ -383,6 +386,7 @@ def _summarize(item: Item, kind: str, rows: ItemRows, part: Part | None, journey
     series = None if part is None else rows.series(part)
     judged_ms = rows.judged_ms if series is None else series.values
     p50_ms, p95_ms, p99_ms = (percentile(judged_ms, q) for q in (0.50, 0.95, 0.99))
+    shown_p95_ms = percentile(response, 0.95)
     started_ns = rows.start_ns[good]
     found = EndpointSummary(
         endpoint=item.name,
@@ -395,7 +399,7 @@ def _summarize(item: Item, kind: str, rows: ItemRows, part: Part | None, journey
         unanswered=len(unanswered_s),
         unanswered_s=_largest(unanswered_s),
         p50_ms=percentile(response, 0.50),
-        p95_ms=percentile(response, 0.95),
+        p95_ms=shown_p95_ms,
         p99_ms=percentile(response, 0.99),
         max_ms=_largest(response),
         service_p50_ms=percentile(service, 0.50),
@@ -406,6 +410,7 @@ def _summarize(item: Item, kind: str, rows: ItemRows, part: Part | None, journey
         judged_p50_ms=p50_ms,
         judged_p95_ms=p95_ms,
         judged_p99_ms=p99_ms,
+        p95_at_least_ms=at_least(judged_ms, 0.95) if shown_p95_ms is None else None,
         target_ms=item.target_ms,
         target_p99_ms=item.target_p99_ms,
         max_errors=item.max_errors,

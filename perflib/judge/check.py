@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from perflib.figures.failures import Failure, failures
-from perflib.figures.limits import Limit, all_met, limits_of
+from perflib.figures.limits import AT_LEAST, Limit, all_met, limits_of
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.flattery import flattered
@@ -20,7 +20,7 @@ from perflib.judge.knowledge import ALONE, Beside, Known, known
 from perflib.judge.leak import memory_of
 from perflib.judge.samples import samples_of
 from perflib.judge.validity import LIMIT_SHARE
-from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, limit, ms, no_less, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
 from perflib.spec.baselines import Baselines
@@ -51,8 +51,9 @@ _SAME_IN_JSON = (
 class EndpointVerdict:
     """One endpoint or page.
 
-    `p*_ms` are medians over the runs, each failure counted as infinitely slow; None: too few requests. `figures` are
-    p50 and p95 against the baseline; none where there is none.
+    `p*_ms` are medians over the runs, each failure counted as infinitely slow; None: too few requests. So is
+    `p95_at_least_ms`, a run that lacks requests for its p95 having the bound of it. `figures` are p50 and p95 against
+    the baseline; none where there is none.
     """
 
     scenario: str
@@ -63,6 +64,7 @@ class EndpointVerdict:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    p95_at_least_ms: float | None
     baseline_p95_ms: float | None
     target_ms: float | None
     target_p99_ms: float | None
@@ -78,15 +80,10 @@ class EndpointVerdict:
         return self.errors / max(self.requests, 1)
 
     @property
-    def p95_at_least_ms(self) -> float | None:
-        """p95, or p50 where a slow server answered too few requests for it: p95 is no smaller."""
-        return self.p50_ms if self.p95_ms is None else self.p95_ms
-
-    @property
     def limits(self) -> tuple[Limit, ...]:
         """Its limits, and whether each is met."""
         share = self.error_share if self.requests else None
-        return limits_of(self, (self.p50_ms, self.p95_ms, self.p99_ms), share, self.unanswered)
+        return limits_of(self, (self.p95_at_least_ms, self.p95_ms, self.p99_ms), share, self.unanswered)
 
     @property
     def meets_target(self) -> bool | None:
@@ -120,6 +117,7 @@ class EndpointVerdict:
             **(_change_as_json(told) if told else dict.fromkeys(("figure", "ratio", "interval", "mde"))),
             "figures": [_change_as_json(one) for one in self.figures if isinstance(one, Change)],
             "p95_ms": _finite(self.p95_ms),
+            "p95_at_least_ms": _finite(self.p95_at_least_ms),
             "p99_ms": _finite(self.p99_ms),
             **{name: getattr(self, name) for name in _SAME_IN_JSON},
         }
@@ -203,7 +201,7 @@ class Check:
 
 
 def _row(one: EndpointVerdict) -> Row:
-    p95 = "failed too often" if one.p95_ms == math.inf else ms(one.p95_ms)
+    p95 = "failed too often" if one.p95_ms == math.inf else ms(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
     times = (p95, ms(one.baseline_p95_ms, NOTHING), limit(one))
     return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
@@ -308,6 +306,9 @@ def _verdict(
         p50_ms=median_of(row.judged_p50_ms for row in some),
         p95_ms=median_of(row.judged_p95_ms for row in some),
         p99_ms=median_of(row.judged_p99_ms for row in some),
+        p95_at_least_ms=median_of(
+            row.p95_at_least_ms if row.judged_p95_ms is None else row.judged_p95_ms for row in some
+        ),
         baseline_p95_ms=None if entry is None else entry.p95_ms,
         target_ms=some[0].target_ms,
         target_p99_ms=some[0].target_p99_ms,
@@ -328,7 +329,7 @@ def _reason(judgement: Judgement) -> str:
 
 def _reasons(row: EndpointVerdict, most_errors: float, known: Known) -> list[str]:
     """Why an endpoint fails a check."""
-    said, p95_ms = [], row.p95_at_least_ms
+    said = []
     most_errors = most_errors if row.max_errors is None else row.max_errors
     timed = [one for one in row.limits if one.of != "failed"]
     if row.unanswered_s is not None:
@@ -343,8 +344,10 @@ def _reasons(row: EndpointVerdict, most_errors: float, known: Known) -> list[str
         if one.found is not None and one.found >= one.bound
     ]
     recorded_ms = row.baseline_p95_ms if known.kind == "baseline" else None
-    if p95_ms is not None and recorded_ms and p95_ms > BACKSTOP * recorded_ms:
-        shown = _as_found("p95", "p50" if row.p95_ms is None else "p95", p95_ms)
+    most_ms = BACKSTOP * recorded_ms if recorded_ms else math.inf
+    doubled = [one for one in (("p95", row.p95_ms), (AT_LEAST, row.p95_at_least_ms)) if (one[1] or 0.0) > most_ms]
+    for by, p95_ms in doubled[:1]:
+        shown = _as_found("p95", by, p95_ms or 0.0)
         said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {recorded_ms:,.2f} ms")
     if row.verdict == Verdict.REGRESSION and known.asked:
         said.append(row.reason)
@@ -352,9 +355,9 @@ def _reasons(row: EndpointVerdict, most_errors: float, known: Known) -> list[str
 
 
 def _as_found(figure: str, by: str, value_ms: float) -> str:
-    """A judged percentile, or a smaller one in its place."""
-    shown = figure if by == figure else f"{by}, and so {figure},"
-    return f"{shown} (failed too often)" if value_ms == math.inf else f"{shown} {value_ms:,.2f} ms"
+    """A judged percentile, or what it is no smaller than."""
+    shown = {figure: figure, AT_LEAST: f"{figure} of at least"}.get(by, f"{by}, and so {figure},")
+    return f"{figure} (failed too often)" if value_ms == math.inf else f"{shown} {value_ms:,.2f} ms"
 
 
 def _run_findings(run: Run, summary: Summary) -> list[Finding]:

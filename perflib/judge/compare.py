@@ -109,6 +109,8 @@ class FigureVerdict:
     interval: Interval | None
     mde: float | None
     reason: str
+    lacks_requests: bool = False
+    """It cannot be told; where the endpoint's other figure can, that one judges alone."""
 
     @property
     def row(self) -> Row:
@@ -155,7 +157,7 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
     if np.isnan(ratios).any():
         why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"
-        return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why)
+        return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why, lacks_requests=True)
     least = _least(comparison, endpoint, figure)
     looks = [
         decide(ratios[: look.restarts], planned, least.relative if least.told else 0.0)
@@ -186,6 +188,8 @@ def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
     """The object that `perflib compare --format json` prints."""
     rows = [asdict(one) | {"interval": one.interval and [one.interval.low, one.interval.high]} for one in figures]
+    for figure in rows:
+        del figure["lacks_requests"]
     return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
 
 
@@ -219,11 +223,15 @@ def is_clear(comparison: Comparison) -> bool:
 
 
 def by_endpoint(figures: Sequence[FigureVerdict]) -> dict[str, Verdict]:
-    """An endpoint's verdict: REGRESSION if any figure regressed, then IMPROVED; SAME only if all are."""
-    found: dict[str, list[Verdict]] = {}
+    """An endpoint's verdict: REGRESSION if any figure regressed, then IMPROVED; SAME only if all are.
+
+    One that lacks requests has no say where another has not: then p50 judges alone.
+    """
+    found: dict[str, list[FigureVerdict]] = {}
     for one in figures:
-        found.setdefault(one.endpoint, []).append(one.verdict or Verdict.INCONCLUSIVE)
-    return {endpoint: worst(some) for endpoint, some in found.items()}
+        found.setdefault(one.endpoint, []).append(one)
+    judging = {name: [one for one in some if not one.lacks_requests] or some for name, some in found.items()}
+    return {name: worst(one.verdict or Verdict.INCONCLUSIVE for one in some) for name, some in judging.items()}
 
 
 def exit_status(figures: Sequence[FigureVerdict]) -> ExitStatus:

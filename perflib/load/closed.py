@@ -34,6 +34,11 @@ class ClosedLoad:
         finally:
             self.stop()
 
+    def go_on(self, until_ns: int) -> None:
+        """Leave at this moment, later than planned."""
+        for user in self._users:
+            user.go_on(until_ns)
+
     def stop(self) -> None:
         """Send nothing more."""
         self._stopped.set()
@@ -74,6 +79,10 @@ class User:
         """Come when it is time."""
         self._rest_until(self._begin_ns, self._come)
 
+    def go_on(self, until_ns: int) -> None:
+        """Leave at this moment."""
+        self._until_ns = until_ns
+
     def stop(self) -> None:
         """Send nothing more: leave when what is under way is answered."""
         self._stopped = True
@@ -94,7 +103,7 @@ class User:
             self._rest_until(perf_counter_ns() + PAUSE_AFTER_CONNECT_ERROR_NS, self._next)
         elif self._think_time_ns:
             ended_ns = exchange.end_ns if exchange.end_ns >= 0 else perf_counter_ns()
-            self._rest_until(min(ended_ns + self._think_time_ns, self._until_ns), self._next)
+            self._rest_until(ended_ns + self._think_time_ns, self._next)
         else:
             self._next()
 
@@ -118,14 +127,10 @@ class User:
         if index in self._wholes.pages:
             self._whole = _PageLoad(index, self._wholes.pages[index], self._slots)
         elif index in self._wholes.journeys:
-            self._whole = self._wholes.walk(index, self._slots[0], self._rest_within)
+            self._whole = self._wholes.walk(index, self._slots[0], self._rest_until)
             self._whole.begin()
         else:
             self._slots[0].ask(index)
-
-    def _rest_within(self, at_ns: int, then: Callable[[], None]) -> None:
-        """Pause in a journey; where the user's time ends meanwhile, it leaves without its end."""
-        self._rest_until(min(at_ns, self._until_ns), then if at_ns < self._until_ns else self._leave)
 
     def _leave(self) -> None:
         if self._slots:
@@ -136,14 +141,16 @@ class User:
             self.left.set_result(None)
 
     def _rest_until(self, at_ns: int, then: Callable[[], None]) -> None:
+        """Where the user's time ends meanwhile, it leaves, be it in the midst of a journey."""
         self._timer = None
-        left_s = (at_ns - perf_counter_ns()) / 1e9
+        now_ns = perf_counter_ns()
         try:
-            if self._stopped:
+            if self._stopped or self._until_ns <= now_ns < at_ns:
                 self._leave()
-            elif left_s <= 0:
+            elif now_ns >= at_ns:
                 then()
-            else:  # a timer may come a little early
+            else:  # a timer may come a little early, and the user's time be longer then
+                left_s = (min(at_ns, self._until_ns) - now_ns) / 1e9
                 self._timer = self._loop.call_later(left_s, self._rest_until, at_ns, then)
         except Exception as problem:  # what a callback raises, an event loop would only print
             self.broke(problem)

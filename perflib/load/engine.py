@@ -23,6 +23,7 @@ from time import perf_counter_ns
 from typing import IO, Protocol
 
 from perflib.load.arrivals import Share
+from perflib.load.lengthening import SoFar, go_on_until_s
 from perflib.load.worker import ORDER, OUTCOME, Order, Outcome
 from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator
@@ -94,7 +95,7 @@ class Processes:
     def drive(self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]) -> Outcome:
         with ExitStack() as ending:
             workers = [ending.enter_context(_started(index, folder)) for index in range(facts.workers)]
-            crew = _Crew(workers, begun)
+            crew = _Crew(workers, begun, facts.scenario.longest_s or 0.0)
             for index, worker in enumerate(workers):
                 order = Order(facts, folder, Share(index, facts.workers), facts.target.folder)
                 worker.tell(json.dumps(ORDER.dump_python(order, mode="json")))
@@ -186,8 +187,9 @@ def _started(index: int, folder: Path) -> Iterator[_Worker]:
 class _Crew:
     """The workers of a run."""
 
-    def __init__(self, workers: Sequence[_Worker], begun: Callable[[int], None]) -> None:
-        self._workers, self._begun = workers, begun
+    def __init__(self, workers: Sequence[_Worker], begun: Callable[[int], None], longest_s: float) -> None:
+        self._workers, self._begun, self._longest_s = workers, begun, longest_s
+        self._so_far: dict[int, SoFar] = {}
         self._news: queue.Queue[Callable[[], None]] = queue.Queue()
         self._ready = 0
         self._origin_ns: int | None = None
@@ -256,10 +258,19 @@ class _Crew:
                     fault.add_note(trace)
                     raise fault
                 self._break(index, f"ended {self._when()}: {text}")
+            case {"so_far": said}:
+                self._so_far[index] = SoFar(**said)
+                self._tell_when_to_end()
             case {"outcome": outcome}:
                 self._outcomes[index] = OUTCOME.validate_python(outcome)
                 if self._outcomes[index].cut:
                     self._tell_all("stop")
+
+    def _tell_when_to_end(self) -> None:
+        """Once all workers have told what they have."""
+        if len(self._so_far) == len(self._workers):
+            self._tell_all(f"until {go_on_until_s([*self._so_far.values()], self._longest_s)}")
+            self._so_far.clear()
 
     def _end(self, index: int) -> None:
         self._gone.add(index)
@@ -305,6 +316,9 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     )
     generator = Generator.of_all([outcome.generator for outcome in outcomes])
     cut = next((outcome.cut for outcome in outcomes if outcome.cut), "")
+    ends_ns = {part.measured_to_ns for outcome in outcomes for part in outcome.parts[-1:]}
+    if len(ends_ns) > 1 and not (cut or any(outcome.stopped for outcome in outcomes)):
+        cut = "not all of its workers heard in time that it went on"
     stopped = not cut and any(outcome.stopped for outcome in outcomes)  # one that is cut ends the others
     revision = next((outcome.revision for outcome in outcomes if outcome.revision), "")
     return Outcome(parts, generator, stopped=stopped, cut=cut, revision=revision)

@@ -35,7 +35,8 @@ class OpenLoad:
         self._idle: list[Slot] = []
         self._opened = 0
         self._pacer = Pacer(intended_ns, self._arrive)
-        self._stopped = asyncio.Event()
+        self._later: list[Pacer] = []
+        self._news, self._is_stopped = asyncio.Event(), False
         self._all_offered = False
         self._all_answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -43,18 +44,29 @@ class OpenLoad:
         """Until the time of the part is over and all that arrived is answered."""
         try:
             await self._pacer.run()
-            while (left_ns := self._phase.until_ns - perf_counter_ns()) > 0 and not self._stopped.is_set():
+            while (left_ns := self._phase.until_ns - perf_counter_ns()) > 0 and not self._is_stopped:
+                if self._later:
+                    self._pacer = self._later.pop(0)
+                    await self._pacer.run()
+                    continue
+                self._news.clear()
                 with contextlib.suppress(TimeoutError):  # a timer may come a little early
-                    await asyncio.wait_for(self._stopped.wait(), left_ns / 1e9)
+                    await asyncio.wait_for(self._news.wait(), left_ns / 1e9)
             self._all_offered = True
             self._end_if_answered()
             await self._all_answered
         finally:
             self.stop()
 
+    def go_on(self, intended_ns: Sequence[int]) -> None:
+        """Offer more arrivals: the part has become longer."""
+        self._later.append(Pacer(intended_ns, self._arrive))
+        self._news.set()
+
     def stop(self) -> None:
         """Send nothing more."""
-        self._stopped.set()
+        self._is_stopped = True
+        self._news.set()
         self._pacer.stop()
         for slot, timer in list(self._resting.items()):
             timer.cancel()
@@ -101,7 +113,7 @@ class OpenLoad:
 
     def _rest_until(self, slot: Slot, at_ns: int, then: Callable[[], None]) -> None:
         """Pause in a journey; where the time of the part ends meanwhile, it has no end."""
-        if self._stopped.is_set() or at_ns >= self._phase.until_ns:
+        if self._is_stopped or at_ns >= self._phase.until_ns:
             self._give_up(slot)
             return
         left_s = (at_ns - perf_counter_ns()) / 1e9

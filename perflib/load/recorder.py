@@ -1,5 +1,6 @@
 """The recorder: what became of each request, judged, counted and written to the spool."""
 
+import collections
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 
@@ -41,6 +42,8 @@ class Phase:
     measured_from_ns: int
     until_ns: int
     successes: int = 0
+    warm: collections.Counter[int] = field(default_factory=collections.Counter)
+    """Successes of percentiles, by endpoint, page and journey: those that are not cold."""
     at_work: int = 0
     outage: Outage = field(default_factory=Outage)
 
@@ -165,3 +168,5 @@ class Recorder:
         self.recorded += 1
         if exchange.error is None and page < 0 and not flags & WARMUP:
             self.phase.successes += 1
+            if not exchange.cold:
+                self.phase.warm[index] += 1

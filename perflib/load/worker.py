@@ -1,8 +1,9 @@
 """The worker: virtual users that drive a target and record every request. `python -m perflib.load.worker` is one.
 
 Protocol of the process: one JSON line on stdin is the order, answered by "ready"; the next line is the run's origin,
-which all workers of a run share; a line more, or the end of stdin, asks it to stop. It answers on the descriptor that
-its argument names; the last line is the outcome. What happens meanwhile is in the spools, flushed once per second.
+which all workers of a run share; then "until SECONDS" says when its part ends, and any other line, or the end of stdin,
+asks it to stop. It answers on the descriptor that its argument names; the last line is the outcome. What happens
+meanwhile is in the spools, flushed once per second.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter_ns, process_time
@@ -32,6 +33,7 @@ from perflib.load.event_loop import new_event_loop
 from perflib.load.evidence import Evidence
 from perflib.load.journey import Pauses, Wholes
 from perflib.load.kernel_clock import KernelClock
+from perflib.load.lengthening import SoFar, look_at_s
 from perflib.load.limits import most_connections, raise_open_files
 from perflib.load.login import Sessions
 from perflib.load.mix import walk
@@ -132,6 +134,9 @@ class Worker:
         self._clock = KernelClock()
         self._load: OpenLoad | ClosedLoad | None = None
         """Of the part under way."""
+        self.ask: Callable[[SoFar], None] | None = None
+        """Asks whether a part goes on, which `told` answers; None: there is nobody to ask, and none does."""
+        self._answers: asyncio.Queue[float] = asyncio.Queue()
 
     async def prepare(self) -> Address:
         """Find the target, and log its users in. Raises InputError where it is not to be asked, or refuses one."""
@@ -209,23 +214,51 @@ class Worker:
         """Send nothing more; requests under way get a moment to finish."""
         self._stop.set()
 
+    def told(self, until_s: float) -> None:
+        """The answer to what was asked: when the part ends."""
+        self._answers.put_nowait(until_s)
+
     async def _drive_part(self, number: int, items: tuple[int, ...], begin_ns: int) -> Part:
         measured_from_ns = begin_ns + int(self._scenario.warmup_s * 1e9)
         until_ns = measured_from_ns + int(self._scenario.part_s(number) * 1e9)
-        self._recorder.phase = Phase(items, measured_from_ns, until_ns)
+        self._recorder.phase = phase = Phase(items, measured_from_ns, until_ns)
         self._load = self._load_of(number)
-        stopping = asyncio.create_task(self._give_up_when_stopped(self._load))
+        beside = [asyncio.create_task(self._give_up_when_stopped(self._load))]
+        if self._scenario.longest_s and self.ask:
+            beside.append(asyncio.create_task(self._lengthen(phase, self.ask)))
         try:
             await self._load.run()
         finally:
-            stopping.cancel()
+            for task in beside:
+                task.cancel()
             self._slots.close()
-        ended_ns = max(measured_from_ns, min(perf_counter_ns(), until_ns))
+        ended_ns = max(measured_from_ns, min(perf_counter_ns(), phase.until_ns))
         return Part(
             items=tuple(self._items[index].name for index in items),
             measured_from_ns=measured_from_ns - self._recorder.origin_ns,
             measured_to_ns=ended_ns - self._recorder.origin_ns,
         )
+
+    async def _lengthen(self, phase: Phase, ask: Callable[[SoFar], None]) -> None:
+        """Shortly before the part ends, ask whether it does; go on as long as all workers are told to."""
+        until_s, longer_s = 0.0, self._scenario.duration_s
+        while longer_s > until_s:
+            until_s = longer_s
+            await asyncio.sleep(look_at_s(until_s) - self._into_s(phase))
+            ask(SoFar(self._into_s(phase), until_s, tuple(phase.warm[item] for item in phase.items)))
+            longer_s = await self._answers.get()
+            if longer_s > until_s and perf_counter_ns() < phase.until_ns:
+                self._go_on(phase, until_s, longer_s)
+
+    def _into_s(self, phase: Phase) -> float:
+        return (perf_counter_ns() - phase.measured_from_ns) / 1e9
+
+    def _go_on(self, phase: Phase, from_s: float, until_s: float) -> None:
+        phase.until_ns = phase.measured_from_ns + int(until_s * 1e9)
+        if isinstance(self._load, ClosedLoad):
+            self._load.go_on(phase.until_ns)
+        elif isinstance(self._load, OpenLoad) and isinstance(self._scenario.workload, Open):
+            self._load.go_on(self._arrivals_ns(self._scenario.workload, from_s, until_s))
 
     async def _give_up_when_stopped(self, load: OpenLoad | ClosedLoad) -> None:
         await self._stop.wait()
@@ -262,16 +295,21 @@ class Worker:
 
     def _open_load(self, workload: Open) -> OpenLoad:
         scenario, share = self._scenario, self._share
-        arriving = workload.times(1 / self._requests_an_arrival())
-        starts_s = intended_starts_s(arriving, -scenario.warmup_s, scenario.duration_s, self._facts.seed)
-        intended_ns = (self._recorder.phase.measured_from_ns + starts_s * 1e9).astype(np.int64)
-        mine_ns = intended_ns[share.index :: share.of].tolist()
+        mine_ns = self._arrivals_ns(workload, -scenario.warmup_s, scenario.duration_s)
         steps = itertools.islice(self._walk(0), share.index, None, share.of)
         limit = share.part_of(scenario.most_connections(workload))
         if scenario.max_connections is None:
             limit = int(min(limit, most_connections()))
         callers = partial(self._caller, workload=workload)
         return OpenLoad(mine_ns, steps, share, limit, self._slots, callers, self._wholes())
+
+    def _arrivals_ns(self, workload: Open, from_s: float, to_s: float) -> list[int]:
+        """Those of this worker; each stretch of a part has a seed of its own."""
+        arriving = workload.times(1 / self._requests_an_arrival())
+        starts_s = intended_starts_s(arriving, from_s, to_s, self._facts.seed + max(0, round(from_s)))
+        intended_ns = (self._recorder.phase.measured_from_ns + starts_s * 1e9).astype(np.int64)
+        mine_ns: list[int] = intended_ns[self._share.index :: self._share.of].tolist()
+        return mine_ns
 
     def _requests_an_arrival(self) -> float:
         """On average: the rate counts requests, and an arrival begins a journey of several."""
@@ -439,18 +477,20 @@ async def _serve(order: Order, words: _Words) -> Outcome:
         Spool(generator_spool(folder, number), GENERATOR_ROW) as health,
     ):
         worker = Worker(order.facts, spool, health, order.share, failures_spool(folder, number))
+        worker.ask = lambda so_far: words.say("so_far", asdict(so_far))
         await worker.prepare()
         words.say("ready", True)
         origin = sys.stdin.readline().strip()
         if not origin.isdigit():
             raise KeyboardInterrupt
 
-        def wait_for_stop() -> None:
-            sys.stdin.readline()
+        def listen() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the run was over already
+                while (line := sys.stdin.readline()).startswith("until "):
+                    loop.call_soon_threadsafe(worker.told, float(line.split()[1]))
                 loop.call_soon_threadsafe(worker.stop)
 
-        threading.Thread(target=wait_for_stop, daemon=True).start()
+        threading.Thread(target=listen, daemon=True).start()
         longest_s = _longest_s(order.facts)
 
         def give_up() -> None:

@@ -32,6 +32,7 @@ from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.address import target_at
 from perflib.spec.workload import is_steady
+from perflib.stats.percentile import required_count
 from perflib.store.atomic import write_atomically
 from perflib.store.faults import last_line
 from perflib.store.folders import Workbook
@@ -45,8 +46,8 @@ At = Callable[[str], Target]
 SIDES: tuple[Side, Side] = ("a", "b")
 _BLOCK_WARMUP_S, _FIRST_WARMUP_S = 0.5, 3.0
 _BLOCK_S = (5.0, 30.0)
-_NEEDED = 80
-"""Requests of the rarest endpoint in a block: a p95 needs 59, and their number varies."""
+_NEEDED = 120
+"""Requests of the rarest endpoint in a block: a p95 needs 59, and their number varies with the machine's mood."""
 _MORE_TRIES = 2
 _START_S, _STOP_S = 60.0, 10.0
 
@@ -71,7 +72,7 @@ def compare(
         detect: the relative change that the comparison is to see with a power of 90 %.
         scenario: whose load is used; its duration is not.
         pairs: blocks of each side in a restart.
-        block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95.
+        block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95, and 30 s at most.
         say: called with a line per restart.
 
     Raises:
@@ -191,11 +192,21 @@ class _Turns:
             urls = {side: serving.enter_context(_serving(told[side], self._facts)) for side in self._shuffled()}
             warming_s = min(_FIRST_WARMUP_S, 2 * self._comparison.block_s)
             warm = [self._block(side, urls, warming_s) for side in self._shuffled()]
-            if not (self._fixed or self._comparison.restarts):
-                self._keep(block_s=_long_enough(warm, len(self._comparison.endpoints)))
+            if not self._comparison.restarts:
+                self._settle(min(block.requests for block in warm) / warming_s)
             for _ in range(self._comparison.pairs):
                 blocks += [self._block(side, urls, self._comparison.block_s) for side in self._shuffled()]
         return Restart(blocks=tuple(blocks))
+
+    def _settle(self, rate_per_s: float) -> None:
+        """How long a block is, by the pace of the slower side; say which endpoints have no p95 in so long a block."""
+        items = self._facts.scenario.takes(self._facts.target)
+        whole = sum(item.weight for item in items)
+        each_per_s = {item.name: rate_per_s * item.weight / whole for item in items}
+        if not self._fixed:
+            self._keep(block_s=_long_enough(min(each_per_s.values())))
+        if told := _without_p95(each_per_s, self._comparison.block_s):
+            self._say(told)
 
     def _shuffled(self) -> list[Side]:
         return self._draw.sample(SIDES, 2)
@@ -241,11 +252,22 @@ class _BlockError(Exception):
     """A block that the load generator did not measure to its end."""
 
 
-def _long_enough(warm: list[Block], endpoints: int) -> float:
-    """A block in which each endpoint gets `_NEEDED` requests, as these were shared; within bounds, whole seconds."""
-    rate_per_s = min(block.requests for block in warm) / _FIRST_WARMUP_S / endpoints
+def _long_enough(rarest_per_s: float) -> float:
+    """A block in which the rarest endpoint gets `_NEEDED` requests; within bounds, whole seconds."""
     least, most = _BLOCK_S
-    return float(min(most, max(least, math.ceil(_NEEDED / rate_per_s)))) if rate_per_s else most
+    return float(min(most, max(least, math.ceil(_NEEDED / rarest_per_s)))) if rarest_per_s else most
+
+
+def _without_p95(each_per_s: Mapping[str, float], block_s: float) -> str:
+    """Which endpoints get too few requests in a block for a p95, and how long a block would have to be."""
+    needed = required_count(0.95)
+    few = {name: per_s * block_s for name, per_s in each_per_s.items() if per_s * block_s < needed}
+    if not few:
+        return ""
+    counts = ", ".join(f"{name} about {count:.0f}" for name, count in few.items())
+    rarest_per_s = min(each_per_s.values())
+    mend = f"; --block {math.ceil(_NEEDED / rarest_per_s)}s has enough" if rarest_per_s else ""
+    return f"in a block of {block_s:g} s a p95 needs {needed} requests, and {counts} come: p50 judges alone there{mend}"
 
 
 def _is_url(side: str) -> bool:

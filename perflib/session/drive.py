@@ -89,6 +89,7 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
     scenario_of(scenario, options, workbook)
     with aimed(options, workbook) as at:
         facts = prepare(scenario, at, workbook)
+        facts = facts.replaced(scenario=at.lengthened(facts.scenario))
         return _measured(facts, sampler.find(facts.target, at.pid), workbook, watch)
 
 

@@ -16,6 +16,8 @@ class FigureRow:
     None: too few successes for the figure; `judged_p95_ms` is infinite where failures reach it. `*_low_ms` to
     `*_high_ms` hold the percentile with 95 % confidence, failures counted as infinite (see
     `stats.bootstrap.intervals`); None for a run below 50 s, which is too short for them.
+    `p95_at_least_ms`: where `p95_ms` lacks successes, what the judged p95 is not below, with 95 % confidence (see
+    `stats.percentile.at_least`); None where p95 is known, or below five requests.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class FigureRow:
     p95_ms: float | None
     p95_low_ms: float | None = None
     p95_high_ms: float | None = None
+    p95_at_least_ms: float | None = None
     p99_ms: float | None
     max_ms: float | None
     judged_p95_ms: float | None

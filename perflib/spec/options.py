@@ -15,7 +15,7 @@ from perflib.spec.scenario_table import Profile
 from perflib.spec.secret import Variable
 from perflib.spec.target import Host, Target
 from perflib.spec.undriven import by_url
-from perflib.spec.values import InputError, Text, must
+from perflib.spec.values import InputError, NonNegativeDuration, Text, must
 from perflib.spec.workload import Open
 
 _RUN_ID = re.compile(r"(\w[\w.-]*)?")
@@ -87,6 +87,8 @@ class Options(Load):
     """The brief that this run belongs to, such as PS-5.1; kept with the run."""
     note: Text = ""
     """A note kept with the run."""
+    lengthen: NonNegativeDuration | None = None
+    """How much longer a quick run may go on so that each p99 is known (default: twice as long; with duration: 0s)."""
     seed: NonNegativeInt = 1
     """Seed of the random order of requests."""
     run_id: Annotated[str, must(_is_run_id, _NO_RUN_ID)] = ""
@@ -137,6 +139,10 @@ class Options(Load):
             raise IdleError(f"scenario {name}: drives none of the endpoints and pages of {target.name!r}; {mend}")
         self._check_workers(chosen)
         return chosen
+
+    def lengthened(self, chosen: Scenario) -> Scenario:
+        """A scenario of these options that may go on a little: of the quick profile, no duration having been said."""
+        return chosen if self.profile != "quick" or self.duration else chosen.lengthened(self.lengthen)
 
     def _check_workers(self, chosen: Scenario) -> None:
         """Every worker needs a user, or a connection of its own."""
@@ -228,11 +234,14 @@ class Said(TypedDict, total=False):
     pid: int | None
     brief: str
     note: str
+    lengthen: float | str | None
     seed: int
     run_id: str
 
 
 def options_of(said: Said | dict[str, Any]) -> Options:
     """Options from keywords; an empty value (None, "", 0, an empty list) leaves its option as it is by default."""
-    kept = {name: value for name, value in said.items() if value or name in ("seed", "warmup", "think_time")}
+    kept = {
+        name: value for name, value in said.items() if value or name in ("seed", "warmup", "think_time", "lengthen")
+    }
     return Options.parse({name: value for name, value in kept.items() if value not in (None, "")}, "run options")

@@ -16,7 +16,7 @@ from perflib.spec.scenario_table import Profile, ScenarioTable
 from perflib.spec.target import Target
 from perflib.spec.values import InputError, NonNegativeDuration, PositiveDuration, Spec
 from perflib.spec.whole import Item
-from perflib.spec.workload import Blocks, Open, Ramp, Workload, load_in_words
+from perflib.spec.workload import Blocks, Open, Ramp, Workload, is_steady, load_in_words
 
 _DURATION_S = {"quick": 10.0, "brief": 60.0}
 _QUICK_STAGES_S = 30.0
@@ -40,6 +40,8 @@ class Scenario(Spec):
     """Each endpoint and page alone, one after the other."""
     enough_successes: PositiveInt | None = None
     """Where `isolated`: go on to the next endpoint after so many successes."""
+    longest_s: PositiveDuration | None = None
+    """Go on until so long, so that each endpoint has the successes of its p99. None: it lasts as long as planned."""
     hot_only: bool = False
     pages: bool = True
     forbid_5xx: bool = False
@@ -81,15 +83,31 @@ class Scenario(Spec):
         return workload.blocks[number].duration_s if isinstance(workload, Blocks) else self.duration_s
 
     def lasts_s(self, target: Target) -> float:
-        """All parts with their warm-up, without what is under way at their ends."""
-        return sum(self.warmup_s + self.part_s(number) for number, _ in enumerate(self.parts(target)))
+        """All parts with their warm-up at the longest, without what is under way at their ends."""
+        longer_s = self.most_s - self.duration_s
+        return sum(self.warmup_s + self.part_s(number) + longer_s for number, _ in enumerate(self.parts(target)))
+
+    @property
+    def most_s(self) -> float:
+        """How long it is measured at the longest."""
+        return self.longest_s or self.duration_s
+
+    def lengthened(self, most_s: float | None) -> "Scenario":
+        """A short steady load that may go on for up to `most_s` more, and three times as long; None: just this.
+
+        Not one that measures each endpoint alone: it has a rule of its own.
+        """
+        if self.isolated or not is_steady(self.workload) or self.duration_s >= _QUICK_STAGES_S:
+            return self
+        more_s = 2 * self.duration_s if most_s is None else min(most_s, 2 * self.duration_s)
+        return self.replaced(longest_s=self.duration_s + more_s) if more_s else self
 
     def lasting(self, duration_s: float, warmup_s: float = 0.0) -> "Scenario":
         """The same load for another time; a ramp keeps its shape."""
         workload = self.workload
         if isinstance(workload, Ramp):
             workload = workload.lasting(duration_s)
-        changed = {"workload": workload.model_dump(), "duration_s": duration_s, "warmup_s": warmup_s}
+        changed = {"workload": workload.model_dump(), "duration_s": duration_s, "warmup_s": warmup_s, "longest_s": None}
         return Scenario.parse(self.model_dump() | changed, f"scenario {self.name}")
 
     def __repr__(self) -> str:

@@ -408,7 +408,7 @@ def _parts_of(rows: NDArray[np.void], facts: Facts) -> tuple[Part, ...]:
         measured_ns = mine["intended_ns"][mine["flags"] & WARMUP == 0]
         from_ns = int(measured_ns.min(initial=begun_ns + int(facts.scenario.warmup_s * 1e9)))
         seen_ns = int(np.maximum(mine["end_ns"], mine["start_ns"]).max())
-        to_ns = min(seen_ns, from_ns + int(facts.scenario.duration_s * 1e9))
+        to_ns = min(seen_ns, from_ns + int(facts.scenario.most_s * 1e9))
         if to_ns > from_ns:
             found.append(Part(items=items, measured_from_ns=from_ns, measured_to_ns=to_ns))
     return tuple(found)

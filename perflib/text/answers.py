@@ -13,7 +13,7 @@ from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.compare import FigureVerdict
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
-from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, seconds
+from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, no_less, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec import Options
 from perflib.spec.baselines import Baseline, Baselines
@@ -64,7 +64,11 @@ def _failure_lines(found: Check) -> list[str]:
 def _check_row(one: EndpointVerdict) -> Row:
     p95 = one.change_of("p95")
     ratios = (_times(one.change_of("p50")), _times(p95), NOTHING if p95 is None else f"{p95.mde:+.0%}")
-    p95_ms = Cell("failed", "bad") if one.p95_ms == math.inf else cells.figure(one.p95_ms)
+    p95_ms = (
+        Cell("failed", "bad")
+        if one.p95_ms == math.inf
+        else cells.figure(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
+    )
     limits = (limit(one), cells.outcome(one))
     baseline_ms = cells.figure(one.baseline_p95_ms, NOTHING)
     return row(one.scenario, one.endpoint, cells.verdict(one.verdict), *ratios, p95_ms, baseline_ms, *limits)

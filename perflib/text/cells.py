@@ -4,7 +4,7 @@ import math
 
 from perflib.figures.summary import EndpointSummary
 from perflib.judge.check import EndpointVerdict
-from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, seconds, share, size
+from perflib.show.numbers import INSUFFICIENT, NOTHING, ms, no_less, seconds, share, size
 from perflib.show.table import Cell, Tone
 from perflib.stats.percentile import required_count
 from perflib.text.failures import rest_of
@@ -20,10 +20,14 @@ def figure(value_ms: float | None, missing: str = INSUFFICIENT, of: str = "") ->
 
 
 def percentile(of: EndpointSummary, percent: int) -> Cell:
-    """A percentile; where the sample is too small for it, how many successes there were of those it needs."""
+    """A percentile; where the sample is too small for it, how many successes there were of those it needs.
+
+    p95 then has its bound before them.
+    """
     value_ms: float | None = getattr(of, f"p{percent}_ms")
     lacking = f"{of.requests - of.errors - of.cold.requests:,} of {required_count(percent / 100)}"
-    return figure(value_ms, lacking, rest_of(of))
+    bound = no_less(of.p95_at_least_ms) if percent == 95 else ""
+    return figure(value_ms, f"{bound} ({lacking})" if bound else lacking, rest_of(of))
 
 
 def phases(of: EndpointSummary) -> list[Cell]:

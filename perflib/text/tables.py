@@ -35,16 +35,16 @@ from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.why import anatomy as anatomy
 from perflib.text.why import diagnosis as diagnosis
-from perflib.text.words import baseline_sentence, duration_of, workload_of
+from perflib.text.words import baseline_sentence, duration_of, longer_sentence, workload_of
 from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
 from perflib.text.words import verdict_sentence as verdict_sentence
 
 RULE = (
-    "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one. A limit is "
-    "judged on p95, unless it says p99, with each failed request as infinitely slow. Cold answers (cache misses) are "
-    "left out."
+    "Percentiles are nearest-rank, of the successes after warm-up; “292 of 299”: too few successes for one; “≥ 128 (20 "
+    "of 59)”: too few, p95 is no less with 95 % confidence. A limit is judged on p95, unless it says p99, with each "
+    "failed request as infinitely slow. Cold answers (cache misses) are left out."
 )
 _PHASES = (
     "Waiting: from the request on the wire to the first byte of its answer, connecting left out. Receiving: from the "
@@ -118,7 +118,13 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     unverified = unverified_lines(run)
     found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
     found += tuple(why_lines(run, summary))
-    known = (memory_sentence(run, memory_of(run)), *table.notes, f"Run {run.facts.named}, {run.facts.profile} profile")
+    longer = longer_sentence(run, summary.endpoints)
+    known = (
+        memory_sentence(run, memory_of(run)),
+        *table.notes,
+        *([longer] if longer else []),
+        f"Run {run.facts.named}, {run.facts.profile} profile",
+    )
     return replace(table, title=verdict_sentence(run, summary), notes=(*found, *known))
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from perflib.figures import spike
-from perflib.figures.limits import Limit
+from perflib.figures.limits import AT_LEAST, Limit
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.compare import FigureVerdict, by_endpoint
@@ -74,7 +74,8 @@ def _against_limit(row: EndpointSummary, missed: Limit) -> str:
         return f"{row.endpoint} {share(missed.found or 0)} failed of the {share(missed.bound)} allowed"
     if missed.found == math.inf:
         return f"{row.endpoint} (more than {100 - int(missed.of[1:])} % failed)"
-    figure = "" if missed.by == "p95" == missed.of else f"{missed.by} "
+    by = f"{missed.of} {AT_LEAST}" if missed.by == AT_LEAST else missed.by
+    figure = "" if missed.by == "p95" == missed.of else f"{by} "
     return f"{row.endpoint} {figure}{ms(missed.found)} ms of {missed.bound:,g} ms{_marked(row)}"
 
 
@@ -247,3 +248,12 @@ def duration_of(run: Run) -> str:
         enough = f", or until {scenario.enough_successes:,} successes," if scenario.enough_successes else ""
         planned = f"{planned}{enough} for each"
     return f"{planned} after {seconds(scenario.warmup_s)} of warm-up; measured {seconds(run.facts.duration_s)} in all"
+
+
+def longer_sentence(run: Run, rows: Sequence[EndpointSummary]) -> str:
+    """Why a run was longer than planned; empty where it was not."""
+    planned_s, facts = run.facts.scenario.duration_s, run.facts
+    if not facts.scenario.longest_s or facts.duration_s < planned_s + 0.5:
+        return ""
+    known = "p99 is known" if all(row.p99_ms is not None for row in rows) else "more percentiles are known"
+    return f"Measured {seconds(facts.duration_s)} instead of {seconds(planned_s)}, so that {known}."

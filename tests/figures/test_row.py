@@ -1,5 +1,6 @@
 """A run's rows of figures say what its summary says, and where the run came from."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -33,6 +34,18 @@ def test_what_the_sample_cannot_support_is_none() -> None:
     short, failed = figures_of(make_run(TARGET, per_s=5))[0], figures_of(without_successes(make_run(TARGET)))[0]
     assert (short.p99_ms, short.p95_low_ms, short.p95_high_ms) == (None, None, None)
     assert (failed.p50_ms, failed.max_ms, failed.errors) == (None, None, failed.requests)
+
+
+def test_a_run_too_slow_for_its_p95_has_a_bound_of_it_and_failures_make_that_infinite() -> None:
+    short, known = figures_of(make_run(TARGET, per_s=4))[0], figures_of(make_run(TARGET))[0]
+    assert (short.p95_ms, known.p95_at_least_ms) == (None, None)
+    assert short.p50_ms is not None
+    assert short.p95_at_least_ms is not None
+    assert short.max_ms is not None
+    assert short.p50_ms < short.p95_at_least_ms <= short.max_ms
+    assert known.p95_ms is not None
+    assert short.p95_at_least_ms < known.p95_ms * 1.5
+    assert figures_of(make_run(TARGET, per_s=4, failures=0.4))[0].p95_at_least_ms == math.inf
 
 
 def test_a_minute_has_intervals_around_its_percentiles() -> None:

@@ -156,6 +156,21 @@ def test_a_block_with_too_few_requests_gives_no_figure() -> None:
     assert "GET /a p95: too few requests for p95" in tables.comparison(verdicts(comparison)).text()
 
 
+def test_where_p95_lacks_requests_p50_judges_alone() -> None:
+    def without_p95(slower: float) -> Comparison:
+        comparison = whole(slower)
+        restarts = [
+            Restart(blocks=tuple(one.replaced(p95_ms=one.p95_ms | {"GET /a": None}) for one in restart.blocks))
+            for restart in comparison.restarts
+        ]
+        return comparison.replaced(restarts=tuple(restarts))
+
+    same, slower = verdicts(without_p95(1.0)), verdicts(without_p95(1.25))
+    assert by_endpoint(same) == {"GET /a": "SAME", "GET /b": "SAME"}
+    assert (exit_status(same), exit_status(slower)) == (0, 1)
+    assert "GET /a p95: too few requests for p95" in tables.comparison(same).text()
+
+
 def test_a_side_that_fails_is_slower_and_survives_the_file() -> None:
     failing = {"GET /a": math.inf, "GET /b": 100.0}
     restart = Restart(blocks=(block("a", {"GET /a": 100.0, "GET /b": 100.0}), block("b", failing, errors=500)))

@@ -138,8 +138,20 @@ class Judge:
         return False
 
 
-def drive(workload: Workload, wire: Wire, *, warmup_s: float, share: Share = WHOLE, **scenario: object) -> pd.DataFrame:
-    """The rows of a run on the virtual clock; times count from the end of warm-up, in seconds."""
+def drive(
+    workload: Workload,
+    wire: Wire,
+    *,
+    warmup_s: float,
+    share: Share = WHOLE,
+    answers: tuple[float, ...] = (),
+    **scenario: object,
+) -> pd.DataFrame:
+    """The rows of a run on the virtual clock; times count from the end of warm-up, in seconds.
+
+    `answers`: until when it goes on, one each time it asks.
+    """
+    told = iter(answers)
     facts = facts_of(
         "http://x", (Endpoint(path="/"),), workload=workload, warmup_s=warmup_s, timeout_s=TIMEOUT_S, **scenario
     )
@@ -147,7 +159,9 @@ def drive(workload: Workload, wire: Wire, *, warmup_s: float, share: Share = WHO
     async def run(folder: RunFolder) -> driving.Outcome:
         path = folder.path
         with Spool(requests_spool(path)) as spool, Spool(generator_spool(path), GENERATOR_ROW) as health:
-            return await driving.Worker(facts, spool, health, share).drive()
+            worker = driving.Worker(facts, spool, health, share)
+            worker.ask = lambda _: worker.told(next(told))
+            return await worker.drive()
 
     with (
         TemporaryDirectory() as scratch,
@@ -265,6 +279,56 @@ def test_every_user_of_a_closed_run_sends_when_its_last_answer_is_there(
     assert (rows["end_ns"] - rows["start_ns"]).max() <= TIMEOUT_S + 1e-6
     assert (rows["intended_ns"] == rows["start_ns"]).all()
     assert (rows["warmup"] == (rows["intended_ns"] < 0)).all()
+
+
+STEADY = st.builds(Closed, users=st.integers(1, 5), think_time_s=st.sampled_from([0.0, 0.4, 2.5]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(STEADY, FATES, st.sampled_from([(5.0, 5.0), (4.0, 5.0, 5.0)]))
+def test_users_whose_run_goes_on_send_what_those_of_a_longer_run_send(
+    workload: Closed, fates: list[Fate], answers: tuple[float, ...]
+) -> None:
+    longer = drive(workload, Wire(fates, shared=False), warmup_s=0.5, duration_s=3.0, longest_s=9.0, answers=answers)
+    planned = drive(workload, Wire(fates, shared=False), warmup_s=0.5, duration_s=5.0)
+    columns = ["user", "start_ns", "end_ns", "error", "warmup"]
+    sent = [rows[columns].sort_values(["start_ns", "user"], ignore_index=True) for rows in (longer, planned)]
+    pd.testing.assert_frame_equal(*sent, rtol=0, atol=2e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(["poisson", "constant"]), st.integers(1, 3))
+def test_arrivals_of_a_run_that_goes_on_come_at_the_same_rate_and_the_first_ones_as_planned(
+    arrivals: str, workers: int
+) -> None:
+    load = Open.model_validate({"rate_per_s": 40, "arrivals": arrivals})
+    parts = [
+        drive(
+            load,
+            Wire([Fate(0.001)], shared=True),
+            warmup_s=0.5,
+            share=Share(index, workers),
+            duration_s=3.0,
+            longest_s=9.0,
+            answers=(6.0, 6.0),
+            max_connections=400,
+        )
+        for index in range(workers)
+    ]
+    at_s = pd.concat(parts)["intended_ns"].sort_values().to_numpy()
+    planned_s = intended_starts_s(load, -0.5, 3.0, 1)
+    assert at_s[: len(planned_s)] == pytest.approx(planned_s, abs=1e-6)
+    later = at_s[len(planned_s) :]
+    assert 3.0 <= later.min() < later.max() < 6.0
+    assert abs(len(later) - 120) < 4 * 120**0.5
+
+
+def test_a_run_that_is_told_not_to_go_on_ends_as_planned() -> None:
+    rows = drive(Closed(users=2), Wire([Fate(0.1)], shared=False), warmup_s=0.0, duration_s=3.0)
+    asked = drive(
+        Closed(users=2), Wire([Fate(0.1)], shared=False), warmup_s=0.0, duration_s=3.0, longest_s=9.0, answers=(3.0,)
+    )
+    assert len(rows) == len(asked)
 
 
 @settings(max_examples=20, deadline=None)

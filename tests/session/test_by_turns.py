@@ -14,6 +14,7 @@ import pytest
 import perflib
 from perflib.cli.app import main
 from perflib.judge.compare import by_endpoint
+from perflib.session import by_turns
 from perflib.spec import InputError
 from tests.servers import answer, answering
 
@@ -68,7 +69,7 @@ def test_a_slower_command_is_found_and_nothing_is_left_running(target: str, serv
     assert comparison.state == "finished"
     assert by_endpoint(perflib.verdicts(comparison)) == {"GET /": "REGRESSION"}
     assert comparison.plan.looks[0].restarts <= len(comparison.restarts) <= comparison.plan.restarts
-    assert len(said) == len(comparison.restarts)
+    assert sum(line.startswith("restart ") for line in said) == len(comparison.restarts)
     [path] = tmp_path.glob("comparisons/*/comparison.json")
     assert json.loads(path.read_text())["state"] == "finished"
     assert children() == before
@@ -101,6 +102,36 @@ def test_two_urls_are_compared_on_the_command_line(target: str, capsys: pytest.C
     assert status == said["exit"] == 1
     assert said["endpoints"] == {"GET /": "REGRESSION"}
     assert any("blocks, not restarts" in note for note in said["notes"])
+
+
+@pytest.mark.parametrize(("rarest_per_s", "block_s"), [(100.0, 5.0), (5.0, 24.0), (0.1, 30.0), (0.0, 30.0)])
+def test_a_block_is_as_long_as_the_rarest_endpoint_needs_within_bounds(rarest_per_s: float, block_s: float) -> None:
+    assert by_turns._long_enough(rarest_per_s) == block_s
+
+
+def test_a_block_too_short_for_a_p95_is_told_with_its_mend() -> None:
+    assert by_turns._without_p95({"GET /a": 95.0, "GET /b": 5.0}, 12.0) == ""
+    told = by_turns._without_p95({"GET /a": 95.0, "GET /b": 5.0}, 5.0)
+    assert told.startswith("in a block of 5 s a p95 needs 59 requests, and GET /b about 25 come: p50 judges alone")
+    assert told.endswith("--block 24s has enough")
+
+
+def test_weights_decide_how_long_a_block_is_and_a_given_one_is_told_to_be_too_short(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_turns, "_FIRST_WARMUP_S", 1.0)
+    Path(target).write_text(
+        '[target]\nname = "t"\nbase_url = "http://127.0.0.1:1"\n'
+        '[[endpoint]]\npath = "/often"\nweight = 19\n[[endpoint]]\npath = "/rarely"\n',
+        encoding="utf-8",
+    )
+    said: list[str] = []
+    with answering(lambda _: (0.02, answer())) as server:
+        options = perflib.Options(target=target, users=2)
+        by_turns.compare(server.url, server.url, options, detect=0.9, pairs=1, block_s=0.3, say=said.append)
+    [told] = [line for line in said if "needs 59" in line]
+    assert "GET /rarely about" in told
+    assert "p50 judges alone there" in told
 
 
 def test_an_interrupt_keeps_what_was_measured(target: str, server: str, tmp_path: Path) -> None:

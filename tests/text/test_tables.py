@@ -79,6 +79,18 @@ def test_an_unsupported_percentile_is_told_and_not_guessed() -> None:
     assert "“292 of 299”: too few successes" in text(table)
 
 
+def test_a_p95_that_lacks_successes_shows_its_bound_and_how_many_there_were() -> None:
+    def shown(run: Run) -> str:
+        table = tables.brief(summarize(run))
+        return str(table.rows[0].cells[[column.name for column in table.columns].index("p95, ms")].text)
+
+    run = make_run(make_target("GET /a"), per_s=2)
+    bound_ms, count = summarize(run).endpoints[0].p95_at_least_ms, summarize(run).endpoints[0].requests
+    assert shown(run) == f"≥ {bound_ms:.2f} ({count} of 59)"
+    assert re.fullmatch(r"\d+ of 59", shown(make_run(make_target("GET /a"), per_s=2, failures=0.5)))
+    assert f"≥ {bound_ms:.2f}" in summarize(run)._repr_html_()
+
+
 def test_an_invalid_run_is_shown_and_not_judged() -> None:
     summary = summarize(make_run(**FAST))
     assert "✓ met" not in text(tables.brief(summary, judged=False))

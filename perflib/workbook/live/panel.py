@@ -54,7 +54,7 @@ def panel(facts: Facts, last: Sequence[Progress], memory: Rows, broken_off: bool
     """
     now = last[-1]
     left_s = max(0.0, now.planned_s - now.elapsed_s)
-    bound = "at most " if facts.scenario.enough_successes else ""
+    bound = "at most " if facts.scenario.enough_successes or facts.scenario.longest_s else ""
     ahead = f"{bound}{clock(left_s)} left" if left_s else "draining"
     shown = {
         "state": "broken off" if broken_off else "running",

@@ -27,6 +27,11 @@ def parameters_of(notebook: Path, options: Options, run_id: str) -> dict[str, An
     return own | ({"more": rest} if rest and "more" in known else rest)
 
 
+def takes(notebook: Path, option: str) -> bool:
+    """Whether a notebook hands this option on."""
+    return not {option, "more"}.isdisjoint(papermill.inspect_notebook(notebook))
+
+
 def scenario_notebook(scenario: str, title: str, folder: Path) -> Path:
     """A notebook for a scenario that has none of its own, written into a folder; returns its path."""
     notebook = nbformat.read(_TEMPLATE, as_version=4)  # type: ignore[no-untyped-call]

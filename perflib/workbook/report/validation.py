@@ -11,7 +11,7 @@ from typing import Literal
 from perflib.figures.limits import meets
 from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.leak import Memory
-from perflib.show.numbers import ms, seconds
+from perflib.show.numbers import ms, no_less, seconds
 from perflib.spec import SCENARIOS, Blocks, Closed, Open, Run, Scenario, Workload
 from perflib.spec.baselines import Baselines
 from perflib.spec.briefs import BRIEFS, Criterion
@@ -140,14 +140,17 @@ def _pages_in_time(summary: Summary, limit_ms: float) -> _Found:
     failed = sum(row.errors for row in pages)
     reasons += [f"{failed:,} loads failed"] if failed else []
     judged = [row.judged_p95_ms for row in pages]
-    late = any(meets(limit_ms, (row.judged_p50_ms, row.judged_p95_ms), row.unanswered) is False for row in pages)
+    late = any(meets(limit_ms, (row.p95_at_least_ms, row.judged_p95_ms), row.unanswered) is False for row in pages)
     return _Found(False if late else None if None in judged else True, ", ".join(reasons))
 
 
 def _time_of(page: EndpointSummary) -> str:
     if page.unanswered_s is not None:
         return f"unanswered for {seconds(page.unanswered_s)}"
-    return "too few loads for a p95" if page.p95_ms is None else f"p95 {ms(page.p95_ms)} ms"
+    if page.p95_ms is None:
+        bound = no_less(page.p95_at_least_ms)
+        return f"p95 {bound} ms, of too few loads" if bound else "too few loads for a p95"
+    return f"p95 {ms(page.p95_ms)} ms"
 
 
 def _beside_the_brief(scenario: Scenario, *, more: bool) -> str:

@@ -19,12 +19,14 @@ from perflib.store.runs import load_run
 from perflib.workbook.report.compare import compare_with_before
 from perflib.workbook.report.engine import NotebookFailed
 from perflib.workbook.report.index import write_index
-from perflib.workbook.report.notebook import check_parameters, execute, parameters_of, scenario_notebook
+from perflib.workbook.report.notebook import check_parameters, execute, parameters_of, scenario_notebook, takes
 from perflib.workbook.report.outcome import Outcome, titled
 from perflib.workbook.report.page import write_page
 from perflib.workbook.report.pictures import add_pictures
 from perflib.workbook.report.why import Explained, explain
 
+_LONGER_S = 40.0
+"""How much longer all scenarios of a quick report may go on, in all."""
 _FOLDER = re.compile(r"\w[\w.-]{0,99}")
 
 
@@ -91,7 +93,7 @@ def _written(
     try:
         with aimed(options, workbook) as at:
             for job in jobs:
-                aim = job.options.replaced(url=at.url, pid=at.pid)
+                aim = job.options.replaced(url=at.url, pid=at.pid, lengthen=_left_s(job, outcomes))
                 outcomes.append(_perform(job, aim, workbook, folder, progress))
                 if outcomes[-1].interrupted:
                     raise KeyboardInterrupt
@@ -122,6 +124,16 @@ def _written(
             max(outcome.status for outcome in outcomes),
         )
     return folder
+
+
+def _left_s(job: _Job, outcomes: Sequence[Outcome]) -> float | None:
+    """How much longer a scenario may go on than planned, of what all of a report may."""
+    options = job.options
+    if options.profile != "quick" or options.duration or not takes(job.notebook, "lengthen"):
+        return options.lengthen
+    most_s = _LONGER_S if options.lengthen is None else min(_LONGER_S, options.lengthen)
+    facts = [outcome.run.facts for outcome in outcomes if outcome.run is not None]
+    return max(0.0, most_s - sum(one.duration_s - one.scenario.duration_s for one in facts if one.scenario.longest_s))
 
 
 def _perform(job: _Job, options: Options, workbook: Workbook, folder: Path, progress: Callable[[str], None]) -> Outcome:

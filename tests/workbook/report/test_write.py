@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -10,7 +11,11 @@ import pytest
 
 from perflib.spec import InputError, Options
 from perflib.workbook.report import write_report
+from perflib.workbook.report.notebook import scenario_notebook
+from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.write import _Job, _left_s
 from tests.servers import answer, answering
+from tests.synthetic import make_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +45,28 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         (tmp_path / "notebooks").mkdir()
         (tmp_path / "shop.toml").write_text(TARGET.format(url=server.url))
         yield "shop.toml"
+
+
+def test_the_scenarios_of_a_report_go_on_no_longer_than_40_s_in_all(tmp_path: Path) -> None:
+    def went_on(seconds: float) -> Outcome:
+        run = make_run(seconds=10.0 + seconds)
+        scenario = run.facts.scenario.replaced(duration_s=10.0, longest_s=30.0)
+        return Outcome("light_load", "", replace(run, facts=run.facts.replaced(scenario=scenario)))
+
+    def left_s(*outcomes: Outcome, notebook: Path | None = None, **options: Any) -> float | None:
+        made = notebook or scenario_notebook("light_load", "Light load", tmp_path)
+        job = _Job("light_load", "", made, Options.model_validate({"profile": "quick"} | options), ())
+        return _left_s(job, outcomes)
+
+    assert left_s() == 40.0
+    assert left_s(went_on(15.0), went_on(20.0)) == pytest.approx(5.0)
+    assert left_s(went_on(20.0), went_on(20.0)) == 0.0
+    assert left_s(lengthen=10) == 10.0
+    assert left_s(profile="brief") is None
+    assert left_s(duration=10) is None
+    own = tmp_path / "own.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), own)
+    assert left_s(notebook=own) is None
 
 
 def test_an_option_goes_to_the_scenarios_that_take_it_and_the_others_are_named(shop: str, tmp_path: Path) -> None:
