@@ -24,7 +24,7 @@ from typing import IO, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
-from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
+from perflib.judge.compare import NOISE_SD, Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare, require_transport
@@ -60,6 +60,7 @@ def compare(
     scenario: str = "light_load",
     pairs: int = 6,
     block_s: float | None = None,
+    noise_sd: float = NOISE_SD,
     say: Say = lambda _: None,
 ) -> Comparison:
     """Measure two URLs, or two commands that are started and restarted, until the answer is clear or the plan is done.
@@ -72,6 +73,7 @@ def compare(
         scenario: whose load is used; its duration is not.
         pairs: blocks of each side in a restart.
         block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95.
+        noise_sd: how much a restart's log ratio is expected to vary; the plan has as many restarts as that takes.
         say: called with a line per restart.
 
     Raises:
@@ -87,7 +89,7 @@ def compare(
     if _is_url(a) != _is_url(b):
         raise InputError("compare: one side is a URL and the other is not; give two of a kind")
     workbook.make_data()
-    begun = _begun(facts, a, b, detect, pairs, block_s)
+    begun = _begun(facts, a, b, detect, pairs, block_s).replaced(noise_sd=noise_sd)
     _check_plan(begun)
     _check_consent(begun, facts, at, say)
     require_transport(facts.target)

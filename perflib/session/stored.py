@@ -4,7 +4,7 @@ import pandas as pd
 
 from perflib.figures.row import figures_of
 from perflib.judge.compare import FigureVerdict, compare_stored
-from perflib.spec import Run
+from perflib.spec import Facts, Run
 from perflib.spec.baselines import Baselines
 from perflib.store.baselines import load_baselines
 from perflib.store.figures import history
@@ -23,9 +23,9 @@ def compare_runs(a: str, b: str, *, although_different: bool = False) -> tuple[F
     return compare_stored(load_run(a), load_run(b), stored_baselines(), although_different=although_different)
 
 
-def named(run_id: str) -> str:
-    """A stored run by its id and the version that it measured."""
-    return stored_folder(Workbook.find().runs, run_id).read_facts().named
+def facts_of(run_id: str) -> Facts:
+    """What a stored run says of itself."""
+    return stored_folder(Workbook.find().runs, run_id).read_facts()
 
 
 def stored_baselines() -> Baselines:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import scipy
 
 from perflib.stats import Floats
 
@@ -32,3 +33,23 @@ def percentile(values: Floats, q: float) -> float | None:
         return None
     rank = math.ceil(q * len(values) - 1e-9)
     return float(np.partition(values, rank - 1)[rank - 1])
+
+
+def at_least(values: Floats, q: float, confidence: float = 0.95) -> float | None:
+    """The largest observed value that the q-quantile is not below, with this one-sided confidence; None below five.
+
+    That of rank r bounds it where P(Binomial(n, q) >= r) >= confidence. It holds for values that do not depend on
+    each other. Five are what a median takes.
+    Source: David & Nagaraja 2003, Order Statistics, 3rd edition, section 7.1.
+
+    Args:
+        values: shape (n,), any unit and order; infinity: a failure.
+        q: in (0, 1).
+
+    >>> at_least(np.arange(1.0, 21.0), 0.95)
+    17.0
+    """
+    if len(values) < required_count(0.5):
+        return None
+    rank = math.ceil(scipy.special.bdtrik(1 - confidence, len(values), q))
+    return float(np.partition(values, rank - 1)[rank - 1]) if rank > 0 else None
