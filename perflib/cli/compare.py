@@ -48,7 +48,7 @@ def compare(
     if stored.is_stored(a) and stored.is_stored(b):
         figures = stored.compare_runs(a, b, although_different=although_different)
         about = tables.about_runs(stored.facts_of(a), stored.facts_of(b))
-        notes: tuple[str, ...] = ("two stored runs, one per side",)
+        notes: tuple[str, ...] = ()
     else:
         measured = by_turns.compare(
             a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, noise_sd=noise, say=say

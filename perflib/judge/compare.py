@@ -349,7 +349,7 @@ def _not_alike(a: Run, b: Run) -> str:
     """Why two runs do not compare, and the command that compares them all the same; empty where they do."""
     unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in (a, b) if unfit(run)]
     differs = differences(setup_of(b.facts), setup_of(a.facts))
-    other = [f"not alike: {'; '.join(differs)}"] if differs else []
+    other = [f"the runs are not alike: {'; '.join(differs)}"] if differs else []
     command = shlex.join([a.facts.run_id, b.facts.run_id, "--although-different"])
     way_out = [f"`perflib compare {command}` compares them all the same"]
     return "; ".join([*unsound, *other, *way_out]) if unsound or other else ""

@@ -1,5 +1,6 @@
 """How a number is written, and the words for one that is missing."""
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +16,15 @@ def ms(value: float | None, missing: str = INSUFFICIENT) -> str:
     if value is None:
         return missing
     return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def no_less(bound_ms: float | None) -> str:
+    """A time that is only known to be no shorter; empty where nothing is known, or failures reach it.
+
+    >>> no_less(128.4)
+    '≥ 128'
+    """
+    return "" if bound_ms is None or bound_ms == math.inf else f"≥ {ms(bound_ms)}"
 
 
 def share(share: float, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perflib.judge.compare import Comparison, FigureVerdict, Seen, by_endpoint, noise_seen
-from perflib.show.numbers import NOTHING, ms
+from perflib.show.numbers import NOTHING, ms, no_less
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec import Facts, Options
 from perflib.spec.options import in_words
@@ -17,44 +17,62 @@ from perflib.text import cells
 
 _NAMED = 5
 """So many endpoints are named in a sentence."""
-_LEGEND = (
-    "B / A above 1: B is slower. ≥: too few requests for the percentile; it is not below this, with 95 % confidence. "
-    "Detectable: the smallest change that this comparison finds in 9 of 10 cases."
-)
+_OVER = "B / A above 1: B is slower."
+_BOUND = "≥: too few requests for the percentile; it is no less than this with 95 % confidence."
+_DETECTABLE = "Detectable: the smallest change that this comparison finds in 9 of 10 cases."
 
 
 def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:
     """B against A: the answer, both sides of every figure, then what else to know."""
-    said = comparison_sentence(figures)
+    said, judged = comparison_sentence(figures), any(one.interval for one in figures)
     reasons = [f"{', '.join(of)}: {reason}" for reason, of in _unclear(figures).items() if reason not in said]
+    bounded = any(side.at_least_ms is not None for one in figures for side in (one.a, one.b))
+    over = () if all(one.refused for one in figures) else numbers("B / A", *(["Interval"] if judged else []))
+    legend = [line for line, needed in ((_OVER, bool(over)), (_BOUND, bounded), (_DETECTABLE, judged)) if needed]
     return Table(
-        columns=(*words("Figure"), *numbers("A, ms", "B, ms", "B / A", "Interval"), *words("Verdict", "Detectable")),
-        rows=tuple(_row(one) for one in figures),
+        columns=(
+            *words("Figure"),
+            *numbers("A, ms", "B, ms"),
+            *over,
+            *words("Verdict"),
+            *(numbers("Detectable") if judged else ()),
+        ),
+        rows=tuple(_row(one, judged=judged) for one in figures),
         title=said,
-        notes=(*reasons, *notes, *([_LEGEND] if figures else [])),
+        notes=(*reasons, *notes, *([" ".join(legend)] if legend else [])),
         id="comparison",
     )
 
 
-def _row(one: FigureVerdict) -> Row:
+def _row(one: FigureVerdict, *, judged: bool) -> Row:
     a, b = one.a.requests, one.b.requests
     told = "" if a is None or b is None else f": {a:,} requests of A, {b:,} of B"
-    verdict = cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet")
-    ratio = NOTHING if one.ratio is None or one.refused else _times(one.ratio)
     between = NOTHING if one.interval is None else f"{_times(one.interval.low)} to {_times(one.interval.high)}"
-    sides = (_side(one.a, one.figure), _side(one.b, one.figure))
+    over = [NOTHING if one.ratio is None else _times(one.ratio), *([between] if judged else [])]
     detectable = NOTHING if one.mde is None else f"{one.mde:+.0%}"
-    return row(one.figure, *sides, ratio, between, verdict, detectable, group=f"{one.endpoint}{told}")
+    return row(
+        one.figure,
+        _side(one.a, one.figure),
+        _side(one.b, one.figure),
+        *([] if one.refused else over),
+        _verdict(one),
+        *([detectable] if judged else []),
+        group=f"{one.endpoint}{told}",
+    )
+
+
+def _verdict(one: FigureVerdict) -> Cell:
+    if one.refused or one.verdict is None:
+        return Cell("not compared" if one.refused else "not clear yet", "quiet")
+    return cells.verdict(one.verdict)
 
 
 def _side(seen: Seen, figure: str) -> Cell:
     """A time; where the requests are too few for it, its bound, or how many there were of those it takes."""
     if math.inf in (seen.ms, seen.at_least_ms):
         return Cell("failed", "bad")
-    if seen.ms is None and seen.at_least_ms is not None:
-        return Cell(f"≥ {ms(seen.at_least_ms)}", "quiet")
     few = NOTHING if seen.requests is None else f"{seen.requests} of {required_count(int(figure[1:]) / 100)}"
-    return cells.figure(seen.ms, few)
+    return cells.figure(seen.ms, no_less(seen.at_least_ms) or few)
 
 
 def _times(ratio: float) -> str:
