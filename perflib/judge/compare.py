@@ -249,7 +249,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     if invalid := _invalid(comparison):
         told.append(f"blocks left out: {len(invalid)}, the last one as {invalid[-1]}")
     failed = ((side.upper(), count) for side, count in errors.items() if count)
-    return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
+    told += [f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed]
+    return (*told, f"`perflib show {comparison.comparison_id}` shows this again")
 
 
 def _invalid(comparison: Comparison) -> list[str]:

@@ -32,7 +32,8 @@ from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.address import target_at
 from perflib.spec.workload import is_steady
-from perflib.store.atomic import write_atomically
+from perflib.store import comparisons
+from perflib.store.comparisons import keep, path_of
 from perflib.store.faults import last_line
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
@@ -93,8 +94,17 @@ def compare(
     _check_plan(begun)
     _check_consent(begun, facts, at, say)
     require_transport(facts.target)
-    path = workbook.data / "comparisons" / begun.comparison_id / "comparison.json"
+    path = path_of(workbook.data, begun.comparison_id)
     return _Turns(begun, facts, path, at, fixed=block_s is not None, say=say).run()
+
+
+def load_comparison(comparison_id: str) -> Comparison:
+    """A stored comparison of two live sides. Raises InputError where there is none.
+
+    >>> import perflib
+    >>> perflib.load_comparison("20261127T025346Z-compare-1a2b3c")  # doctest: +SKIP
+    """
+    return comparisons.load_comparison(Workbook.find().data, comparison_id)
 
 
 def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: float | None) -> Comparison:
@@ -176,7 +186,7 @@ class _Turns:
 
     def _keep(self, **changed: object) -> None:
         self._comparison = self._comparison.replaced(**changed)
-        write_atomically(self._path, self._comparison.model_dump_json(indent=1) + "\n")
+        keep(self._path, self._comparison)
 
     def _tell(self, most: int) -> None:
         done = len(self._comparison.restarts)

@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perflib.judge.compare import Comparison, FigureVerdict, Seen, by_endpoint, noise_seen
+from perflib.judge.compare import FIGURES, Comparison, FigureVerdict, Seen, by_endpoint, noise_seen, verdicts
+from perflib.judge.compare import notes as notes_of
 from perflib.show.numbers import NOTHING, ms, no_less
 from perflib.show.table import Cell, Row, Table, numbers, row, words
 from perflib.spec import Facts, Options
@@ -25,7 +26,6 @@ _DETECTABLE = "Detectable: the smallest change that this comparison finds in 9 o
 def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:
     """B against A: the answer, both sides of every figure, then what else to know."""
     said, judged = comparison_sentence(figures), any(one.interval for one in figures)
-    reasons = [f"{', '.join(of)}: {reason}" for reason, of in _unclear(figures).items() if reason not in said]
     bounded = any(side.at_least_ms is not None for one in figures for side in (one.a, one.b))
     over = () if all(one.refused for one in figures) else numbers("B / A", *(["Interval"] if judged else []))
     legend = [line for line, needed in ((_OVER, bool(over)), (_BOUND, bounded), (_DETECTABLE, judged)) if needed]
@@ -39,9 +39,15 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
         ),
         rows=tuple(_row(one, judged=judged) for one in figures),
         title=said,
-        notes=(*reasons, *notes, *([" ".join(legend)] if legend else [])),
+        notes=(*_reasons(figures), *notes, *([" ".join(legend)] if legend else [])),
         id="comparison",
     )
+
+
+def measured(found: Comparison, more: Sequence[str] = ()) -> Table:
+    """Two live sides measured by turns: the same, with who they are and how they were measured."""
+    told = (*sides(about_measured(found)), *more, *notes_of(found))
+    return comparison(verdicts(found), told).with_id("measured")
 
 
 def _row(one: FigureVerdict, *, judged: bool) -> Row:
@@ -111,8 +117,10 @@ def _others(rest: Sequence[FigureVerdict], endpoints: int) -> list[str]:
     unclear = [name for name in found if name not in same]
     said = []
     if unclear:
-        why = next(iter(reasons)) if len(reasons) == 1 else _named(unclear)
-        said.append(f"not clear at {len(unclear)} of {_count(endpoints)}: {why}")
+        why = "; ".join(reason.partition("; ")[0] for reason in reasons) if len(reasons) < 3 else ""
+        which = _named(unclear) if len(unclear) < endpoints else ""
+        where = f"not clear at {len(unclear)} of {_count(endpoints)}"
+        said.append(f"{where}{f' ({which})' if which and why else ''}: {why or which or f'{len(reasons)} reasons'}")
     if same:
         most = f"more than {_largest([one for one in rest if one.endpoint in same])}"
         if len(same) == endpoints or unclear:
@@ -147,15 +155,30 @@ def _largest(figures: Sequence[FigureVerdict]) -> str:
     return f"{math.ceil(100 * (max(ends) - 1) - 1e-9)}%"
 
 
-def _unclear(figures: Sequence[FigureVerdict]) -> dict[str, list[str]]:
+def _reasons(figures: Sequence[FigureVerdict]) -> list[str]:
+    """Why figures are not clear, each reason once; of a single one what the sentence has not said."""
+    found = {} if any(one.refused for one in figures) else _unclear(figures)
+    if len(found) == 1:
+        return list(filter(None, (reason.partition("; ")[2] for reason in found)))
+    every = {figure: [one.endpoint for one in figures if one.figure == figure] for figure in FIGURES}
+    lines = []
+    for reason, of in found.items():
+        names = {figure: [one.endpoint for one in of if one.figure == figure] for figure in FIGURES}
+        wholly = [f"all {figure}" for figure, some in names.items() if some == every[figure]]
+        others = [f"{one.endpoint} {one.figure}" for one in of if names[one.figure] != every[one.figure]]
+        lines.append(f"{', '.join([*wholly, *others])}: {reason}")
+    return lines
+
+
+def _unclear(figures: Sequence[FigureVerdict]) -> dict[str, list[FigureVerdict]]:
     """What is not clear, by the reason."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[FigureVerdict]] = {}
     open_ = [one for one in figures if one.verdict in (None, Verdict.INCONCLUSIVE)]
     mdes = sorted(one.mde for one in open_ if one.mde is not None)
     least = " to ".join(dict.fromkeys(f"{mde:+.0%}" for mde in (mdes[:1] + mdes[-1:])))
+    noisy = f"runs differ so much by chance that only changes of {least} or more would show"
     for one in open_:
-        noisy = f"runs differ so much by chance that only changes of {least} or more would show"
-        found.setdefault(one.reason if one.mde is None else noisy, []).append(f"{one.endpoint} {one.figure}")
+        found.setdefault(one.reason if one.mde is None else noisy, []).append(one)
     return found
 
 

@@ -33,6 +33,7 @@ from perflib.text.comparison import about_measured as about_measured
 from perflib.text.comparison import about_runs as about_runs
 from perflib.text.comparison import comparison as comparison
 from perflib.text.comparison import comparison_sentence as comparison_sentence
+from perflib.text.comparison import measured as measured
 from perflib.text.comparison import remedies as remedies
 from perflib.text.comparison import sides as sides
 from perflib.text.comparison import why_slower as why_slower

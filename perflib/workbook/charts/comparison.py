@@ -140,6 +140,7 @@ def distributions(*runs: Run) -> go.Figure:
         for place, name in enumerate(names)
     ]
     figure = stacked(words, panels, *runs, x_title="Response time, ms (log)")
+    figure.update_layout(height=figure.layout.height + 24, margin_t=figure.layout.margin.t + 24)
     figure.add_hline(y=95)
     return figure.update_xaxes(**log_ms_axis(at for curve in drawn for at in (curve.x[0], curve.x[-1])))
 

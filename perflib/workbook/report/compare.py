@@ -49,8 +49,7 @@ class Pair:
 
     @property
     def charts(self) -> list[Markup]:
-        judged = [charts.ratios(self.figures)] if any(one.interval for one in self.figures) else []
-        drawn = [*judged, charts.distributions(self.a, self.b), charts.shift(self.a, self.b)]
+        drawn = [charts.distributions(self.a, self.b), charts.shift(self.a, self.b)]
         return [html.chart(json.loads(str(one.to_json()))) for one in drawn]
 
 
