@@ -9,7 +9,7 @@ from perflib.judge.compare import FIGURES, Comparison, FigureVerdict, Seen, by_e
 from perflib.judge.compare import notes as notes_of
 from perflib.show.numbers import NOTHING, ms, no_less
 from perflib.show.table import Cell, Row, Table, numbers, row, words
-from perflib.spec import Facts, Options
+from perflib.spec import Facts, Options, Run
 from perflib.spec.options import in_words
 from perflib.spec.revision import shown
 from perflib.stats.percentile import required_count
@@ -42,6 +42,12 @@ def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> T
         notes=(*_reasons(figures), *notes, *([" ".join(legend)] if legend else [])),
         id="comparison",
     )
+
+
+def two_runs(figures: Sequence[FigureVerdict], *runs: Run) -> Table:
+    """Two stored runs, A and B: the same, with who they are; without any, that nothing was compared."""
+    a_and_b = [run.facts for run in runs]
+    return comparison(figures, sides(about_runs(*a_and_b)) if a_and_b else ())
 
 
 def measured(found: Comparison, more: Sequence[str] = ()) -> Table:

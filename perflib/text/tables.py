@@ -36,6 +36,7 @@ from perflib.text.comparison import comparison_sentence as comparison_sentence
 from perflib.text.comparison import measured as measured
 from perflib.text.comparison import remedies as remedies
 from perflib.text.comparison import sides as sides
+from perflib.text.comparison import two_runs as two_runs
 from perflib.text.comparison import why_slower as why_slower
 from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines

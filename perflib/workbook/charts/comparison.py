@@ -117,8 +117,8 @@ def distributions(*runs: Run) -> go.Figure:
 
     >>> import perflib
     >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
-    >>> perflib.charts.distributions(a, b).layout.annotations[0].text
-    ''
+    >>> perflib.charts.distributions(a, b).layout.title.text
+    'Response times of A and B'
     """
     title = "Response times of A and B"
     reading = (
@@ -141,6 +141,9 @@ def distributions(*runs: Run) -> go.Figure:
     ]
     figure = stacked(words, panels, *runs, x_title="Response time, ms (log)")
     figure.update_layout(height=figure.layout.height + 24, margin_t=figure.layout.margin.t + 24)
+    above = {"yref": "paper", "y": 1 + 18 / (_PANEL_PX * len(names)), "yanchor": "bottom", "x": 1, "xanchor": "right"}
+    figure.update_layout(legend=above)
+    figure.update_annotations(selector={"name": "reading"}, yshift=36)
     figure.add_hline(y=95)
     return figure.update_xaxes(**log_ms_axis(at for curve in drawn for at in (curve.x[0], curve.x[-1])))
 
