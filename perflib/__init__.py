@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     __version__: str
     from perflib.figures.summary import summarize as summarize
     from perflib.judge.changes import changes as changes
-    from perflib.judge.check import baseline_ms as baseline_ms
-    from perflib.judge.compare import compare_stored as compare_stored
     from perflib.judge.compare import shifts as shifts
     from perflib.judge.compare import verdicts as verdicts
+    from perflib.judge.knowledge import baseline_ms as baseline_ms
     from perflib.judge.leak import memory_of as memory_of
     from perflib.session.by_turns import compare as compare
     from perflib.session.by_turns import load_comparison as load_comparison
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from perflib.session.in_process import run_async as run_async
     from perflib.session.in_process import run_in_process as run_in_process
     from perflib.session.leaks import leak_sites as leak_sites
+    from perflib.session.stored import compare_stored as compare_stored
     from perflib.session.stored import load_run as load_run
     from perflib.session.stored import runs as runs
     from perflib.session.stored import stored_baselines as stored_baselines
@@ -66,13 +66,13 @@ _ROOMS = {
     "session.check": ("verdict",),
     "session.in_process": ("run_async", "run_in_process"),
     "session.leaks": ("leak_sites",),
-    "session.stored": ("load_run", "runs", "stored_baselines"),
+    "session.stored": ("compare_stored", "load_run", "runs", "stored_baselines"),
     "session.why": ("why",),
     "spec": ("InputError", "Options", "Run"),
     "text": ("tables",),
     "judge.changes": ("changes",),
-    "judge.check": ("baseline_ms",),
-    "judge.compare": ("compare_stored", "shifts", "verdicts"),
+    "judge.compare": ("shifts", "verdicts"),
+    "judge.knowledge": ("baseline_ms",),
     "judge.leak": ("memory_of",),
     "workbook": ("charts",),
     "workbook.live": ("attach", "check", "run"),

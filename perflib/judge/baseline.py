@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import Any
+
+import pandas as pd
 
 from perflib.figures.summary import EndpointSummary, counted, summarize, unmeasured
-from perflib.spec import InputError, Run
+from perflib.spec import Facts, InputError, Run
 from perflib.spec.baselines import Baseline, EndpointBaseline, PerRun
 from perflib.spec.run import EXCUSED, setup_of
 from perflib.spec.setup import differences
@@ -24,26 +27,69 @@ def baseline_of(runs: Sequence[Run]) -> Baseline:
         InputError: naming the run that does not fit: invalid, interrupted, with errors, given twice, or of another
             setup.
     """
-    for place, run in enumerate(runs):
-        _check(run, runs[:place])
+    found = [(run.facts.run_id, unsound(run, runs[:place])) for place, run in enumerate(runs)]
+    for name, why in found:
+        if why:
+            kept = " ".join(other for other, unfitting in found if not unfitting)
+            mend = f"`perflib baseline record --from {kept}` takes the others" if kept else "measure anew"
+            raise InputError(f"run {name}: no baseline is made of it: {'; '.join(why)}; {mend}")
     last = runs[-1].facts
     summaries = [{row.endpoint: row for row in summarize(run).endpoints} for run in runs]
     return Baseline(
-        target=last.target.name,
-        scenario=last.scenario.name,
-        workload=last.scenario.workload,
-        duration_s=last.scenario.duration_s,
-        environment=last.environment.machine,
+        **_about(last),
         recorded_at=last.finished_at or last.started_at,
         git_commit=last.git_commit,
         versions=last.environment.versions,
         runs=tuple(run.facts.run_id for run in runs),
         endpoints={name: _endpoint_baseline([each[name] for each in summaries]) for name in summaries[0]},
-        setup=setup_of(last),
     )
 
 
-def _check(run: Run, earlier: Sequence[Run]) -> None:
+def baseline_of_rows(facts: Facts, rows: pd.DataFrame) -> Baseline:
+    """The same of stored runs of the setup of `facts`, by their figures alone: no request is read.
+
+    Args:
+        rows: one or more, of sound runs, the oldest first, columns as in `FigureRow`.
+    """
+    runs = rows["run_id"].drop_duplicates()
+    return Baseline(
+        **_about(facts),
+        recorded_at=rows["started_at"].iloc[-1].isoformat(),
+        git_commit=None,
+        versions={},
+        runs=tuple(runs),
+        endpoints={
+            str(name): _endpoint_baseline(_as_summaries(own.set_index("run_id").reindex(runs)))
+            for name, own in rows.groupby("endpoint", sort=False)
+        },
+    )
+
+
+def _as_summaries(rows: pd.DataFrame) -> list[Any]:
+    """Rows whose attributes are those of an `EndpointSummary`; of a run that has none, as if nothing was asked."""
+    counts = rows.assign(requests=rows["requests"].fillna(0), judged_errors=rows["judged_errors"].fillna(0))
+    return list(counts.astype(object).where(counts.notna(), None).itertuples())
+
+
+def _about(facts: Facts) -> dict[str, Any]:
+    """What a baseline is of."""
+    return {
+        "target": facts.target.name,
+        "scenario": facts.scenario.name,
+        "workload": facts.scenario.workload,
+        "duration_s": facts.scenario.duration_s,
+        "environment": facts.environment.machine,
+        "setup": setup_of(facts),
+    }
+
+
+def most_tries(count: int) -> int:
+    """How many runs are measured at the most for so many sound ones."""
+    return count + count // 2 + 2
+
+
+def unsound(run: Run, earlier: Sequence[Run]) -> list[str]:
+    """Why a baseline is not made of a run, beside these earlier ones; empty for a sound one."""
     refusals = [*unfit(run)]
     error = run.requests.loc[counted(run.requests), "error"]
     if failed := int((error.notna() & ~error.isin(list(EXCUSED))).sum()):
@@ -54,8 +100,7 @@ def _check(run: Run, earlier: Sequence[Run]) -> None:
         refusals.append("it is given twice")
     if differs := differences(setup_of(run.facts), setup_of(earlier[0].facts)) if earlier else ():
         refusals.append(f"it has another setup than {earlier[0].facts.run_id}: {'; '.join(differs)}")
-    if refusals:
-        raise InputError(f"run {run.facts.run_id}: no baseline is made of it: {'; '.join(refusals)}; measure anew")
+    return refusals
 
 
 def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
@@ -67,8 +112,8 @@ def _endpoint_baseline(rows: Sequence[EndpointSummary]) -> EndpointBaseline:
         max_ms=_rounded(max((row.max_ms for row in rows if row.max_ms is not None), default=None)),
         target_ms=target_ms,
         meets_target=None if p95_ms is None or target_ms is None else p95_ms < target_ms,
-        requests=sum(row.requests for row in rows),
-        errors=sum(row.judged_errors for row in rows),
+        requests=sum(int(row.requests) for row in rows),
+        errors=sum(int(row.judged_errors) for row in rows),
         per_run=PerRun(
             p50_ms=tuple(_rounded(row.p50_ms) for row in rows), p95_ms=tuple(_rounded(row.p95_ms) for row in rows)
         ),

@@ -16,8 +16,9 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_BUSY = 0.75
-"""A target that computes more than so much of a core, or would, may be what the crowd waits for itself."""
+_BUSY, _BUSY_BY_ITSELF = 0.75, 0.9
+"""A target that computes more than so much of a core, or would, may be what the crowd waits for itself: and more than
+the second of what it would compute if nothing else made the crowd wait."""
 _ALONE_AT_ONCE = 1.4
 """Up to so many at once are one at a time, measured."""
 _SCALES = 0.7
@@ -95,7 +96,7 @@ def _stands_out(picture: Picture, name: str) -> bool:
 
 def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, processes: int) -> Cause:
     """What an endpoint waits for, as far as a crowd on it tells."""
-    if crowd is None or not crowd.busy_cores < _BUSY:
+    if crowd is None or not crowd.busy_cores < max(_BUSY, _BUSY_BY_ITSELF * _load_of_one_core(crowd, alone.held_ms)):
         return Cause("wait", name)
     at_once, held_up = crowd.at_once(alone.held_ms), _held_up(picture, name)
     victims = [victim for victim, aggressor in picture.beside_ms if aggressor == name]
@@ -106,6 +107,17 @@ def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, pro
     if at_once <= _SCALES * crowd.users:
         return Cause("limit", name, frozenset(held_up))
     return Cause("wait", name)
+
+
+def _load_of_one_core(crowd: Crowd, held_ms: float) -> float:
+    """How busy a crowd makes a core that is all it waits for in turn, by mean value analysis (Reiser and Lavenberg
+    1980, Journal of the ACM 27(2))."""
+    queued = per_ms = 0.0
+    for users in range(1, crowd.users + 1):
+        served_ms = crowd.cpu_ms * (1 + queued)
+        per_ms = users / (served_ms + held_ms)
+        queued = per_ms * served_ms
+    return per_ms * crowd.cpu_ms
 
 
 def _held_up(picture: Picture, aggressor: str) -> list[str]:

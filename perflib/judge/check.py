@@ -1,39 +1,43 @@
 """Regression: the verdict on fresh runs against their baseline. Pure.
 
-Three questions, in this order: are targets met and errors rare (asked of any run), did p95 double (the brief's rule),
-and did anything change beyond what the baseline's own runs vary by (`perflib.stats.band`, one family per scenario).
+Three questions, in this order: are targets met and errors rare (asked of any run), did p95 double (the brief's rule,
+of recorded baselines), and did anything change beyond what earlier runs vary by (`perflib.stats.band`, one family per
+scenario). `perflib.judge.knowledge` says which earlier runs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from perflib.figures.failures import Failure, failures
 from perflib.figures.limits import Limit, all_met, limits_of
 from perflib.figures.summary import EndpointSummary, Summary, summarize
 from perflib.judge.baseline import median_of, unfit
 from perflib.judge.flattery import flattered
+from perflib.judge.knowledge import ALONE, Beside, Known, known
 from perflib.judge.leak import memory_of
+from perflib.judge.samples import samples_of
+from perflib.judge.validity import LIMIT_SHARE
 from perflib.show.numbers import NOTHING, limit, ms, rate_of, seconds
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import InputError, Open, Run
-from perflib.spec.baselines import Baseline, Baselines
+from perflib.spec.baselines import Baselines
 from perflib.spec.exits import ExitStatus
-from perflib.spec.run import setup_of
+from perflib.spec.run import Generator, setup_of
 from perflib.spec.setup import differences
-from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, Sample, judge
+from perflib.stats.band import ALPHA, THRESHOLD, Change, Insufficient, Judgement, is_clear, judge
+from perflib.stats.spending import Look
 from perflib.stats.verdict import Verdict
 
 BACKSTOP = 2.0
 """The brief's rule: p95 beyond so many times the baseline's fails, whatever the statistics say."""
 FAMILY = (
-    f"REGRESSION: p50 or p95 is significantly slower, and by more than {THRESHOLD:.0%}. Where nothing "
-    f"changed, at most {ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both "
-    "percentiles), as far as its baseline's runs vary as a new run does."
+    f"REGRESSION: p50 or p95 is significantly slower, and by more than matters: {THRESHOLD:.0%}, {LIMIT_SHARE:.0%} of "
+    "its limit, and what may be the load generator's own. Where nothing changed, at most "
+    f"{ALPHA:.0%} of a scenario's checks have any (Holm, over its endpoints and both percentiles), as far as the runs "
+    "it is compared with vary as a new run does."
 )
 _TIMES = numbers("p95, ms", "Baseline, ms", "Limit, ms")
 _COLUMNS = (*words("Scenario", "Endpoint", "Verdict"), *_TIMES, *words("Why"))
@@ -134,12 +138,12 @@ class Finding:
 class Check:
     """The verdict on runs, of one scenario or several.
 
-    `findings` say why `exit_status` is not 0, `notes` what a reader should know besides. `baselines` has the moment
-    each scenario's baseline was recorded, None where there is none that fits.
+    `findings` say why `exit_status` is not 0, `notes` what a reader should know besides. `against` has what each
+    scenario was compared with.
     """
 
     runs: tuple[str, ...]
-    baselines: dict[str, str | None]
+    against: dict[str, Known]
     endpoints: tuple[EndpointVerdict, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
@@ -150,14 +154,29 @@ class Check:
     @property
     def reasons(self) -> tuple[str, ...]:
         """The findings, a line each."""
-        several = len(self.baselines) > 1
+        several = len(self.against) > 1
         return tuple(f"{one.scenario + ', ' if several else ''}{one.about}: {one.reason}" for one in self.findings)
 
     @property
+    def baselines(self) -> dict[str, str | None]:
+        """When each scenario's baseline was recorded; None where none fits."""
+        return {name: one.recorded_at for name, one in self.against.items()}
+
+    @property
+    def compared(self) -> dict[str, Known]:
+        """What the scenarios were compared with that were."""
+        judged = {row.scenario for row in self.endpoints if row.verdict != Verdict.NO_BASELINE}
+        return {name: one for name, one in self.against.items() if name in judged}
+
+    @property
     def mdes(self) -> tuple[float, ...]:
-        """The smallest detectable changes of p95, of the endpoints that can be compared with a baseline."""
+        """The smallest detectable changes of p95, of the endpoints that can be compared."""
         found = [row.change_of("p95") for row in self.endpoints]
         return tuple(one.mde for one in found if one is not None)
+
+    def is_clear(self, scenario: str) -> bool:
+        """Whether more runs of a scenario have nothing to tell."""
+        return all(is_clear(row.verdict, row.figures) for row in self.endpoints if row.scenario == scenario)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `perflib check --format json` prints. `mde` is the largest of all endpoints' p95."""
@@ -168,6 +187,8 @@ class Check:
             "runs": list(self.runs),
             "baseline": next((at for at in self.baselines.values() if at), None),
             "baselines": self.baselines,
+            "against": next((one.as_json() for one in self.against.values() if one.baseline), None),
+            "against_by_scenario": {name: one.as_json() for name, one in self.against.items()},
             "reasons": list(self.reasons),
             "notes": list(self.notes),
             "endpoints": [row.as_json() for row in self.endpoints],
@@ -187,11 +208,19 @@ def _row(one: EndpointVerdict) -> Row:
     return row(one.scenario, one.endpoint, one.verdict, *times, one.reason)
 
 
-def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -> Check:
+def check(
+    runs: Sequence[Run],
+    baselines: Baselines,
+    most_errors: float = 0.0,
+    looks: Mapping[str, Look] = MappingProxyType({}),
+    beside: Beside = ALONE,
+) -> Check:
     """Judge runs. Several of one scenario are judged together, as several looks at the same thing.
 
     Args:
         most_errors: the share of failed requests above which an endpoint fails.
+        looks: by scenario, where runs are added until the check is clear: which look at them this is.
+        beside: what else they may be compared with.
 
     Raises:
         InputError: for no run, or runs of one scenario that are not looks at the same thing.
@@ -201,11 +230,11 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
     groups: dict[str, list[Run]] = {}
     for run in {run.facts.run_id: run for run in runs}.values():
         groups.setdefault(run.facts.scenario.name, []).append(run)
-    parts = [_check(some, baselines, most_errors) for some in groups.values()]
+    parts = [_check(some, baselines, most_errors, looks.get(name, Look()), beside) for name, some in groups.items()]
     rows = tuple(row for part in parts for row in part.endpoints)
     return Check(
         runs=tuple(run for part in parts for run in part.runs),
-        baselines={name: at for part in parts for name, at in part.baselines.items()},
+        against={name: one for part in parts for name, one in part.against.items()},
         endpoints=rows,
         findings=tuple(finding for part in parts for finding in part.findings),
         notes=(*(note for part in parts for note in part.notes), *_causes([some[0] for some in groups.values()], rows)),
@@ -214,28 +243,38 @@ def check(runs: Sequence[Run], baselines: Baselines, most_errors: float = 0.0) -
     )
 
 
-def _check(runs: list[Run], baselines: Baselines, most_errors: float) -> Check:
+def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look, beside: Beside) -> Check:
     """The check of the runs of one scenario. Those unfit to be judged are told and left out."""
     name, sound = runs[0].facts.scenario.name, [run for run in runs if not unfit(run)]
     unsound = [Finding(name, run.facts.run_id, f"not judged: {'; '.join(unfit(run))}") for run in runs if unfit(run)]
     ids = tuple(run.facts.run_id for run in runs)
     if not sound:
-        return Check(ids, {name: None}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
+        return Check(ids, {name: Known()}, (), tuple(unsound), (), ExitStatus.NOT_JUDGED)
     _refuse_others(sound)
-    found, summaries = match(sound[0], baselines), [summarize(run) for run in sound]
-    rows = _judged(name, summaries, found)
-    findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors)]
+    first = min((run.facts for run in sound), key=lambda facts: facts.started_at)
+    found, summaries = known(first, baselines, beside), [summarize(run) for run in sound]
+    rows = _judged(name, summaries, found, [run.facts.generator for run in sound], look)
+    findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors, found)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
     slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
     notes = [*_notes(sound, rows, found), *(f"{one}: {sound[0].facts.why(one)} says why" for one in slow)]
+    open_ = [*unsound, *([] if not beside.required else _not_compared(name, rows, found, beside))]
     return Check(
         runs=ids,
-        baselines={name: found.baseline.recorded_at if found.baseline else None},
+        against={name: found},
         endpoints=rows,
-        findings=(*findings, *unsound),
+        findings=(*findings, *open_),
         notes=tuple(f"{name}: {note}" for note in notes),
-        exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if unsound else ExitStatus.OK,
+        exit_status=ExitStatus.FOUND if findings else ExitStatus.NOT_JUDGED if open_ else ExitStatus.OK,
     )
+
+
+def _not_compared(name: str, rows: Sequence[EndpointVerdict], found: Known, beside: Beside) -> list[Finding]:
+    """What was to be compared, and was not; of nothing asked for, with a recorded baseline."""
+    if found.kind == "history" and not beside.against:
+        return [Finding(name, name, f"compared with the history alone: {found.why_not}")]
+    lacking = {row.reason: row.endpoint for row in rows if row.verdict == Verdict.NO_BASELINE}
+    return [Finding(name, endpoint if found.baseline else name, reason) for reason, endpoint in lacking.items()]
 
 
 def _refuse_others(runs: Sequence[Run]) -> None:
@@ -246,61 +285,17 @@ def _refuse_others(runs: Sequence[Run]) -> None:
             raise InputError(f"run {run.facts.run_id}: {told}; check them apart")
 
 
-@dataclass(frozen=True)
-class Match:
-    """The baseline that fits a run, or why there is none."""
-
-    baseline: Baseline | None
-    why_not: str = ""
-
-
-def match(run: Run, baselines: Baselines) -> Match:
-    """The baseline of the run's setup; see `perflib.spec.setup`."""
-    setup = setup_of(run.facts)
-    near = [one for one in baselines.baselines if (one.target, one.scenario) == (setup.target, setup.scenario)]
-    if not near:
-        record = run.facts.again("baseline record")
-        return Match(None, f"no baseline of target {setup.target!r} for this scenario; {record} makes one")
-    closest = min(near, key=lambda one: (len(differences(setup, one.known_setup)), -len(one.endpoints)))
-    if differs := differences(setup, closest.known_setup):
-        return Match(None, f"the baseline of {closest.recorded_at} is not comparable: {'; '.join(differs)}")
-    return Match(closest)
-
-
-def baseline_ms(runs: Sequence[Run], baselines: Baselines, percentile: str = "p95_ms") -> dict[str, float]:
-    """The values by endpoint of the baseline that fits the last of these runs; empty where none does.
-
-    Args:
-        percentile: "p50_ms", "p95_ms" or "p99_ms".
-
-    >>> import perflib
-    >>> perflib.baseline_ms([perflib.load_run("sample-28-release-1.4")], perflib.stored_baselines())
-    {}
-    """
-    found = match(runs[-1], baselines).baseline if runs else None
-    rows = {} if found is None else {name: getattr(row, percentile) for name, row in found.endpoints.items()}
-    return {name: value_ms for name, value_ms in rows.items() if value_ms is not None}
-
-
-def _judged(scenario: str, summaries: Sequence[Summary], found: Match) -> tuple[EndpointVerdict, ...]:
+def _judged(
+    scenario: str, summaries: Sequence[Summary], found: Known, generators: Sequence[Generator], look: Look
+) -> tuple[EndpointVerdict, ...]:
     """A row per endpoint, in the target's order."""
-    looks = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
-    judgements = {} if found.baseline is None else {one.endpoint: one for one in judge(_samples(looks, found.baseline))}
-    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in looks.items())
-
-
-def _samples(looks: dict[str, tuple[EndpointSummary, ...]], baseline: Baseline) -> list[Sample]:
-    samples = []
-    for name, figure in product(looks, ("p50", "p95")):
-        if name in baseline.endpoints:
-            before = getattr(baseline.endpoints[name].per_run, f"{figure}_ms")
-            after = [getattr(row, f"judged_{figure}_ms") for row in looks[name]]
-            samples.append(Sample(name, figure, np.array(before, np.float64), np.array(after, np.float64)))
-    return samples
+    runs = {some[0].endpoint: some for some in zip(*(summary.endpoints for summary in summaries), strict=True)}
+    judgements = {one.endpoint: one for one in judge(samples_of(runs, found, generators), look)}
+    return tuple(_verdict(scenario, some, found, judgements.get(name)) for name, some in runs.items())
 
 
 def _verdict(
-    scenario: str, some: tuple[EndpointSummary, ...], found: Match, judgement: Judgement | None
+    scenario: str, some: tuple[EndpointSummary, ...], found: Known, judgement: Judgement | None
 ) -> EndpointVerdict:
     name, baseline = some[0].endpoint, found.baseline
     entry = None if baseline is None else baseline.endpoints.get(name)
@@ -308,7 +303,7 @@ def _verdict(
         scenario=scenario,
         endpoint=name,
         verdict=Verdict.NO_BASELINE if judgement is None else judgement.verdict,
-        reason=_reason(judgement) if judgement else found.why_not or "its baseline lacks this endpoint",
+        reason=_reason(judgement) if judgement else found.lacking,
         figures=() if judgement is None else judgement.figures,
         p50_ms=median_of(row.judged_p50_ms for row in some),
         p95_ms=median_of(row.judged_p95_ms for row in some),
@@ -331,7 +326,7 @@ def _reason(judgement: Judgement) -> str:
     return f"{told} is infinite: more requests failed than it allows" if told else judgement.reason
 
 
-def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
+def _reasons(row: EndpointVerdict, most_errors: float, known: Known) -> list[str]:
     """Why an endpoint fails a check."""
     said, p95_ms = [], row.p95_at_least_ms
     most_errors = most_errors if row.max_errors is None else row.max_errors
@@ -347,10 +342,11 @@ def _reasons(row: EndpointVerdict, most_errors: float) -> list[str]:
         for one in timed
         if one.found is not None and one.found >= one.bound
     ]
-    if p95_ms is not None and row.baseline_p95_ms and p95_ms > BACKSTOP * row.baseline_p95_ms:
+    recorded_ms = row.baseline_p95_ms if known.kind == "baseline" else None
+    if p95_ms is not None and recorded_ms and p95_ms > BACKSTOP * recorded_ms:
         shown = _as_found("p95", "p50" if row.p95_ms is None else "p95", p95_ms)
-        said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {row.baseline_p95_ms:,.2f} ms")
-    if row.verdict == Verdict.REGRESSION:
+        said.append(f"{shown} is more than {BACKSTOP:g} x its baseline of {recorded_ms:,.2f} ms")
+    if row.verdict == Verdict.REGRESSION and known.asked:
         said.append(row.reason)
     return said
 
@@ -375,16 +371,14 @@ def _run_findings(run: Run, summary: Summary) -> list[Finding]:
     return [Finding(scenario.name, run.facts.run_id, reason) for reason in said]
 
 
-def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Match) -> list[str]:
-    own = [run.facts.run_id for run in runs if found.baseline and run.facts.run_id in found.baseline.runs]
+def _notes(runs: Sequence[Run], rows: Sequence[EndpointVerdict], found: Known) -> list[str]:
     few = [row.endpoint for row in rows if row.requests and any(one.meets is None for one in row.limits)]
     never = [row.endpoint for row in rows if not (row.requests or row.unanswered)]
-    said = [found.why_not] if found.why_not else []
-    if unknown := found.baseline.known_setup.unknown if found.baseline else ():
-        said.append(f"the baseline was recorded before setups were: {', '.join(unknown)} cannot be compared with it")
-    before = [run.facts.run_id for run in runs if found.baseline and run.facts.setup is None]
-    said += [f"{run_id} was recorded before setups were: its cores are all those of its machine" for run_id in before]
-    said += [f"{run_id} is a run of the baseline itself, and differs less from it than a new one" for run_id in own]
+    said = found.notes(runs)
+    slower = [f"{row.endpoint}: {row.reason}" for row in rows if row.verdict == Verdict.REGRESSION]
+    if slower and not found.asked:
+        command = runs[0].facts.again("check --against history")
+        said.append(f"slower than the history, which fails no check unless asked for: {'; '.join(slower)}; {command}")
     said += [f"too few requests to judge the limit of {', '.join(few)}"] if few else []
     said += [f"not asked after warm-up: {', '.join(never)}"] if never else []
     return [*said, *flattered(runs)]

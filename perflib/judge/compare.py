@@ -4,26 +4,27 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any, Literal, get_args
 
 import numpy as np
-import scipy
-from pydantic import ConfigDict
+import pandas as pd
+from pydantic import ConfigDict, Field
 
 from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
-from perflib.judge.check import match
+from perflib.judge.knowledge import Known, noise_beside
+from perflib.judge.matters import least_that_matters
 from perflib.show.numbers import ms
 from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Environment, Run, Scenario, Spec
-from perflib.spec.baselines import Baselines, EndpointBaseline
+from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats import Floats, Interval
-from perflib.stats.band import holm
+from perflib.stats.band import Change, Insufficient, Least, Sample, changes, verdicts_of
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
-from perflib.stats.moderated import moderated_variance
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import at_least, percentile
 from perflib.stats.verdict import Verdict, worst
@@ -38,7 +39,6 @@ ALPHA = 0.01
 """The chance of any REGRESSION (and, apart, of any IMPROVED) in a comparison of equals."""
 NOISE_SD = 0.05
 """How much a restart's log ratio is expected to vary, before any was measured."""
-THRESHOLD = 0.05
 QUANTILES = (*DECILES, 0.95, 0.99)
 
 
@@ -72,6 +72,8 @@ class Comparison(Spec):
     """False: two URLs, which cannot be restarted; each "restart" is then only a group of blocks."""
     scenario: Scenario
     endpoints: tuple[str, ...]
+    limits_ms: dict[str, float] = Field(default_factory=dict)
+    """Of the endpoints that have one, by name."""
     detect: float
     pairs: int
     """Pairs of blocks in a restart."""
@@ -200,7 +202,12 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     if np.isnan(ratios).any():
         why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"
         return FigureVerdict(endpoint, figure, Verdict.INCONCLUSIVE, None, None, None, why)
-    looks = [decide(ratios[: look.restarts], planned) for look in planned.looks if len(ratios) >= look.restarts]
+    least = _least(comparison, endpoint, figure)
+    looks = [
+        decide(ratios[: look.restarts], planned, least.relative if least.told else 0.0)
+        for look in planned.looks
+        if len(ratios) >= look.restarts
+    ]
     if not looks:
         reason = f"{len(ratios)} restarts; the first look is after {planned.looks[0].restarts}"
         return FigureVerdict(endpoint, figure, None, None, None, None, reason)
@@ -208,6 +215,7 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     change = decision.change
     told = f"{figure} {change.ratio:.2f} x A ({change.interval:.2f})"
     told += "" if decision.verdict in (Verdict.REGRESSION, Verdict.IMPROVED) else f"; detectable: {decision.mde:+.0%}"
+    told += f"; what matters is {least.told}" if least.told and decision.verdict == Verdict.SAME else ""
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
 
@@ -217,6 +225,16 @@ def noise_seen(comparison: Comparison) -> float | None:
     ratios = [log_ratios(comparison, one.endpoint, one.figure) for one in unclear]
     seen = [float(np.std(some, ddof=1)) for some in ratios if len(some) > 1 and not np.isnan(some).any()]
     return max(seen, default=None)
+
+
+def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
+    """The smallest change of a figure that matters, by what it is of A."""
+    told_ms = [
+        _told_ms(block, endpoint, figure) for one in comparison.restarts for block in one.blocks if block.side == "a"
+    ]
+    known = [value for value in told_ms if math.isfinite(value)]
+    limit_ms = comparison.limits_ms.get(endpoint)
+    return least_that_matters(endpoint, figure, median(known), limit_ms, ()) if known else Least()
 
 
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
@@ -304,33 +322,27 @@ def shifts(a: Run, b: Run, drift_sd: float = 0.0) -> tuple[EndpointShift, ...]:
 
 
 def compare_stored(
-    a: Run, b: Run, baselines: Baselines, *, although_different: bool = False
+    a: Run, b: Run, baselines: Baselines, like: pd.DataFrame | None = None, *, although_different: bool = False
 ) -> tuple[FigureVerdict, ...]:
-    """The verdicts on two stored runs, by the run-to-run noise that A's baseline knows; without one, INCONCLUSIVE.
+    """The verdicts on two stored runs, by how much runs differ: A's baseline knows that, else the like runs beside it.
 
-    So are runs of different setups, and runs that are not sound, each with the reason: `although_different` compares
-    them all the same.
+    Without either, INCONCLUSIVE. So are runs of different setups, and runs that are not sound, each with the reason:
+    `although_different` compares them all the same. A figure that failures make infinite on one side needs no noise.
 
-    A t-test of log(B / A) with twice the variance of a run's log, moderated over endpoints (`moderated_variance`), at
-    Holm's levels over all endpoints and both figures.
+    The test is that of `stats.band`, one family of all endpoints and both figures, with A alone as the level.
 
-    >>> import perflib
-    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
-    >>> {one.verdict for one in perflib.compare_stored(a, b, perflib.stored_baselines())}
-    {<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>}
+    Args:
+        like: the figures of stored runs of A's setup, columns as in `FigureRow`.
     """
-    of_a, of_b, found = _series(a), _series(b), match(a, baselines)
-    names = [name for name in of_a if name in of_b]
-    ratios = {(name, figure): _ratio(of_a[name], of_b[name], q) for name in names for figure, q in FIGURES.items()}
-    noise = {} if found.baseline is None else _noise(found.baseline.endpoints, names)
-    able = [pair for pair, ratio in ratios.items() if pair in noise and math.isfinite(ratio)]
+    of_a, of_b = _series(a), _series(b)
     why = "" if although_different else _not_alike(a, b)
-    if able and not why:
-        figures = _tested(ratios, noise, able)
+    pairs = [(name, figure) for name in of_a if name in of_b for figure in FIGURES]
+    times = {pair: _Times(*(percentile(of[pair[0]].values, FIGURES[pair[1]]) for of in (of_a, of_b))) for pair in pairs}
+    if why:
+        figures = tuple(_unknown(pair, of, why) for pair, of in times.items())
     else:
-        chance = "one run per side is not enough, as runs differ by chance; "
-        reason = why or chance + (found.why_not or "its baseline has too few runs")
-        figures = tuple(_unknown(pair, ratio, reason) for pair, ratio in ratios.items())
+        least = {pair: _least_of(pair, of.a, (a, b)) for pair, of in times.items()}
+        figures = _tested(times, least, noise_beside(a.facts, b.facts, baselines, like))
     return tuple(replace(_shown(one, of_a, of_b), refused=bool(why)) for one in figures)
 
 
@@ -348,7 +360,8 @@ def _seen(series: Series, q: float) -> Seen:
 
 def _not_alike(a: Run, b: Run) -> str:
     """Why two runs do not compare, and the command that compares them all the same; empty where they do."""
-    unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in (a, b) if unfit(run)]
+    judged = (a,) if b.facts.state == "broken" and _failed_wholly(b) else (a, b)
+    unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in judged if unfit(run)]
     differs = differences(setup_of(b.facts), setup_of(a.facts))
     other = [f"the runs are not alike: {'; '.join(differs)}"] if differs else []
     command = shlex.join([a.facts.run_id, b.facts.run_id, "--although-different"])
@@ -356,59 +369,78 @@ def _not_alike(a: Run, b: Run) -> str:
     return "; ".join([*unsound, *other, *way_out]) if unsound or other else ""
 
 
+def _failed_wholly(run: Run) -> bool:
+    """Whether no request succeeded: what cut the run short was its target."""
+    found = _series(run).values()
+    return bool(found) and all(np.isinf(one.values).all() for one in found)
+
+
 @dataclass(frozen=True)
-class _Noise:
-    """Standard error of log(B / A) of two single runs, and its degrees of freedom."""
+class _Times:
+    """A figure of both sides in ms. None: too few requests; infinite: more of them failed than it allows."""
 
-    se: float
-    df: float
+    a: float | None
+    b: float | None
+
+    @property
+    def infinite(self) -> str:
+        """Which side is, where it is one of them."""
+        found = [side for side, ms in (("A", self.a), ("B", self.b)) if ms == math.inf]
+        return found[0] if len(found) == 1 and None not in (self.a, self.b) else ""
+
+    @property
+    def ratio(self) -> float | None:
+        known = self.a and self.b and math.isfinite(self.a) and math.isfinite(self.b)
+        return self.b / self.a if known and self.a and self.b else None
 
 
-def _noise(endpoints: Mapping[str, EndpointBaseline], names: Sequence[str]) -> dict[Pair, _Noise]:
-    known: dict[Pair, _Noise] = {}
-    for figure in FIGURES:
-        rows = {name: getattr(endpoints[name].per_run, f"{figure}_ms") for name in names if name in endpoints}
-        full = {name: values for name, values in rows.items() if len(values) > 1 and all(values)}
-        if full:
-            found = moderated_variance(np.log(np.array(list(full.values()), dtype=np.float64)))
-            for name, variance, df in zip(full, found.variance, found.df, strict=True):
-                known[name, figure] = _Noise(math.sqrt(2 * float(variance)), float(df))
-    return known
+def _least_of(pair: Pair, was_ms: float | None, runs: Sequence[Run]) -> Least:
+    limits_ms = {item.name: item.target_ms for item in runs[0].facts.target.items}
+    generators = [run.facts.generator for run in runs]
+    return least_that_matters(*pair, was_ms, limits_ms.get(pair[0]), generators) if was_ms else Least()
 
 
-def _tested(ratios: dict[Pair, float], noise: dict[Pair, _Noise], able: Sequence[Pair]) -> tuple[FigureVerdict, ...]:
-    t = np.array([ratios[pair] / noise[pair].se for pair in able])
-    df = np.array([noise[pair].df for pair in able])
-    slower, faster = (dict(zip(able, holm(scipy.special.stdtr(df, sign * t)), strict=True)) for sign in (-1, 1))
+def _tested(times: dict[Pair, _Times], least: dict[Pair, Least], known: Known) -> tuple[FigureVerdict, ...]:
+    samples = [] if known.noise is None else _samples(times, least, known.noise)
+    found = {(one.endpoint, one.figure): (one, verdict) for one, verdict in verdicts_of(changes(samples)).items()}
+    chance = f"one run per side is not enough, as runs differ by chance; {known.lacking}"
     return tuple(
-        _told(pair, ratio, noise[pair], ALPHA / len(able), slower[pair], faster[pair])
-        if pair in slower
-        else _unknown(pair, ratio, "too few requests, or no baseline of it")
-        for pair, ratio in ratios.items()
+        _failed(pair, of)
+        if of.infinite
+        else _told(*found[pair])
+        if pair in found
+        else _unknown(pair, of, f"too few requests for {pair[1]}" if of.ratio is None else chance)
+        for pair, of in times.items()
     )
 
 
-def _told(pair: Pair, log_ratio: float, noise: _Noise, alpha: float, p_slower: float, p_faster: float) -> FigureVerdict:
-    ratio, wide = math.exp(log_ratio), float(scipy.special.stdtrit(noise.df, 0.975)) * noise.se
-    interval = Interval(math.exp(log_ratio - wide), math.exp(log_ratio + wide))
-    mde = math.expm1(float(scipy.special.stdtrit(noise.df, 1 - alpha) + scipy.special.ndtri(0.9)) * noise.se)
-    verdict = Verdict.SAME if interval.low > 1 / 1.25 and interval.high < 1.25 else Verdict.INCONCLUSIVE
-    if p_slower <= ALPHA and ratio > 1 + THRESHOLD:
-        verdict = Verdict.REGRESSION
-    elif p_faster <= ALPHA and ratio < 1 / (1 + THRESHOLD):
-        verdict = Verdict.IMPROVED
-    told = f"{pair[1]} {ratio:.2f} x A ({interval:.2f}); detectable: {mde:+.0%}"
-    return FigureVerdict(*pair, verdict, ratio, interval, mde, told)
+def _samples(times: dict[Pair, _Times], least: dict[Pair, Least], noise: Baseline) -> list[Sample]:
+    """Of each figure that both sides have, and the runs beside them."""
+    return [
+        Sample(*pair, np.array(usual, np.float64), np.array([of.b]), least[pair], np.array([of.a]), "A")
+        for pair, of in times.items()
+        if of.ratio is not None and pair[0] in noise.endpoints
+        for usual in [getattr(noise.endpoints[pair[0]].per_run, f"{pair[1]}_ms")]
+    ]
 
 
-def _unknown(pair: Pair, log_ratio: float, reason: str) -> FigureVerdict:
-    ratio = math.exp(log_ratio) if math.isfinite(log_ratio) else None
-    return FigureVerdict(*pair, Verdict.INCONCLUSIVE, ratio, None, None, reason)
+def _told(found: Change | Insufficient, verdict: Verdict) -> FigureVerdict:
+    if isinstance(found, Insufficient):
+        return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, found.reason)
+    told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
+    told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""
+    return FigureVerdict(found.endpoint, found.figure, verdict, found.ratio, found.interval, found.mde, told)
 
 
-def _ratio(a: Series, b: Series, q: float) -> float:
-    of_a, of_b = percentile(a.values, q), percentile(b.values, q)
-    return math.nan if of_a is None or of_b is None or math.inf in (of_a, of_b) else math.log(of_b / of_a)
+def _failed(pair: Pair, of: _Times) -> FigureVerdict:
+    """A figure that failures make infinite on one side; they count as infinitely slow."""
+    reason = f"{pair[1]} of {of.infinite} is infinite: more requests failed than it allows"
+    verdict = Verdict.REGRESSION if of.infinite == "B" else Verdict.IMPROVED
+    return FigureVerdict(*pair, verdict, None, None, None, reason)
+
+
+def _unknown(pair: Pair, of: _Times, reason: str) -> FigureVerdict:
+    return FigureVerdict(*pair, Verdict.INCONCLUSIVE, of.ratio, None, None, reason)
 
 
 def _series(run: Run) -> dict[str, Series]:

@@ -1,7 +1,7 @@
 """Validity: whether a run measured its target rather than its load generator, why not, and what to do. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from perflib.show.numbers import ms
 from perflib.spec import Closed, Open, Workload
@@ -40,8 +40,26 @@ def worst_of_each(errors: Iterable[OwnError]) -> tuple[OwnError, ...]:
     return tuple(worst.values())
 
 
+def own_error_ms(
+    errors: Sequence[OwnError], endpoint: str, percentile: str, of_ms: float, limit_ms: float | None
+) -> float:
+    """How much of a percentile of `of_ms` may be the load generator's own, at the most.
+
+    Args:
+        errors: the worst of each percentile. It bounds what that of the other endpoints is.
+    """
+    worst = next((one for one in errors if one.percentile == percentile), None)
+    if worst is None or worst.endpoint == endpoint:
+        return worst.ms if worst else 0.0
+    return worst.ms / _borne_ms(worst) * _borne_of_ms(of_ms, limit_ms)
+
+
 def _borne_ms(error: OwnError) -> float:
-    return max(ERROR_SHARE * error.of_ms, LIMIT_SHARE * (error.limit_ms or 0.0), LEAST_ERROR_MS)
+    return _borne_of_ms(error.of_ms, error.limit_ms)
+
+
+def _borne_of_ms(of_ms: float, limit_ms: float | None) -> float:
+    return max(ERROR_SHARE * of_ms, LIMIT_SHARE * (limit_ms or 0.0), LEAST_ERROR_MS)
 
 
 def invalid_reasons(generator: Generator, workload: Workload, workers: int = 1) -> tuple[str, ...]:

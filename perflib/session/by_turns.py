@@ -116,6 +116,7 @@ def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: flo
         restarted=not _is_url(a),
         scenario=facts.scenario,
         endpoints=tuple(item.name for item in facts.scenario.takes(facts.target)),
+        limits_ms={item.name: item.target_ms for item in facts.scenario.takes(facts.target) if item.target_ms},
         detect=detect,
         pairs=pairs,
         block_s=block_s or _BLOCK_S[0],

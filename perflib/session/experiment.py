@@ -197,7 +197,8 @@ class _Investigation:
             self._blocks += [block for block in first if block.endpoint in failing]
             self._notes.append(f"no experiment was made on {', '.join(failing)}: no request succeeded")
         if not p50_s:
-            raise InputError(f"{self._facts.target.base_url}: no request succeeded; is it up? try `perflib run` on it")
+            again = self._facts.again("run")
+            raise InputError(f"{self._facts.target.base_url}: no request succeeded; is it up? {again} tells why")
         return p50_s
 
     def _measure(self, planned: Plan) -> None:

@@ -17,7 +17,7 @@ class SoundRuns:
     """
 
     def __init__(self, name: str, options: Options, count: int, say: Callable[[str], None], watch: Watch) -> None:
-        self._name, self._options, self._count, self._say, self._watch = name, options, count, say, watch
+        self._name, self._options, self._say, self._watch = name, options, say, watch
         self.left_out: list[str] = []
         """Which runs were, and why, a line each."""
         self._spare = 0 if options.run_id else max(_SPARE, count // 2)
@@ -34,9 +34,10 @@ class SoundRuns:
             self._say(f"{self._name}: once more")
 
     def without_unfit(self, runs: Sequence[Run]) -> list[Run]:
-        """Those that can be judged, where they are half of what was asked for; else all of them."""
+        """Those that can be judged, where they are half of them and none was broken off; else all of them."""
         fit = [one for one in runs if not unfit(one)]
-        if len(fit) == len(runs) or 2 * len(fit) < self._count:
+        broken = any(one.facts.state == "broken" for one in runs)
+        if broken or len(fit) == len(runs) or 2 * len(fit) < len(runs):
             return list(runs)
         for one in runs:
             if unfit(one):

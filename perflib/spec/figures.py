@@ -41,6 +41,8 @@ class FigureRow:
     kind: str
     requests: int
     errors: int
+    judged_errors: int
+    """Without those that say nothing of the target."""
     unanswered: int
     """Requests that were unanswered all through the run: see `EndpointSummary`."""
     p50_ms: float | None

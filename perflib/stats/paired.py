@@ -121,11 +121,12 @@ def plan(detect: float, noise_sd: float, *, alpha: float = 0.01, early: bool = T
     raise ValueError(f"{told}; the smallest that does is {least + 0.0005:.1%}")
 
 
-def decide(log_ratios: Floats, plan: Plan) -> Decision:
+def decide(log_ratios: Floats, plan: Plan, least: float = 0.0) -> Decision:
     """The verdict after these restarts, shape (restarts,): to be asked at the looks of the plan, no matter how else.
 
-    REGRESSION, IMPROVED: the interval of this look excludes 1, and the ratio is beyond `plan.threshold`. SAME: it
-    excludes every change of `plan.detect` or more. Else INCONCLUSIVE after the last look, and None before.
+    REGRESSION, IMPROVED: the interval of this look excludes 1, and the ratio is beyond `plan.threshold`, and beyond
+    `least`, the smallest relative change that matters. SAME: it excludes every change of `plan.detect` or more that
+    does. Else INCONCLUSIVE after the last look, and None before.
     The intervals of all looks together are repeated confidence intervals (Jennison & Turnbull 1989, Journal of the
     Royal Statistical Society B 51(3)), so each of the three is wrong in at most alpha of all comparisons.
     """
@@ -136,16 +137,17 @@ def decide(log_ratios: Floats, plan: Plan) -> Decision:
     change = paired(log_ratios, 1 - 2 * look.alpha)
     last = plan.looks[-1]
     mde = math.expm1(_least_shift(last.restarts, last.alpha) * change.noise_sd / math.sqrt(last.restarts))
-    return Decision(_verdict(change, plan, final=look is last), change, mde)
+    return Decision(_verdict(change, plan, least, final=look is last), change, mde)
 
 
-def _verdict(change: PairedChange, plan: Plan, *, final: bool) -> Verdict | None:
+def _verdict(change: PairedChange, plan: Plan, least: float, *, final: bool) -> Verdict | None:
     low, high = change.interval.low, change.interval.high
-    if low > 1 and change.ratio > 1 + plan.threshold:
+    threshold, within = max(plan.threshold, least), max(plan.detect, least)
+    if low > 1 and change.ratio > 1 + threshold:
         return Verdict.REGRESSION
-    if high < 1 and change.ratio < 1 / (1 + plan.threshold):
+    if high < 1 and change.ratio < 1 / (1 + threshold):
         return Verdict.IMPROVED
-    if low > 1 / (1 + plan.detect) and high < 1 + plan.detect:
+    if low > 1 / (1 + within) and high < 1 + within:
         return Verdict.SAME
     return Verdict.INCONCLUSIVE if final else None
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def history(
     environment: str = "",
     since: str = "",
     until: str = "",
+    setups: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The stored runs' figures: a row per run and endpoint or page, oldest run first, columns as in `FigureRow`.
 
@@ -60,13 +61,14 @@ def history(
             the table alone.
         scenario, endpoint: only this one; empty: all, as of the other filters.
         environment: only machines whose `environment` contains this text, upper and lower case being equal.
+        setups: only runs of these, by their hashes; none: of all. The rows of others are not even read.
         since, until: dates or moments, such as "2026-03-01" or "2026-03-01 14:30", UTC; a date takes in its whole day.
 
     Raises:
         InputError: for a date that cannot be read.
     """
     begin, end = _moment(since, "since"), _moment(until, "until")
-    frame = _all_rows(folder, figures_of)
+    frame = _all_rows(folder, figures_of, setups)
     for column, text in (("scenario", scenario), ("endpoint", endpoint)):
         if text:
             frame = frame[frame[column] == text]
@@ -92,12 +94,11 @@ def _moment(text: str, name: str) -> pd.Timestamp | None:
     return moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
 
 
-def _all_rows(folder: Path, figures_of: FiguresOf) -> pd.DataFrame:
+def _all_rows(folder: Path, figures_of: FiguresOf, setups: Sequence[str]) -> pd.DataFrame:
     stamps = _stamps(folder)
-    stored = read_table(folder / TABLE_NAME)
-    seen = dict(zip(stored["folder"].to_pylist(), stored["stamp"].to_pylist(), strict=True))
-    current = {name for name, stamp in seen.items() if stamps.get(name) == stamp}
-    kept = stored.filter(pc.is_in(stored["folder"], pa.array(current, pa.string())))
+    stored = read_table(folder / TABLE_NAME, setups)
+    current = {name for name, stamp in stored.stamps.items() if stamps.get(name) == stamp}
+    kept = stored.rows.filter(pc.is_in(stored.rows["folder"], pa.array(current, pa.string())))
     found: list[Kept] = []
     unreadable: dict[str, str] = {}
     try:
@@ -107,11 +108,12 @@ def _all_rows(folder: Path, figures_of: FiguresOf) -> pd.DataFrame:
             except (InputError, OSError, ValueError, KeyError, pa.ArrowException) as error:
                 unreadable[name] = str(error)
     finally:  # what was read by then outlives Ctrl-C
-        rows, gone = as_table(found), seen.keys() - stamps.keys()
+        rows, gone = as_table(found), stored.stamps.keys() - stamps.keys()
         if len(rows) or gone:
             with suppress(sqlite3.Error, OSError):
                 change_table(folder / TABLE_NAME, gone, rows)
     frame: pd.DataFrame = pa.concat_tables([kept, rows]).to_pandas()
+    frame = frame[frame["setup"].isin(setups)] if setups else frame
     copies = _copies(frame)
     frame = frame[~frame["folder"].isin(copies.keys())].astype({"meets_target": "boolean"})
     frame = frame[ROWS.names].sort_values(["started_at", "run_id"], kind="stable", ignore_index=True)

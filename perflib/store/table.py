@@ -6,7 +6,7 @@ and write it at once; on a network folder too, as it keeps no write-ahead log.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -44,19 +44,30 @@ class Kept:
     rows: tuple[FigureRow, ...]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The stamps by folder of all runs that have rows, and the rows that were asked for, columns as in `COLUMNS`."""
+
+    stamps: dict[str, str]
+    rows: pa.Table
+
+
 def as_table(kept: Iterable[Kept]) -> pa.Table:
     """Rows in the form of `COLUMNS`."""
     rows = [(one.folder, one.stamp, *(getattr(row, name) for name in ROWS.names)) for one in kept for row in one.rows]
     return _columns(rows)
 
 
-def read_table(path: Path) -> pa.Table:
-    """All rows, columns as in `COLUMNS`; none where the file is missing, damaged or of other columns."""
+def read_table(path: Path, setups: Sequence[str] = ()) -> Stored:
+    """What is stored, of some setups alone where they are named; nothing where the file is missing, damaged or old."""
+    only = " WHERE setup IN (SELECT value FROM json_each(?))" if setups else ""
     try:
         with _opened(path, "ro") as file:
-            return _columns(file.execute(f"SELECT {_NAMES} FROM figures ORDER BY rowid").fetchall())
+            rows = file.execute(f"SELECT {_NAMES} FROM figures{only} ORDER BY rowid", [json.dumps(setups)] * bool(only))
+            found = _columns(rows.fetchall())
+            return Stored(dict(file.execute("SELECT DISTINCT folder, stamp FROM figures").fetchall()), found)
     except (sqlite3.Error, OSError, pa.ArrowException):
-        return COLUMNS.empty_table()
+        return Stored({}, COLUMNS.empty_table())
 
 
 def change_table(path: Path, gone: Iterable[str], rows: pa.Table) -> None:

@@ -23,14 +23,16 @@ from perflib.text.words import check_sentence
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"
 _CHECK_LEGEND = (
-    "p50 × and p95 × say how many times the baseline, with the 95 % interval. Smallest detectable change: the "
+    "p50 × and p95 × say how many times what it was, with the 95 % interval. Smallest detectable change: the "
     "smallest rise of p95 that this check finds in 9 of 10 cases. Of several runs, the medians are shown."
 )
 
 
 def check(found: Check) -> Table:
     """A check: what it could detect and what it found, a row per endpoint, the reasons."""
-    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", "Baseline, ms", "Limit, ms")
+    kinds = {str(one.kind) for one in found.compared.values()} or {"baseline"}
+    before = f"{kinds.pop().capitalize() if len(kinds) == 1 else 'Before'}, ms"
+    figures = numbers("p50 ×", "p95 ×", _DETECTABLE, "p95, ms", before, "Limit, ms")
     legend = (_CHECK_LEGEND, FAMILY) if found.endpoints else ()
     return Table(
         columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
@@ -68,7 +70,7 @@ def _times(change: Change | None) -> str:
 
 def junit(found: Check) -> str:
     """A check as JUnit XML: a test case per endpoint, and one for what concerns whole runs."""
-    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.baselines})
+    return as_junit("perflib check", {scenario: _cases(found, scenario) for scenario in found.against})
 
 
 def _cases(found: Check, scenario: str) -> list[Case]:
@@ -78,7 +80,8 @@ def _cases(found: Check, scenario: str) -> list[Case]:
         if one.scenario == scenario:
             known = one.about in rows
             reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
-    outputs = {name: f"{one.verdict}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
+    held = f" against {known.name}" if (known := found.compared.get(scenario)) else ""
+    outputs = {name: f"{one.verdict}{held}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
     return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
 
 

@@ -74,16 +74,20 @@ def brief(summary: Summary, *, judged: bool = True, against: Check | None = None
 
     Args:
         judged: False for an invalid run, which is shown but never judged.
-        against: the run's check against its baseline, which adds a column and a sentence.
+        against: the run's check: a column where it was compared with a baseline or the history, and a sentence.
         phases: whether to tell waiting, receiving and the size of answers apart.
     """
     apart = numbers("Waiting p50, ms", "Receiving p50, ms", "Size p50") if phases else ()
     times = numbers("p50, ms", "p95, ms", "p99, ms", "Max, ms", "Limit, ms")
-    last = words("Met") if against is None else words("Met", "Against baseline")
+    known = [] if against is None else list(against.compared.values())[:1]
+    last = words("Met", *(f"Against {one.name}" for one in known))
     few = next((rest_of(one) for one in summary.endpoints if rest_of(one) and one.max_ms is not None), "")
     return Table(
         columns=(*words("Endpoint"), *numbers("Requests", "req/s", "Failed"), *times[:4], *apart, *times[4:], *last),
-        rows=tuple(_brief_row(one, summary, judged, against, phases) for one in (*summary.endpoints, *summary.steps)),
+        rows=tuple(
+            _brief_row(one, summary, judged, against if known else None, phases)
+            for one in (*summary.endpoints, *summary.steps)
+        ),
         notes=(
             *([f"“(of {few})”: more than half of the requests failed; these are times of the others."] if few else []),
             *([] if against is None else [baseline_sentence(against)]),

@@ -116,25 +116,31 @@ def check_sentence(check: Check) -> str:
     outcome = {ExitStatus.OK: "passed", ExitStatus.FOUND: "failed", ExitStatus.INTERRUPTED: "was interrupted"}
     told = f"The check {outcome.get(check.exit_status, 'could not judge')}"
     if not mdes:
-        begin = "No baseline fits this run, so regressions cannot be detected. Limits and errors were checked. "
-        return f"{begin if verdicts else ''}{told}."
+        why = "Too few earlier runs are known" if check.compared else "Nothing was compared"
+        begin = f"{why}, so a regression cannot be found. Limits and errors were checked: "
+        ended = "nothing failed" if check.exit_status == ExitStatus.OK else told[0].lower() + told[1:]
+        return f"{begin}{ended}." if verdicts else f"{told}."
     between = f"{mdes[0]:+.0%}" if mdes[0] == mdes[-1] else f"{mdes[0]:+.0%} to {mdes[-1]:+.0%}"
     where = "" if len(mdes) == len(verdicts) else f", in {len(mdes)} of {len(verdicts)} endpoints and pages"
     counts = ", ".join(f"{verdicts.count(one)} {one.replace('_', ' ')}" for one in sorted(set(verdicts)))
-    return f"Smallest detectable change of p95: {between}{where}. {told}: {counts}."
+    return f"Smallest detectable change of p95: {between}{where}. {_compared_with(check)}. {told}: {counts}."
+
+
+def _compared_with(check: Check) -> str:
+    return f"Compared with {'; '.join(dict.fromkeys(one.in_words for one in check.compared.values()))}"
 
 
 def baseline_sentence(against: Check) -> str:
-    """What a run's check found against its baseline, or why there is nothing to compare."""
-    rows, recorded_at = against.endpoints, next((at for at in against.baselines.values() if at), None)
-    if recorded_at is None:
+    """What a run's check found against its baseline, or the history, or why there is nothing to compare."""
+    rows = against.endpoints
+    if not against.compared:
         reasons = dict.fromkeys([row.reason for row in rows] or [one.reason for one in against.findings])
-        return f"Not compared with a baseline: {'; '.join(reasons) or 'no request was measured'}."
+        return f"Not compared with earlier runs: {'; '.join(reasons) or 'no request was measured'}."
     slower = [f"{row.endpoint} ({row.reason})" for row in rows if row.verdict == "REGRESSION"]
     unclear = sum(row.verdict in ("INCONCLUSIVE", "NO_BASELINE") for row in rows)
     told = f"slower: {', '.join(slower)}" if slower else "no regression was found"
     open_ = f"; {unclear} of {len(rows)} could not be judged" if unclear else ""
-    return f"Compared with the baseline of {recorded_at[:10]}: {told}{open_}."
+    return f"{_compared_with(against)}: {told}{open_}."
 
 
 def recovery_sentence(run: Run) -> str:

@@ -22,9 +22,10 @@ from scipy.signal import lfilter
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from perflib.stats.band import Change, Sample, judge
+from perflib.stats.band import Change, Judgement, Sample, is_clear, judge
 from perflib.stats.bootstrap import Series, intervals, shift
 from perflib.stats.paired import decide, plan
+from perflib.stats.spending import Look
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ def effects(rng: np.random.Generator, shape: tuple[int, ...], design: Design) ->
     return drawn
 
 
-def checks(rng: np.random.Generator, design: Design, count: int) -> Iterator[Floats]:
-    """Log percentiles of `count` checks, each of shape (endpoints, runs + 1, 2)."""
+def checks(rng: np.random.Generator, design: Design, count: int, new: int = 1) -> Iterator[Floats]:
+    """Log percentiles of `count` checks, each of shape (endpoints, runs + new, 2)."""
     for _ in range(count):
-        shape = (design.endpoints, design.runs + 1)
+        shape = (design.endpoints, design.runs + new)
         level = np.exp(design.unequal * rng.standard_normal((design.endpoints, 1)))
         own = effects(rng, shape, design) * level * math.sqrt(1 - design.share)
         run = design.drift * (own + math.sqrt(design.share) * effects(rng, shape[1:], design))
@@ -160,6 +161,59 @@ def power(designs: list[Design], count: int) -> str:
         told(rows[-1])
     head = [*NAMES, *(f"{effect - 1:+.0%}" for effect in EFFECTS), "its mde"]
     return f"Check, one endpoint slower: found of {count:,} (by p95 > 2 × baseline alone).\n\n" + markdown(head, rows)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A check that measured on until it was clear, or its budget was out."""
+
+    judged: tuple[Judgement, ...]
+    runs: int
+
+
+def until_clear(logs: Floats, runs: int, most: int) -> Ended:
+    """Judge after each new run; the first `runs` of shape (endpoints, runs + most, 2) are the baseline."""
+    values = np.exp(logs)
+    for number in range(1, most + 1):
+        some = [
+            Sample(f"GET /{i}", figure, values[i, :runs, j], values[i, runs : runs + number, j])
+            for i in range(len(values))
+            for j, figure in enumerate(("p50", "p95"))
+        ]
+        judged = judge(some, Look(number, most))
+        if all(is_clear(one.verdict, one.figures) for one in judged):
+            break
+    return Ended(judged, number)
+
+
+def adaptive(designs: list[Design], most: int, times: float, count: int) -> str:
+    """Checks that measure on, p95 of one endpoint so many times slower."""
+    rows: list[list[str]] = []
+    for design in designs:
+        rng, found, blamed, same = np.random.default_rng([SEED, 7, most, len(rows)]), 0, 0, 0
+        lengths, mde = [], []
+        for logs in checks(rng, design, count, most):
+            logs[0, design.runs :, 1] += math.log(times)
+            ended = until_clear(logs, design.runs, most)
+            slower = [one.verdict == "REGRESSION" for one in ended.judged]
+            found, blamed = found + (slower[0] and times > 1), blamed + any(slower[times > 1 :])
+            same += ended.judged[0].verdict == "SAME"
+            lengths.append(ended.runs)
+            mde += [one.mde for one in ended.judged[0].figures if isinstance(one, Change) and one.figure == "p95"]
+        shown = [f"{found / count:.1%}"] if times > 1 else []
+        cells = [
+            *shown,
+            bound(blamed, count),
+            f"{same / count:.1%}",
+            f"{np.mean(lengths):.1f}",
+            f"{np.median(mde):.0%}",
+        ]
+        rows.append([*design.name(), *cells])
+        told([f"at most {most} runs", f"{times - 1:+.0%}", *rows[-1]])
+    what = f"p95 of one endpoint {times - 1:+.0%}" if times > 1 else "nothing changed"
+    head = [*NAMES, *(["found"] if times > 1 else []), "REGRESSION of another" if times > 1 else "any REGRESSION"]
+    head += ["SAME of the first", "runs, mean", "planned mde"]
+    return f"Check of at most {most} runs, {what}: share of {count:,}.\n\n" + markdown(head, rows)
 
 
 def wrong_same(designs: list[Design], count: int) -> str:
@@ -335,6 +389,11 @@ def main() -> int:
     ]
     print(interleaved(count, max(200, count // 5)), flush=True)
     print(f"\n{power([*(d for d in grid if d.share == 0)], powers)}", flush=True)
+    noises = [Design(8, 7, drift, share) for drift in (0.02, 0.05, 0.15) for share in (0.0, 0.5, 1.0)]
+    print(f"\n{adaptive(noises, 5, 1.0, max(count * 2 // 5, 100))}", flush=True)
+    for runs, most, times in ((8, 5, 1.2), (20, 5, 1.2), (8, 20, 1.1), (20, 20, 1.1)):
+        some = [replace(one, runs=runs) for one in noises]
+        print(f"\n{adaptive(some, most, times, max(count // 10, 50))}", flush=True)
     print(f"\n{wrong_same(grid[1:9:3], count // 2)}", flush=True)
     print(f"\n{single_run_coverage(2 * slow)}", flush=True)
     print(f"\n{shift_coverage(slow)}", flush=True)

@@ -14,14 +14,15 @@ import pandas as pd
 import pytest
 
 from perflib.judge.baseline import baseline_of
-from perflib.judge.check import FAMILY, Check, check, match
+from perflib.judge.check import FAMILY, Check, check
+from perflib.judge.knowledge import match
 from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.text import tables
 from tests.synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
 
-TARGET = make_target("GET /a", "GET /b", target_ms=1000)
+TARGET = make_target("GET /a", "GET /b", target_ms=60)
 NOTHING = Baselines()
 
 
@@ -88,6 +89,29 @@ def test_a_slower_server_is_a_regression_and_its_reason_has_ratio_and_interval()
         assert row.telling is not None
         assert row.telling.interval.low < 1.5 < row.telling.interval.high
         assert f"{row.telling.ratio:.2f}" in row.reason
+
+
+def test_a_rise_of_less_than_a_hundredth_of_the_limit_is_no_regression_and_the_reason_says_so() -> None:
+    roomy = make_target("GET /a", "GET /b", target_ms=1000)
+    baselines = Baselines(baselines=(baseline_of([run_of(seed, target=roomy) for seed in range(1, 9)]),))
+    found = check([run_of(100, times=1.3, target=roomy)], baselines)
+    assert verdicts(found) == {"GET /a": "SAME", "GET /b": "SAME"}
+    assert found.endpoints[0].reason.startswith("p50 1.")
+    assert found.endpoints[0].reason.endswith("; slower by less than 10.0 ms, 1% of its limit")
+    assert found.exit_status == 0
+
+
+@pytest.mark.parametrize(("told", "verdict"), [({}, "REGRESSION"), ({"floor_p50_ms": 3.0}, "SAME")])
+def test_a_rise_of_less_than_the_instrument_measures_of_nothing_is_no_regression(
+    told: dict[str, float], verdict: str
+) -> None:
+    target = make_target("GET /a", "GET /b", target_ms=None)
+    runs = [run_of(seed, target=target) for seed in range(1, 9)]
+    slow = run_of(100, times=1.5, target=target)
+    slow = changed(slow, generator=slow.facts.generator.replaced(**told))
+    found = check([slow], Baselines(baselines=(baseline_of(runs),)))
+    assert verdicts(found)["GET /a"] == verdict
+    assert verdicts(found)["GET /b"] == "REGRESSION"
 
 
 def test_a_faster_server_is_improved_and_passes() -> None:
@@ -181,7 +205,7 @@ def test_too_few_baseline_runs_are_inconclusive_and_pass() -> None:
     assert set(verdicts(found).values()) == {"INCONCLUSIVE"}
     assert found.mdes == ()
     assert "3 baseline runs; 8 are needed" in found.endpoints[0].reason
-    assert "No baseline fits this run" in tables.check(found).text()
+    assert "Too few earlier runs are known" in tables.check(found).text()
 
 
 def test_a_target_that_leaks_fails() -> None:
@@ -256,7 +280,7 @@ def test_failing_too_often_is_told_in_words_and_stays_valid_json() -> None:
     found = check([failing(run_of(100), 0.08)], BASELINES, most_errors=0.5)
     assert found.exit_status == 1
     assert "GET /a: p95 is infinite: more requests failed than it allows" in found.reasons
-    assert "GET /a: p95 (failed too often) misses its limit of 1,000 ms" in found.reasons
+    assert "GET /a: p95 (failed too often) misses its limit of 60 ms" in found.reasons
     row = json.loads(json.dumps(found.as_json(), allow_nan=False))["endpoints"][0]
     assert (row["ratio"], row["interval"], row["p95_ms"], row["figure"]) == (None, [None, None], None, "p95")
 
@@ -304,7 +328,7 @@ def test_a_run_given_twice_makes_no_baseline() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        run_of(101, target=make_target("GET /a", target_ms=1000)),
+        run_of(101, target=make_target("GET /a", target_ms=60)),
         changed(run_of(101), {"workload": Closed(users=11)}),
         changed(run_of(101), environment=run_of(1).facts.environment.model_copy(update={"cores": 64})),
     ],
@@ -432,7 +456,7 @@ def test_the_json_has_the_keys_of_the_contract_and_no_infinities() -> None:
     keys = {"endpoint", "verdict", "ratio", "interval", "mde", "p95_ms", "baseline_p95_ms", "target_ms", "meets_target"}
     assert all(keys <= set(row) for row in said["endpoints"])
     row = said["endpoints"][0]
-    assert (said["exit"], row["verdict"], row["target_ms"], row["meets_target"]) == (1, "REGRESSION", 1000, True)
+    assert (said["exit"], row["verdict"], row["target_ms"], row["meets_target"]) == (1, "REGRESSION", 60, True)
     assert row["interval"][0] < row["ratio"] < row["interval"][1]
     assert row["p95_ms"] / row["baseline_p95_ms"] == pytest.approx(1.5, rel=0.2)
     assert [figure["figure"] for figure in row["figures"]] == ["p50", "p95"]

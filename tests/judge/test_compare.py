@@ -92,6 +92,22 @@ def test_a_slower_endpoint_is_found_and_the_other_is_left_alone() -> None:
     )
 
 
+def test_a_slower_one_within_a_hundredth_of_its_limit_is_the_same_and_says_what_matters() -> None:
+    comparison = whole(1.25, limits_ms={"GET /a": 5_000.0, "GET /b": 200.0})
+    figures = verdicts(comparison)
+    assert by_endpoint(figures) == {"GET /a": "SAME", "GET /b": "SAME"}
+    assert figures[1].reason.endswith("; what matters is 50.0 ms, 1% of its limit")
+    assert by_endpoint(verdicts(whole(1.25, limits_ms={"GET /a": 500.0})))["GET /a"] == "REGRESSION"
+
+
+def test_of_two_stored_runs_a_rise_within_a_hundredth_of_the_limit_is_no_regression() -> None:
+    roomy = make_target("GET /a", target_ms=1_000)
+    runs = [make_run(roomy, seed=seed, run_id=f"r{seed}") for seed in range(10)]
+    known = Baselines().with_entry(baseline_of(runs))
+    slow = make_run(roomy, seed=52, run_id="c", slowdown=lambda at_s: np.full_like(at_s, 2.0))
+    assert by_endpoint(compare_stored(runs[0], slow, known)) == {"GET /a": "SAME"}
+
+
 def test_a_faster_one_is_an_improvement_and_no_failure() -> None:
     figures = verdicts(whole(0.75))
     assert by_endpoint(figures)["GET /a"] == "IMPROVED"

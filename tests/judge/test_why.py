@@ -112,6 +112,8 @@ def test_nothing_stands_out_of_a_sound_target() -> None:
         (Made(wait_ms=12, holds="all"), "blocks"),
         (Made(wait_ms=10, holds="its own"), "lock"),
         (Made(wait_ms=10, holds="a pool", slots=2), "limit"),
+        (Made(cpu_ms=2.5, wait_ms=9, holds="a pool", slots=3), "limit"),
+        (Made(cpu_ms=2.5, wait_ms=9), "wait"),
         (Made(receiving_ms=32), "transfer"),
     ],
 )

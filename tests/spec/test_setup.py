@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from perflib.judge.baseline import baseline_of
-from perflib.judge.check import check, match
+from perflib.judge.check import check
+from perflib.judge.knowledge import match
 from perflib.spec import Closed, Options, Ramp, Target
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of

@@ -50,14 +50,15 @@ def test_against_its_baseline_a_row_says_how_many_times_and_the_verdict_in_a_wor
     assert re.search(r"\| (p50 )?3\.\d\d × REGRESSION \|$", line)
 
 
-def test_without_a_baseline_the_column_has_a_dash_and_the_reason_stands_below() -> None:
+def test_where_nothing_is_compared_there_is_no_column_and_the_reason_stands_below() -> None:
     run = make_run(make_target("GET /a"), **FAST)
     shown = text(tables.brief(summarize(run), against=check([run], Baselines())))
-    assert re.search(r"✓ met – .*Not compared with a baseline: no baseline of target", shown)
+    assert re.search(r"✓ met .*Not compared with earlier runs: no baseline of target", shown)
+    assert "Against" not in shown
     invalid = make_run(make_target("GET /a"), invalid_reasons=("the generator was saturated",), **FAST)
     told = tables.brief(summarize(invalid), judged=False, against=check([invalid], Baselines())).markdown()
-    assert "| not judged | – |" in told
-    assert "Not compared with a baseline: not judged: the generator was saturated." in told
+    assert "| not judged |" in told
+    assert "Not compared with earlier runs: not judged: the generator was saturated." in told
 
 
 def test_every_verdict_is_a_word_and_not_only_a_colour() -> None:

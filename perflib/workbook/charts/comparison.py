@@ -7,10 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from perflib.figures.summary import item_rows
-from perflib.judge.compare import FIGURES, THRESHOLD, Comparison, FigureVerdict, log_ratios, shifts
+from perflib.judge.compare import FIGURES, Comparison, FigureVerdict, log_ratios, shifts
 from perflib.show.numbers import ms
 from perflib.spec import Run
 from perflib.stats import Floats, Interval
+from perflib.stats.band import THRESHOLD
 from perflib.stats.percentile import percentile
 from perflib.workbook.charts.distribution import share_within
 from perflib.workbook.charts.look import COLOURS, LIGHT

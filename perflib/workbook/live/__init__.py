@@ -50,9 +50,17 @@ def run(
     return drive.run(scenario, asked, watch=partial(view_of, report=report))
 
 
-def check(names: Sequence[str], options: Options | None = None, count: int = 1, most_errors: float = 0.0) -> Check:
+def check(
+    names: Sequence[str],
+    options: Options | None = None,
+    count: int | None = None,
+    most_errors: float = 0.0,
+    *,
+    budget_s: float = checking.BUDGET_S,
+    against: str = "",
+) -> Check:
     """Judge scenarios, measured anew and shown meanwhile, and stored runs: see `perflib.session.check.check`."""
-    return checking.check(names, options, count, most_errors, watch=view_of)
+    return checking.check(names, options, count, most_errors, budget_s=budget_s, against=against, watch=view_of)
 
 
 def attach(run_id: str = "") -> Run:

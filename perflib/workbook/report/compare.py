@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 
 from perflib.figures.row import figures_of
@@ -79,15 +80,17 @@ def with_runs_before(outcomes: Sequence[Outcome], runs: Path, baselines: Baselin
     found = []
     for outcome in outcomes:
         b = outcome.run
-        if b is not None and not outcome.unfit and (a := _before(b, runs)) is not None:
-            found.append(Pair(outcome, a, b, compare_stored(a, b, baselines)))
+        if b is None or outcome.unfit:
+            continue
+        like = history(runs, figures_of, setups=[setup_of(b.facts).hash])
+        if (a := _before(b, like, runs)) is not None:
+            found.append(Pair(outcome, a, b, compare_stored(a, b, baselines, like)))
     return tuple(found)
 
 
-def _before(run: Run, runs: Path) -> Run | None:
+def _before(run: Run, like: pd.DataFrame, runs: Path) -> Run | None:
     """The latest sound run that is a look at the same thing."""
-    stored = history(runs, figures_of)
-    for run_id in runs_before(stored, setup_of(run.facts).hash, run.facts.started_at):
+    for run_id in runs_before(like, setup_of(run.facts).hash, run.facts.started_at):
         with suppress(InputError):  # one that cannot be read is no hindrance to a report
             return load_run(runs, run_id)
     return None

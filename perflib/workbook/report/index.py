@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perflib.figures.failures import failures
+from perflib.figures.row import figures_of
 from perflib.judge.check import check
 from perflib.judge.flattery import flattered
+from perflib.judge.knowledge import Beside
 from perflib.show.table import Table
 from perflib.spec import Facts
 from perflib.spec.baselines import Baselines
 from perflib.spec.revision import shown
+from perflib.spec.run import setup_of
+from perflib.store.figures import history
 from perflib.text import tables
 from perflib.text.failures import failure_lines
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
@@ -40,6 +44,7 @@ def write_index(
     made_at: str,
     baselines: Baselines | None = None,
     *,
+    runs: Path | None = None,
     brief: str = "",
     notes: Sequence[str] = (),
     compared: Compared = _FIRST,
@@ -49,6 +54,7 @@ def write_index(
 
     Args:
         baselines: the stored ones; None: there are none.
+        runs: the folder of the stored runs, the history; None: there are none.
         brief: the brief that the report is filed under.
         notes: what a reader should know of the report itself, a sentence each.
         compared: these runs with the ones before them, as `compare.html` shows them.
@@ -60,7 +66,7 @@ def write_index(
         "title": f"Performance report, brief {brief}" if brief else "Performance report",
         "lines": validation(asked, outcomes, known),
         "verdict": set_verdict(outcomes),
-        "sections": [_section(outcome, known) for outcome in outcomes],
+        "sections": [_section(outcome, known, runs) for outcome in outcomes],
         "compared": compared,
         "comparison": PAGE,
         "explained": explained,
@@ -97,11 +103,12 @@ def _met(judged: int, missed: Sequence[str]) -> str:
     return f"All {judged} judged limits are met." if judged else "No limit could be judged yet."
 
 
-def _section(outcome: Outcome, baselines: Baselines) -> _Section:
+def _section(outcome: Outcome, baselines: Baselines, runs: Path | None) -> _Section:
     run, summary, memory = outcome.run, outcome.summary, outcome.memory
     if run is None or summary is None or memory is None:
         return _Section(outcome)
-    judged, against = run.facts.valid, check([run], baselines)
+    like = history(runs, figures_of, setups=[setup_of(run.facts).hash]) if runs else None
+    judged, against = run.facts.valid, check([run], baselines, beside=Beside(like))
     grew = outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP")
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(

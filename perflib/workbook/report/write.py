@@ -103,7 +103,15 @@ def _written(
         compared = compare_with_before(folder, outcomes, workbook.runs, baselines)
         made = f"{made_at:%Y-%m-%d %H:%M} UTC"
         write_index(
-            folder, outcomes, made, baselines, brief=options.brief, notes=notes, compared=compared, explained=explained
+            folder,
+            outcomes,
+            made,
+            baselines,
+            runs=workbook.runs,
+            brief=options.brief,
+            notes=notes,
+            compared=compared,
+            explained=explained,
         )
         if out is None and len(outcomes) == len(jobs):
             _point_latest_at(folder, {folder.parent, workbook.reports})

@@ -12,7 +12,7 @@ import pytest
 from perflib.figures.summary import summarize
 from perflib.judge.baseline import baseline_of
 from perflib.judge.changes import SETUP_WORDS, changes
-from perflib.judge.check import baseline_ms
+from perflib.judge.knowledge import baseline_ms
 from perflib.spec.baselines import Baselines
 from perflib.spec.workload import Closed
 from perflib.stats.change_points import change_points

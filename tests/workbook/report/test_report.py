@@ -735,7 +735,9 @@ def test_every_text_has_the_contrast_of_wcag_aa_and_no_heading_level_is_skipped(
 
 
 def test_on_a_phone_the_briefs_table_shows_value_target_verdict_and_baseline(tmp_path: Path, browser: Browser) -> None:
-    write_index(tmp_path, [an_outcome("light_load")], "today")
+    light = an_outcome("light_load")
+    assert light.run is not None
+    write_index(tmp_path, [light], "today", Baselines(baselines=(baseline_of([light.run]),)))
     with opened(browser, tmp_path / "index.html", width=390, height=844) as seen:
         for column in ("Failed", "p95, ms", "Limit, ms", "Met", "Against baseline"):
             box = seen.page.locator(f'#brief-light_load th[data-column="{column}"]').bounding_box()
