@@ -32,8 +32,8 @@ from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Target
 from perflib.spec.address import target_at
 from perflib.spec.workload import is_steady
-from perflib.store import comparisons
-from perflib.store.comparisons import keep, path_of
+from perflib.store.atomic import write_atomically
+from perflib.store.comparisons import path_of, read_comparison
 from perflib.store.faults import last_line
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
@@ -104,7 +104,8 @@ def load_comparison(comparison_id: str) -> Comparison:
     >>> import perflib
     >>> perflib.load_comparison("20261127T025346Z-compare-1a2b3c")  # doctest: +SKIP
     """
-    return comparisons.load_comparison(Workbook.find().data, comparison_id)
+    data = Workbook.find().data
+    return Comparison.parse(read_comparison(data, comparison_id), str(path_of(data, comparison_id)))
 
 
 def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: float | None) -> Comparison:
@@ -187,7 +188,7 @@ class _Turns:
 
     def _keep(self, **changed: object) -> None:
         self._comparison = self._comparison.replaced(**changed)
-        keep(self._path, self._comparison)
+        write_atomically(self._path, self._comparison.model_dump_json(indent=1) + "\n")
 
     def _tell(self, most: int) -> None:
         done = len(self._comparison.restarts)

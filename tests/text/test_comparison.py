@@ -14,7 +14,7 @@ from perflib.spec import Closed, Options, Run
 from perflib.spec.baselines import Baselines
 from perflib.stats import Interval
 from perflib.stats.verdict import Verdict
-from perflib.store.comparisons import keep, path_of
+from perflib.store.comparisons import path_of
 from perflib.text import tables
 from perflib.workbook import charts
 from tests.judge.test_compare import whole
@@ -127,7 +127,7 @@ def test_a_stored_comparison_is_shown_again_by_its_id(
     monkeypatch.setenv("PERFLIB_DATA", str(tmp_path))
     found = whole(1.25)
     (tmp_path / "comparisons" / "c").mkdir(parents=True)
-    keep(path_of(tmp_path, "c"), found)
+    path_of(tmp_path, "c").write_text(found.model_dump_json())
     assert perflib.load_comparison("c") == found
     assert main(["show", "c"]) == 0
     assert "B answers GET /a in" in capsys.readouterr().out
