@@ -23,7 +23,7 @@ from perflib.spec.exits import ExitStatus
 from perflib.spec.run import setup_of
 from perflib.spec.setup import differences
 from perflib.stats import Floats, Interval
-from perflib.stats.band import Change, Insufficient, Least, Sample, changes, verdicts_of
+from perflib.stats.band import BASELINE_RUNS, Change, Insufficient, Least, Sample, changes, verdicts_of
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import at_least, percentile
@@ -407,7 +407,7 @@ def _tested(times: dict[Pair, _Times], least: dict[Pair, Least], known: Known) -
     return tuple(
         _failed(pair, of)
         if of.infinite
-        else _told(*found[pair])
+        else _told(*found[pair], known)
         if pair in found
         else _unknown(pair, of, f"too few requests for {pair[1]}" if of.ratio is None else chance)
         for pair, of in times.items()
@@ -424,10 +424,12 @@ def _samples(times: dict[Pair, _Times], least: dict[Pair, Least], noise: Baselin
     ]
 
 
-def _told(found: Change | Insufficient, verdict: Verdict) -> FigureVerdict:
+def _told(found: Change | Insufficient, verdict: Verdict, known: Known) -> FigureVerdict:
     if isinstance(found, Insufficient):
-        return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, found.reason)
+        few = f"too few runs in {known.in_words} to tell how much runs differ; {BASELINE_RUNS} are needed"
+        return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, few)
     told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
+    told += f"; by how much runs differ in {known.in_words}"
     told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""
     return FigureVerdict(found.endpoint, found.figure, verdict, found.ratio, found.interval, found.mde, told)
 

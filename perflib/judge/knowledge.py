@@ -17,6 +17,8 @@ from perflib.stats.band import BASELINE_RUNS
 Kind = Literal["baseline", "history", "run"]
 KINDS: tuple[Kind, ...] = ("baseline", "history")
 """Those that need no name."""
+_MOVED = 0.05
+"""The chance that a steady history is taken for one that moved, and cut: less harm than a level of two."""
 MOST_RUNS = 30
 """So many like runs at the most: older ones say less of today."""
 
@@ -199,7 +201,7 @@ def _history_of(facts: Facts, rows: pd.DataFrame) -> Known:
 
 def _level(rows: pd.DataFrame, at: pd.Timestamp) -> tuple[pd.DataFrame, str]:
     """The rows of the level that holds this moment, and the run that it began with; empty: it is the first."""
-    found = changes(rows)
+    found = changes(rows, alpha=_MOVED)
     began, ended = found[found["started_at"] <= at], found[found["started_at"] > at]
     if not began.empty:
         rows = rows[rows["started_at"] >= began["started_at"].iloc[0]]

@@ -80,7 +80,8 @@ def _cases(found: Check, scenario: str) -> list[Case]:
         if one.scenario == scenario:
             known = one.about in rows
             reasons[one.about if known else _WHOLE_RUNS].append(one.reason if known else f"{one.about}: {one.reason}")
-    held = f" against {known.name}" if (known := found.compared.get(scenario)) else ""
+    compared = found.compared.get(scenario)
+    held = f" against {compared.name}" if compared else ""
     outputs = {name: f"{one.verdict}{held}: {one.reason}{_failed(found, name)}" for name, one in rows.items()}
     return [Case(name, said, outputs.get(name, "")) for name, said in reasons.items()]
 
