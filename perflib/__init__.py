@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from perflib.judge.knowledge import baseline_ms as baseline_ms
     from perflib.judge.leak import memory_of as memory_of
     from perflib.session.by_turns import compare as compare
+    from perflib.session.by_turns import load_comparison as load_comparison
     from perflib.session.check import verdict as verdict
     from perflib.session.in_process import run_async as run_async
     from perflib.session.in_process import run_in_process as run_in_process
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "figures.summary": ("summarize",),
-    "session.by_turns": ("compare",),
+    "session.by_turns": ("compare", "load_comparison"),
     "session.check": ("verdict",),
     "session.in_process": ("run_async", "run_in_process"),
     "session.leaks": ("leak_sites",),

@@ -23,6 +23,7 @@ def compare(
     scenario: str = "light_load",
     pairs: Count = 6,
     block: Annotated[Duration | None, ABOVE_0] = None,
+    noise: Annotated[Share, ABOVE_0] = 0.05,
     although_different: bool = False,
     format_: Literal["table", "markdown", "json"] = "table",
 ) -> ExitStatus:
@@ -35,6 +36,7 @@ def compare(
         scenario: Its load is used, in short blocks.
         pairs: Blocks per side after each start.
         block: Length of a block; default: what a p95 needs, 5 to 30 s.
+        noise: How much restarts are expected to vary; what varies more than that takes more of them.
         although_different: Compare stored runs of different setups all the same.
         format_: What is printed.
     """
@@ -45,18 +47,21 @@ def compare(
     ended_early = None
     if stored.is_stored(a) and stored.is_stored(b):
         figures = stored.compare_runs(a, b, although_different=although_different)
-        notes: tuple[str, ...] = (f"two stored runs, one per side: A is {stored.named(a)}; B is {stored.named(b)}",)
+        about = tables.about_runs(stored.facts_of(a), stored.facts_of(b))
+        notes: tuple[str, ...] = ()
     else:
         measured = by_turns.compare(
-            a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, say=say
+            a, b, options, detect=detect, scenario=scenario, pairs=pairs, block_s=block, noise_sd=noise, say=say
         )
-        figures, notes = verdict.verdicts(measured), verdict.notes(measured)
+        figures, about = verdict.verdicts(measured), tables.about_measured(measured)
+        notes = (*tables.remedies(measured, options), *verdict.notes(measured))
         ended_early = {"interrupted": ExitStatus.INTERRUPTED, "broken": ExitStatus.NOT_JUDGED}.get(measured.state)
     status = ended_early or verdict.exit_status(figures)
     if status == ExitStatus.FOUND:
         notes += tables.why_slower(a, b, options)
     if format_ == "json":
-        print(json.dumps(verdict.as_json(figures, notes) | {"exit": status}))
+        said = {"exit": status, "sentence": tables.comparison_sentence(figures), "about": about}
+        print(json.dumps(verdict.as_json(figures, notes) | said))
     else:
-        print(tables.comparison(figures, notes).write(format_, color=in_color()))
+        print(tables.comparison(figures, (*tables.sides(about), *notes)).write(format_, color=in_color()))
     return status

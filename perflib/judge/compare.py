@@ -1,8 +1,9 @@
 """Comparison: A against B, as two stored runs or as restarts of both measured by turns. Pure."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,8 @@ from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.knowledge import Known, noise_beside
 from perflib.judge.matters import least_that_matters
-from perflib.show.table import Row, Table, row, words
+from perflib.show.numbers import ms
+from perflib.show.table import Row, Table, numbers, row, words
 from perflib.spec import Environment, Run, Scenario, Spec
 from perflib.spec.baselines import Baseline, Baselines
 from perflib.spec.exits import ExitStatus
@@ -24,10 +26,10 @@ from perflib.stats import Floats, Interval
 from perflib.stats.band import BASELINE_RUNS, Change, Insufficient, Least, Sample, changes, verdicts_of
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
-from perflib.stats.percentile import percentile
+from perflib.stats.percentile import at_least, percentile
 from perflib.stats.verdict import Verdict, worst
 
-_COLUMNS = words("Endpoint", "Figure", "Verdict", "Why")
+_COLUMNS = words("Endpoint", "Figure") + numbers("A, ms", "B, ms") + words("Verdict", "Why")
 Side = Literal["a", "b"]
 Pair = tuple[str, str]
 """An endpoint, and one of `FIGURES`."""
@@ -36,7 +38,7 @@ FIGURES = {"p50": 0.50, "p95": 0.95}
 ALPHA = 0.01
 """The chance of any REGRESSION (and, apart, of any IMPROVED) in a comparison of equals."""
 NOISE_SD = 0.05
-"""How much a restart's log ratio is expected to vary, before any was measured: what the plan is made with."""
+"""How much a restart's log ratio is expected to vary, before any was measured."""
 QUANTILES = (*DECILES, 0.95, 0.99)
 
 
@@ -80,6 +82,8 @@ class Comparison(Spec):
     started_at: str
     environment: Environment
     state: Literal["running", "finished", "interrupted", "broken"] = "running"
+    noise_sd: float = NOISE_SD
+    """How much a restart's log ratio is expected to vary: what the plan is made with."""
     broken: str = ""
     """Why it ended before its time, where the user did not end it."""
     restarts: tuple[Restart, ...] = ()
@@ -87,7 +91,11 @@ class Comparison(Spec):
     @property
     def plan(self) -> Plan:
         """When to look, and for how much: alpha is shared by all endpoints and both figures (Bonferroni)."""
-        return plan(self.detect, NOISE_SD, alpha=ALPHA / (len(self.endpoints) * len(FIGURES)))
+        return self.plan_at(self.noise_sd)
+
+    def plan_at(self, noise_sd: float) -> Plan:
+        """The plan for restarts that vary by so much. Raises ValueError where it would take more than 1,000."""
+        return plan(self.detect, noise_sd, alpha=ALPHA / (len(self.endpoints) * len(FIGURES)))
 
     def __repr__(self) -> str:
         done = f"{len(self.restarts)} of at most {self.plan.restarts}"
@@ -99,8 +107,27 @@ class Comparison(Spec):
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A figure of one side.
+
+    ms: None: too few requests; infinite: more of them failed than it allows. at_least_ms: where ms is None, what it is
+    not below, with 95 % confidence. requests: what it is of; None where blocks tell them all together only.
+    """
+
+    ms: float | None = None
+    at_least_ms: float | None = None
+    requests: int | None = None
+
+
+_UNSEEN = Seen()
+
+
+@dataclass(frozen=True)
 class FigureVerdict:
-    """A figure of an endpoint, B over A; `verdict` None while it is not clear and more restarts are planned."""
+    """A figure of an endpoint, B over A; `verdict` None while it is not clear and more restarts are planned.
+
+    refused: the two sides are not alike, or one is not sound; `reason` says how.
+    """
 
     endpoint: str
     figure: str
@@ -109,13 +136,17 @@ class FigureVerdict:
     interval: Interval | None
     mde: float | None
     reason: str
+    a: Seen = _UNSEEN
+    b: Seen = _UNSEEN
+    refused: bool = False
     lacks_requests: bool = False
     """It cannot be told; where the endpoint's other figure can, that one judges alone."""
 
     @property
     def row(self) -> Row:
         """Its row of a table."""
-        return row(self.endpoint, self.figure, self.verdict or "not clear yet", self.reason)
+        times = (ms(self.a.ms), ms(self.b.ms))
+        return row(self.endpoint, self.figure, *times, self.verdict or "not clear yet", self.reason)
 
     def __repr__(self) -> str:
         return f"<{self.verdict or 'Not clear yet'}, {self.figure} of {self.endpoint}: {self.reason}>"
@@ -150,7 +181,22 @@ def verdicts(comparison: Comparison) -> tuple[FigureVerdict, ...]:
     >>> found = perflib.compare("http://127.0.0.1:8420", "http://127.0.0.1:8421")  # doctest: +SKIP
     >>> perflib.verdicts(found)  # doctest: +SKIP
     """
-    return tuple(_verdict(comparison, endpoint, figure) for endpoint in comparison.endpoints for figure in FIGURES)
+    return tuple(
+        replace(
+            _verdict(comparison, endpoint, figure),
+            a=_seen_in_blocks(comparison, "a", endpoint, figure),
+            b=_seen_in_blocks(comparison, "b", endpoint, figure),
+        )
+        for endpoint in comparison.endpoints
+        for figure in FIGURES
+    )
+
+
+def _seen_in_blocks(comparison: Comparison, side: Side, endpoint: str, figure: str) -> Seen:
+    """The median over the sound blocks of a side."""
+    blocks = [block for restart in comparison.restarts for block in restart.blocks if block.side == side]
+    told = [value for block in blocks if not math.isnan(value := _told_ms(block, endpoint, figure))]
+    return Seen(float(np.median(told)) if told else None)
 
 
 def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdict:
@@ -175,6 +221,14 @@ def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdic
     return FigureVerdict(endpoint, figure, decision.verdict, change.ratio, change.interval, decision.mde, told)
 
 
+def noise_seen(comparison: Comparison) -> float | None:
+    """The largest standard deviation of a restart's log ratio among what stayed unclear; None where none is known."""
+    unclear = [one for one in verdicts(comparison) if one.verdict in (None, Verdict.INCONCLUSIVE)]
+    ratios = [log_ratios(comparison, one.endpoint, one.figure) for one in unclear]
+    seen = [float(np.std(some, ddof=1)) for some in ratios if len(some) > 1 and not np.isnan(some).any()]
+    return max(seen, default=None)
+
+
 def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
     """The smallest change of a figure that matters, by what it is of A."""
     told_ms = [
@@ -187,10 +241,16 @@ def _least(comparison: Comparison, endpoint: str, figure: str) -> Least:
 
 def as_json(figures: Sequence[FigureVerdict], notes: Sequence[str]) -> dict[str, Any]:
     """The object that `perflib compare --format json` prints."""
-    rows = [asdict(one) | {"interval": one.interval and [one.interval.low, one.interval.high]} for one in figures]
-    for figure in rows:
-        del figure["lacks_requests"]
+    rows = [_figure_as_json(one) for one in figures]
     return {"exit": int(exit_status(figures)), "endpoints": by_endpoint(figures), "figures": rows, "notes": list(notes)}
+
+
+def _figure_as_json(one: FigureVerdict) -> dict[str, Any]:
+    """A figure's object; null: not known, or infinite, as more failed than it allows."""
+    plain = {name: getattr(one, name) for name in ("endpoint", "figure", "verdict", "ratio", "mde", "reason")}
+    sides = {f"{side}_{name}": value for side in get_args(Side) for name, value in vars(getattr(one, side)).items()}
+    finite = {name: value if value is not None and math.isfinite(value) else None for name, value in sides.items()}
+    return plain | {"interval": one.interval and [one.interval.low, one.interval.high]} | finite
 
 
 def notes(comparison: Comparison) -> tuple[str, ...]:
@@ -209,7 +269,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     if invalid := _invalid(comparison):
         told.append(f"blocks left out: {len(invalid)}, the last one as {invalid[-1]}")
     failed = ((side.upper(), count) for side, count in errors.items() if count)
-    return (*told, *(f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed))
+    told += [f"{count:,} requests to {side} failed; they count as infinitely slow" for side, count in failed]
+    return (*told, f"`perflib show {comparison.comparison_id}` shows this again")
 
 
 def _invalid(comparison: Comparison) -> list[str]:
@@ -284,18 +345,34 @@ def compare_stored(
     pairs = [(name, figure) for name in of_a if name in of_b for figure in FIGURES]
     times = {pair: _Times(*(percentile(of[pair[0]].values, FIGURES[pair[1]]) for of in (of_a, of_b))) for pair in pairs}
     if why:
-        return tuple(_unknown(pair, of, why) for pair, of in times.items())
-    least = {pair: _least_of(pair, of.a, (a, b)) for pair, of in times.items()}
-    return _tested(times, least, noise_beside(a.facts, b.facts, baselines, like))
+        figures = tuple(_unknown(pair, of, why) for pair, of in times.items())
+    else:
+        least = {pair: _least_of(pair, of.a, (a, b)) for pair, of in times.items()}
+        figures = _tested(times, least, noise_beside(a.facts, b.facts, baselines, like))
+    return tuple(replace(_shown(one, of_a, of_b), refused=bool(why)) for one in figures)
+
+
+def _shown(one: FigureVerdict, of_a: Mapping[str, Series], of_b: Mapping[str, Series]) -> FigureVerdict:
+    """The same, with what each side took."""
+    q = FIGURES[one.figure]
+    return replace(one, a=_seen(of_a[one.endpoint], q), b=_seen(of_b[one.endpoint], q))
+
+
+def _seen(series: Series, q: float) -> Seen:
+    found = percentile(series.values, q)
+    bound = at_least(series.values, q) if found is None else None
+    return Seen(found, bound, len(series.values))
 
 
 def _not_alike(a: Run, b: Run) -> str:
-    """Why two runs do not compare; empty where they do."""
+    """Why two runs do not compare, and the command that compares them all the same; empty where they do."""
     judged = (a,) if b.facts.state == "broken" and _failed_wholly(b) else (a, b)
     unsound = [f"{run.facts.run_id} is not sound: {'; '.join(unfit(run))}" for run in judged if unfit(run)]
     differs = differences(setup_of(b.facts), setup_of(a.facts))
-    other = [f"not alike: {'; '.join(differs)} (--although-different compares them all the same)"] if differs else []
-    return "; ".join([*unsound, *other])
+    other = [f"the runs are not alike: {'; '.join(differs)}"] if differs else []
+    command = shlex.join([a.facts.run_id, b.facts.run_id, "--although-different"])
+    way_out = [f"`perflib compare {command}` compares them all the same"]
+    return "; ".join([*unsound, *other, *way_out]) if unsound or other else ""
 
 
 def _failed_wholly(run: Run) -> bool:

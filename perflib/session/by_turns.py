@@ -24,7 +24,7 @@ from typing import IO, Literal
 from urllib.parse import urlsplit
 
 from perflib.figures.summary import summarize
-from perflib.judge.compare import Block, Comparison, Restart, Side, is_clear
+from perflib.judge.compare import NOISE_SD, Block, Comparison, Restart, Side, is_clear
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.drive import prepare, require_transport
@@ -34,6 +34,7 @@ from perflib.spec.address import target_at
 from perflib.spec.workload import is_steady
 from perflib.stats.percentile import required_count
 from perflib.store.atomic import write_atomically
+from perflib.store.comparisons import path_of, read_comparison
 from perflib.store.faults import last_line
 from perflib.store.folders import Workbook
 from perflib.store.runs import RunFolder
@@ -61,6 +62,7 @@ def compare(
     scenario: str = "light_load",
     pairs: int = 6,
     block_s: float | None = None,
+    noise_sd: float = NOISE_SD,
     say: Say = lambda _: None,
 ) -> Comparison:
     """Measure two URLs, or two commands that are started and restarted, until the answer is clear or the plan is done.
@@ -73,6 +75,7 @@ def compare(
         scenario: whose load is used; its duration is not.
         pairs: blocks of each side in a restart.
         block_s: how long a block is; unless said, as long as the rarest endpoint needs for a p95, and 30 s at most.
+        noise_sd: how much a restart's log ratio is expected to vary; the plan has as many restarts as that takes.
         say: called with a line per restart.
 
     Raises:
@@ -88,12 +91,22 @@ def compare(
     if _is_url(a) != _is_url(b):
         raise InputError("compare: one side is a URL and the other is not; give two of a kind")
     workbook.make_data()
-    begun = _begun(facts, a, b, detect, pairs, block_s)
+    begun = _begun(facts, a, b, detect, pairs, block_s).replaced(noise_sd=noise_sd)
     _check_plan(begun)
     _check_consent(begun, facts, at, say)
     require_transport(facts.target)
-    path = workbook.data / "comparisons" / begun.comparison_id / "comparison.json"
+    path = path_of(workbook.data, begun.comparison_id)
     return _Turns(begun, facts, path, at, fixed=block_s is not None, say=say).run()
+
+
+def load_comparison(comparison_id: str) -> Comparison:
+    """A stored comparison of two live sides. Raises InputError where there is none.
+
+    >>> import perflib
+    >>> perflib.load_comparison("20261127T025346Z-compare-1a2b3c")  # doctest: +SKIP
+    """
+    data = Workbook.find().data
+    return Comparison.parse(read_comparison(data, comparison_id), str(path_of(data, comparison_id)))
 
 
 def _begun(facts: Facts, a: str, b: str, detect: float, pairs: int, block_s: float | None) -> Comparison:

@@ -72,9 +72,9 @@ def _named_against(against: str) -> Run:
     raise InputError(f"--against {against!r}: neither baseline, nor history, nor a stored run (`perflib runs`)")
 
 
-def named(run_id: str) -> str:
-    """A stored run by its id and the version that it measured."""
-    return stored_folder(Workbook.find().runs, run_id).read_facts().named
+def facts_of(run_id: str) -> Facts:
+    """What a stored run says of itself."""
+    return stored_folder(Workbook.find().runs, run_id).read_facts()
 
 
 def stored_baselines() -> Baselines:

@@ -1,8 +1,7 @@
-"""What a command answers: a check, a comparison, the history, the baselines. Each is a table. Pure."""
+"""What a command answers: a check, the history, the baselines; `comparison` has a comparison. Each is a table. Pure."""
 
 import math
-import shlex
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -10,30 +9,23 @@ import pandas as pd
 
 from perflib.judge.changes import changes
 from perflib.judge.check import FAMILY, Check, EndpointVerdict
-from perflib.judge.compare import FigureVerdict
 from perflib.judge.fresh import ALL
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
 from perflib.show.numbers import INSUFFICIENT, NOTHING, below, limit, ms, no_less, seconds
 from perflib.show.table import Cell, Row, Table, numbers, row, words
-from perflib.spec import Options
 from perflib.spec.baselines import Baseline, Baselines
-from perflib.spec.options import in_words
 from perflib.spec.revision import shown
 from perflib.stats.band import Change
 from perflib.text import cells
 from perflib.text.failures import failure_lines, rest
-from perflib.text.words import check_sentence, comparison_sentence
+from perflib.text.words import check_sentence
 
 _DETECTABLE = "Smallest detectable change"
 _WHOLE_RUNS = "whole runs"
 _CHECK_LEGEND = (
     "p50 × and p95 × say how many times what it was, with the 95 % interval. Smallest detectable change: the "
     "smallest rise of p95 that this check finds in 9 of 10 cases. Of several runs, the medians are shown."
-)
-_COMPARISON_LEGEND = (
-    "B / A above 1: B is slower. Smallest detectable change: the smallest one that this comparison finds in 9 of 10 "
-    "cases."
 )
 
 
@@ -103,47 +95,6 @@ def _failed(found: Check, endpoint: str) -> str:
     """A line on what failed at an endpoint; empty where nothing did."""
     failed = [one for some in found.failures.values() for one in some if one.endpoint == endpoint]
     return "".join(f"\n{line}" for line in failure_lines(failed))
-
-
-def comparison(figures: Sequence[FigureVerdict], notes: Sequence[str] = ()) -> Table:
-    """B against A: the answer, a row per figure, then what else to know."""
-    return Table(
-        columns=(*words("Endpoint", "Figure", "Verdict"), *numbers("B / A", "Interval", _DETECTABLE)),
-        rows=tuple(_comparison_row(one) for one in figures),
-        title=comparison_sentence(figures),
-        notes=(*_why_none(figures), *notes, *([_COMPARISON_LEGEND] if figures else [])),
-        id="comparison",
-    )
-
-
-def why_slower(a: str, b: str, options: Options) -> tuple[str, ...]:
-    """The command that says why B is slower, where a command can: of stored runs and of URLs."""
-    urls = [side.startswith(("http://", "https://")) for side in (a, b)]
-    if urls == [True, True]:
-        said = shlex.join(["--url", b, "--against", a])
-        more = in_words(options.replaced(url="").as_call())
-        return (f"`perflib why {' '.join(filter(None, (said, more)))}` says why",)
-    return (
-        ()
-        if any("{port}" in side for side in (a, b)) or any(urls)
-        else (f"`perflib why {shlex.join([b, '--against', a])}` says why",)
-    )
-
-
-def _comparison_row(one: FigureVerdict) -> Row:
-    verdict = cells.verdict(one.verdict) if one.verdict else Cell("not clear yet", "quiet")
-    ratio = NOTHING if one.ratio is None else f"{one.ratio:.3f}"
-    between = NOTHING if one.interval is None else f"{one.interval:.3f}"
-    return row(one.endpoint, one.figure, verdict, ratio, between, NOTHING if one.mde is None else f"{one.mde:+.0%}")
-
-
-def _why_none(figures: Sequence[FigureVerdict]) -> list[str]:
-    """Why figures have no interval, each reason once."""
-    lacking: dict[str, list[str]] = {}
-    for one in figures:
-        if one.interval is None:
-            lacking.setdefault(one.reason, []).append(f"{one.endpoint} {one.figure}")
-    return [f"{'all' if len(of) == len(figures) else ', '.join(of)}: {reason}" for reason, of in lacking.items()]
 
 
 def history(frame: pd.DataFrame) -> Table:

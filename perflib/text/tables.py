@@ -26,17 +26,23 @@ from perflib.stats.growth import Growth
 from perflib.text import cells
 from perflib.text.answers import baselines as baselines
 from perflib.text.answers import check as check
-from perflib.text.answers import comparison as comparison
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
 from perflib.text.answers import runs as runs
-from perflib.text.answers import why_slower as why_slower
+from perflib.text.comparison import about_measured as about_measured
+from perflib.text.comparison import about_runs as about_runs
+from perflib.text.comparison import comparison as comparison
+from perflib.text.comparison import comparison_sentence as comparison_sentence
+from perflib.text.comparison import measured as measured
+from perflib.text.comparison import remedies as remedies
+from perflib.text.comparison import sides as sides
+from perflib.text.comparison import two_runs as two_runs
+from perflib.text.comparison import why_slower as why_slower
 from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.why import anatomy as anatomy
 from perflib.text.why import diagnosis as diagnosis
 from perflib.text.words import baseline_sentence, duration_of, longer_sentence, workload_of
-from perflib.text.words import comparison_sentence as comparison_sentence
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
 from perflib.text.words import verdict_sentence as verdict_sentence

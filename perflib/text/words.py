@@ -7,7 +7,6 @@ from perflib.figures import spike
 from perflib.figures.limits import AT_LEAST, Limit
 from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
-from perflib.judge.compare import FigureVerdict, by_endpoint
 from perflib.judge.fresh import ALL
 from perflib.judge.leak import Memory
 from perflib.show.numbers import amount_of, ms, rate_of, seconds, share
@@ -15,7 +14,6 @@ from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
 from perflib.stats.growth import Growth
-from perflib.stats.verdict import Verdict
 from perflib.text.failures import failed_sentence, rest_of
 
 
@@ -133,22 +131,6 @@ def check_sentence(check: Check) -> str:
 
 def _compared_with(check: Check) -> str:
     return f"Compared with {'; '.join(dict.fromkeys(one.in_words for one in check.compared.values()))}"
-
-
-def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
-    """How B compares with A, in plain words."""
-    found = by_endpoint(figures)
-    slower, faster = (
-        ", ".join(name for name, verdict in found.items() if verdict == word) for word in ("REGRESSION", "IMPROVED")
-    )
-    if slower:
-        return f"B is slower than A: {slower}."
-    if unclear := list(found.values()).count(Verdict.INCONCLUSIVE):
-        better = f"; B is faster in {faster}" if faster else ""
-        return f"Cannot tell for {unclear} of {len(found)} endpoints whether B is slower{better}."
-    if faster:
-        return f"B is faster than A: {faster}; no regression."
-    return "B is as fast as A." if found else "Nothing was compared."
 
 
 def baseline_sentence(against: Check) -> str:

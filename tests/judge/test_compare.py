@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -85,7 +86,10 @@ def test_a_slower_endpoint_is_found_and_the_other_is_left_alone() -> None:
     assert slow.ratio == pytest.approx(1.25, rel=0.05)
     assert slow.interval is not None
     assert slow.interval.low < 1.25 < slow.interval.high
-    assert tables.comparison_sentence(figures) == "B is slower than A: GET /a."
+    said = tables.comparison_sentence(figures)
+    assert re.fullmatch(
+        r"B answers GET /a in \d+ ms instead of \d+ \(p95, \+\d+%, .*\); nothing else changed .* \d%\.", said
+    )
 
 
 def test_a_slower_one_within_a_hundredth_of_its_limit_is_the_same_and_says_what_matters() -> None:
@@ -229,7 +233,8 @@ def test_the_json_is_plain() -> None:
     said = json.loads(json.dumps(as_json(verdicts(whole(1.25)), ("a note",)), allow_nan=False))
     assert said["exit"] == 1
     assert said["endpoints"] == {"GET /a": "REGRESSION", "GET /b": "SAME"}
-    assert {"endpoint", "figure", "verdict", "ratio", "interval", "mde", "reason"} == set(said["figures"][0])
+    sides = {f"{side}_{name}" for side in "ab" for name in ("ms", "at_least_ms", "requests")}
+    assert {"endpoint", "figure", "verdict", "ratio", "interval", "mde", "reason"} | sides == set(said["figures"][0])
 
 
 def test_the_charts_show_every_figure_restart_and_quantile() -> None:

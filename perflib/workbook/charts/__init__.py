@@ -12,7 +12,7 @@ import plotly.io
 
 from perflib.workbook.charts.anatomy import anatomy
 from perflib.workbook.charts.ceiling import ceiling
-from perflib.workbook.charts.comparison import ratios, restarts, shift
+from perflib.workbook.charts.comparison import distributions, ratios, restarts, shift
 from perflib.workbook.charts.distribution import heatmap, histogram, overlay
 from perflib.workbook.charts.flame import flame
 from perflib.workbook.charts.history import history
@@ -31,7 +31,7 @@ from perflib.workbook.charts.windows import POINTS
 __all__ = ["COLOURS", "DARK_COLOURS", "POINTS", "dark"]
 __all__ += ["heatmap", "histogram", "latency_by_active_users", "over_time", "percentiles", "phases", "rates"]
 __all__ += ["allocations", "lateness", "memory", "memory_and_load", "recovery_timeline", "response_and_service"]
-__all__ += ["history", "overlay", "ratios", "restarts", "shift"]
+__all__ += ["distributions", "history", "overlay", "ratios", "restarts", "shift"]
 __all__ += ["anatomy", "ceiling", "flame", "interference", "slowest", "stalls", "waterfall"]
 
 # Before plotly 7 a figure in a kernel carried all of plotly.js as HTML too, some 4 MB.

@@ -1,4 +1,4 @@
-"""Charts of A against B: the verdicts, the restarts they rest on, and the shift function of two stored runs."""
+"""Charts of A against B: verdicts and the restarts they rest on; distributions and shift function of stored runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,27 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from perflib.figures.summary import item_rows
 from perflib.judge.compare import FIGURES, Comparison, FigureVerdict, log_ratios, shifts
+from perflib.show.numbers import ms
 from perflib.spec import Run
-from perflib.stats import Interval
+from perflib.stats import Floats, Interval
 from perflib.stats.band import THRESHOLD
+from perflib.stats.percentile import percentile
+from perflib.workbook.charts.distribution import share_within
 from perflib.workbook.charts.look import COLOURS, LIGHT
-from perflib.workbook.charts.parts import Words, empty_figure, figure_of, label_of, scatter, series_line
+from perflib.workbook.charts.parts import (
+    Panel,
+    Words,
+    empty_figure,
+    figure_of,
+    items_of,
+    label_of,
+    log_ms_axis,
+    scatter,
+    series_line,
+    stacked,
+)
 
 _MARKERS = {
     "REGRESSION": {"color": COLOURS[1], "symbol": "triangle-right"},
@@ -21,6 +36,8 @@ _MARKERS = {
 }
 _DOT = {"size": 6}
 _EQUAL = {"line": {"color": LIGHT.ink, "width": 1.2, "dash": "solid"}}
+_PANELS, _PANEL_PX, _POINTS = 12, 132, 150
+_SHARES = {"range": [0, 101.5], "tickvals": [0, 50, 95]}
 _RATIO_AXIS = {"title": "B / A (log)", "type": "log", "tickformat": ".3~g"}
 
 
@@ -92,6 +109,59 @@ def restarts(comparison: Comparison | None, figure_name: str = "p95") -> go.Figu
     figure.add_hline(y=1, **_EQUAL)
     figure.update_xaxes(title="Restart" if comparison.restarted else "Group of blocks", dtick=1)
     return figure.update_yaxes(**_RATIO_AXIS)
+
+
+def distributions(*runs: Run) -> go.Figure:
+    """The response times of two runs, A and B, over each other: a panel per endpoint, the largest change first.
+
+    A curve is the share of warm requests answered within a time; failures keep it below 100 %.
+
+    >>> import perflib
+    >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
+    >>> perflib.charts.distributions(a, b).layout.title.text
+    'Response times of A and B'
+    """
+    title = "Response times of A and B"
+    reading = (
+        "The curve further to the right is the slower one. Curves apart at every height: each request got slower. "
+        "Curves apart only near 100 %: a longer tail. A curve that ends below 100 % has failures. Dotted: p95."
+    )
+    if len(runs) != 2:
+        return empty_figure(title, "It takes two runs.", *runs)
+    times = {item.name: [item_rows(run, item.name).warm_ms for run in runs] for item in items_of(runs[0])}
+    both = {name: sides for name, sides in times.items() if all(len(side) for side in sides)}
+    if not both:
+        return empty_figure(title, "The two runs have no endpoint in common that answered.", *runs)
+    names = sorted(both, key=lambda name: _change(*both[name]), reverse=True)[:_PANELS]
+    title += f", the {_PANELS} endpoints of {len(both)} that differ most" if len(both) > _PANELS else ""
+    words = Words(title, "Cumulative distributions of response times in milliseconds of A and B", reading)
+    drawn = [share_within(run, name, side, look, _POINTS) for name in names for run, side, look in _sides(runs)]
+    panels = [
+        Panel(drawn[2 * place : 2 * place + 2], "Answered, %", f"{name} · {_medians(*both[name])}", _PANEL_PX, _SHARES)
+        for place, name in enumerate(names)
+    ]
+    figure = stacked(words, panels, *runs, x_title="Response time, ms (log)")
+    figure.update_layout(height=figure.layout.height + 24, margin_t=figure.layout.margin.t + 24)
+    above = {"yref": "paper", "y": 1 + 18 / (_PANEL_PX * len(names)), "yanchor": "bottom", "x": 1, "xanchor": "right"}
+    figure.update_layout(legend=above)
+    figure.update_annotations(selector={"name": "reading"}, yshift=36)
+    figure.add_hline(y=95)
+    return figure.update_xaxes(**log_ms_axis(at for curve in drawn for at in (curve.x[0], curve.x[-1])))
+
+
+def _sides(runs: Sequence[Run]) -> list[tuple[Run, str, dict[str, Any]]]:
+    return [(run, name, series_line(place, 2)) for place, (run, name) in enumerate(zip(runs, "AB", strict=True))]
+
+
+def _change(a_ms: Floats, b_ms: Floats) -> float:
+    """How far the medians and the p95s are apart at the most; of any sample."""
+    apart = np.log(np.quantile(b_ms, list(FIGURES.values())) / np.quantile(a_ms, list(FIGURES.values())))
+    return float(np.abs(apart).max())
+
+
+def _medians(a_ms: Floats, b_ms: Floats) -> str:
+    of_a, of_b = (ms(percentile(side, 0.5)) for side in (a_ms, b_ms))
+    return f"p50 {of_a} in A, {of_b} ms in B"
 
 
 def shift(*runs: Run) -> go.Figure:

@@ -1,6 +1,8 @@
 """Distributions: the share answered within a time, and counts of response times."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -43,7 +45,9 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
         "the top has a longer tail. One that ends below 100 % has failures.",
     )
     most = min(POINTS, max(50, 4 * POINTS // len(drawn)))
-    curves = [_share_within(run, chosen, parts.series_line(place, 2), most) for place, run in enumerate(drawn)]
+    curves = [
+        share_within(run, chosen, _named(run), parts.series_line(place, 2), most) for place, run in enumerate(drawn)
+    ]
     figure = parts.figure_of(words).add_traces(curves)
     figure.update_layout(title_subtitle_text=f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs", showlegend=True)
     figure.add_hline(y=95)
@@ -52,15 +56,20 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     return figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
 
 
-def _share_within(run: Run, item: str, line: dict[str, object], most: int) -> go.Scatter:
-    """The share of an item's warm requests by the time within which they were answered, in at most so many points."""
-    rows, facts = item_rows(run, item), run.facts
-    ranks = thin(len(rows.warm_ms), most)
+def _named(run: Run) -> str:
+    facts = run.facts
     said = (facts.run_id, shown(facts.version), facts.brief, facts.note, "" if facts.valid else "invalid")
-    name = label_of(" · ".join(filter(None, said))) + ("" if len(ranks) else " (no success)")
+    return " · ".join(filter(None, said))
+
+
+def share_within(run: Run, item: str, name: str, line: Mapping[str, Any], most: int) -> go.Scatter:
+    """The share of an item's warm requests by the time within which they were answered, in at most so many points."""
+    rows = item_rows(run, item)
+    ranks = thin(len(rows.warm_ms), most)
+    label = label_of(name) + ("" if len(ranks) else " (no success)")
     hover = "%{fullData.name}<br>%{y:.4~g} % within %{x:.3~r} ms"
     share = 100 * (ranks + 1) / max(int(rows.warm.sum()), 1)
-    return parts.scatter(rows.warm_ms[ranks], share, hover, name=name, line=line | {"shape": "hv"})
+    return parts.scatter(rows.warm_ms[ranks], share, hover, name=label, line={**line, "shape": "hv"})
 
 
 def histogram(run: Run) -> go.Figure:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -37,15 +37,21 @@ class Pair:
 
     @property
     def sentence(self) -> str:
-        return f"{self.outcome.title}: {tables.comparison_sentence(self.figures)}"
+        return tables.comparison_sentence(self.figures)
 
     @property
     def table(self) -> Table:
-        return tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
+        shown = tables.comparison(self.figures).with_id(f"comparison-{self.outcome.scenario}")
+        return replace(shown, title="")
 
     @property
-    def chart(self) -> Markup:
-        return html.chart(json.loads(charts.shift(self.a, self.b).to_json()))
+    def sides(self) -> tuple[str, ...]:
+        return tables.sides(tables.about_runs(self.a.facts, self.b.facts))
+
+    @property
+    def charts(self) -> list[Markup]:
+        drawn = [charts.distributions(self.a, self.b), charts.shift(self.a, self.b)]
+        return [html.chart(json.loads(str(one.to_json()))) for one in drawn]
 
 
 @dataclass(frozen=True)

@@ -620,7 +620,9 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
         seen.page.click("text=Compared with the previous runs")
         seen.page.wait_for_selector("html[data-drawn]", state="attached")
         text = seen.page.inner_text("main")
-        assert f"A: {name_of(2)} · B: {name_of(4)}" in text
+        assert f"A: {name_of(2)}, started 2026-01-02" in text
+        assert f"B: {name_of(4)}, started 2026-01-04" in text
+        assert seen.page.locator(".chart").count() == 2
         assert "2.00" in text
         assert all(seen.marks_by_chart())
         chart, names = (seen.page.locator(part).bounding_box() for part in (".chart", ".gtitle-subtitle"))
