@@ -30,6 +30,7 @@ class ChangePoint:
     """A new level begins at `index`. `before` and `after` are the medians of the levels it parts, in the series' unit.
 
     p_value: adjusted for the family and the segmentation; at most the `alpha` it was found with.
+    at_least: the new level is a lower bound: half of its values or more are such.
     """
 
     index: int
@@ -37,6 +38,7 @@ class ChangePoint:
     after: float
     ratio: float
     p_value: float
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,12 @@ class _Split:
 
 
 def change_points(
-    values: Floats, *, alpha: float = 0.01, family: int = 1, least_ratio: float = 1.05
+    values: Floats,
+    *,
+    alpha: float = 0.01,
+    family: int = 1,
+    least_ratio: float = 1.05,
+    bounds: NDArray[np.bool_] | None = None,
 ) -> tuple[ChangePoint, ...]:
     """The runs at which a new level began, in order.
 
@@ -73,11 +80,14 @@ def change_points(
         alpha: chance of any false alarm in all series of the family.
         family: how many series are looked at together (endpoints times percentiles).
         least_ratio: levels closer than this factor are one level, however significant their difference.
+        bounds: shape (runs,), which values are only lower bounds. Two levels differ where they do whatever the true
+            values are, so that a bound which lies low makes no improvement.
     """
     known = np.flatnonzero(~np.isnan(values))
     series = np.asarray(values, dtype=np.float64)[known]
-    ranks = _ranks(series)
-    splits = _relevant(series, _settled(series, _splits(ranks, alpha / family)), least_ratio)
+    highest = series if bounds is None else np.where(bounds[known], np.inf, series)
+    splits = _settled(series, _splits(_ranks(series), alpha / family))
+    splits = _relevant(series, highest, splits, least_ratio)
     levels = _levels(series, splits)
     return tuple(
         ChangePoint(
@@ -86,8 +96,9 @@ def change_points(
             after=after,
             ratio=math.exp(_log_ratio(before, after)),
             p_value=min(1.0, split.p_value * family),
+            at_least=after < most == math.inf,
         )
-        for split, before, after in zip(splits, levels[:-1], levels[1:], strict=True)
+        for split, (before, after), most in zip(splits, pairwise(levels), _levels(highest, splits)[1:], strict=True)
     )
 
 
@@ -229,17 +240,22 @@ def rare(statistic: float, scan: Scan) -> float:
     return len(scan.ends) * 2 * tail * float(share.mean() + 2 * share.std() / math.sqrt(len(share)))
 
 
-def _relevant(series: Floats, splits: list[_Split], least_ratio: float) -> list[_Split]:
-    """Without the splits between levels closer than `least_ratio`, the closest joined first."""
+def _relevant(series: Floats, highest: Floats, splits: list[_Split], least_ratio: float) -> list[_Split]:
+    """Without the splits between levels that may be closer than `least_ratio`, the closest joined first."""
     kept = list(splits)
     while kept:
-        levels = _levels(series, kept)
-        apart = [abs(_log_ratio(before, after)) for before, after in pairwise(levels)]
+        lows, highs = pairwise(_levels(series, kept)), pairwise(_levels(highest, kept))
+        apart = [_apart(low, high) for low, high in zip(lows, highs, strict=True)]
         closest = int(np.argmin(apart))
         if apart[closest] >= math.log(least_ratio):
             break
         del kept[closest]
     return kept
+
+
+def _apart(low: tuple[float, float], high: tuple[float, float]) -> float:
+    """How far apart two levels are at least, as a logarithm, each being between its low and its high."""
+    return max(0.0, _log_ratio(high[0], low[1]), _log_ratio(high[1], low[0]))
 
 
 def _settled(series: Floats, splits: list[_Split]) -> list[_Split]:
