@@ -261,16 +261,19 @@ def _apart(low: tuple[float, float], high: tuple[float, float]) -> float:
 def _settled(series: Floats, splits: list[_Split]) -> list[_Split]:
     """Each split at the place near it that fits best: least absolute deviations of the logarithms on both sides.
 
-    The scaled rank sum tells that there is a change, but leans towards the middle by a run or two.
+    The scaled rank sum tells that there is a change, but leans towards the middle by some runs.
     """
     logs = np.log(series.clip(np.finfo(np.float64).tiny, np.finfo(np.float64).max))
     ends = [*(split.place for split in splits[1:]), len(series)]
     settled: list[_Split] = []
     for split, end in zip(splits, ends, strict=False):
-        begin = settled[-1].place if settled else 0
-        near = range(max(begin + SHORTEST, split.place - SHORTEST), min(end - SHORTEST, split.place + SHORTEST) + 1)
-        misfit = [_spread(logs[begin:place]) + _spread(logs[place:end]) for place in near]
-        settled.append(replace(split, place=near[int(np.argmin(misfit))]))
+        begin, place, best = settled[-1].place if settled else 0, -1, split.place
+        while best != place:
+            place = best
+            near = range(max(begin + SHORTEST, place - SHORTEST), min(end - SHORTEST, place + SHORTEST) + 1)
+            misfit = {one: _spread(logs[begin:one]) + _spread(logs[one:end]) for one in near}
+            best = min(misfit, key=lambda one: (misfit[one], one), default=place)
+        settled.append(replace(split, place=place))
     return settled
 
 
