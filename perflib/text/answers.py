@@ -215,7 +215,7 @@ def _slowest(of: pd.DataFrame) -> Cell:
     p95 = valued(of, "p95_ms")["ms"].dropna()
     if p95.empty:
         return Cell(NOTHING, "quiet")
-    slowest = of.loc[p95.idxmax()].to_dict()
+    slowest = of[valued(of, "p95_ms")["ms"] == p95.max()].iloc[0].to_dict()
     return Cell(f"{slowest['endpoint']}, p95 {_time(slowest, 'p95_ms').text} ms")
 
 
@@ -247,8 +247,10 @@ def changed(frame: pd.DataFrame) -> Table:
 def _ranked(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """What `changes` finds, by its size."""
     found = changes(frame)
-    order = np.log(found["ratio"]).abs().fillna(np.inf).argsort(kind="stable")[::-1]
-    return found.iloc[order].to_dict("records")
+    size = np.log(found["ratio"]).abs().fillna(np.inf)
+    order = size.sort_values(ascending=False, kind="stable").index
+    ranked: list[dict[Hashable, Any]] = found.loc[order].to_dict("records")
+    return ranked
 
 
 def _after(one: dict[Hashable, Any]) -> str:
