@@ -1,16 +1,31 @@
 """Level: whether all endpoints became slower or faster at a moment of a steady run. Pure."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 
 from perflib.figures.under_way import on_the_wire
 from perflib.spec import Run
 from perflib.spec.workload import is_steady
+from perflib.stats import Floats
 from perflib.stats.change_points import change_points
 
 _MOST_BINS, _LEAST_ROWS, _LEAST_BINS = 40, 20, 12
 _ALPHA, _LEAST_RATIO = 0.005, 1.5
+_CLEAR_RATIO, _CLEAR_SPREADS = 2.0, 5.0
+_LEAST_WAIT, _WAIT_TIMES = 0.2, 2.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """All endpoints between two changes."""
+
+    p95_ms: float
+    per_s: float
+    waited_per_ran: float | None
+    """So many seconds the target stood without a core for each that it had one; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,23 @@ class LevelChange:
     effect: float
     """Share of the run's time that the slower level cost."""
     p_value: float
+    spreads: float
+    """The change over the standard deviation of what the levels leave, both of logarithms."""
+    before: Level
+    after: Level
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it stands out of a latency that wanders for seconds: such a one is in no random order."""
+        return max(self.ratio, 1 / self.ratio) >= _CLEAR_RATIO and self.spreads >= _CLEAR_SPREADS
+
+    @property
+    def is_of_the_machine(self) -> bool | None:
+        """Whether the target waited for a core in the slower level, and hardly in the other; None: not known."""
+        fast, slow = (self.before, self.after) if self.ratio > 1 else (self.after, self.before)
+        if fast.waited_per_ran is None or slow.waited_per_ran is None:
+            return None
+        return slow.waited_per_ran >= max(_LEAST_WAIT, _WAIT_TIMES * fast.waited_per_ran)
 
 
 def level_change(run: Run) -> LevelChange | None:
@@ -47,4 +79,39 @@ def level_change(run: Run) -> LevelChange | None:
     worst = max(found, key=lambda one: abs(np.log(one.ratio)))
     fast, slow = sorted((worst.before, worst.after))
     cost = values[values > (fast + slow) / 2] - fast
-    return LevelChange(begins_ns[worst.index] / 1e9, worst.ratio, float(cost.sum() / values.sum()), worst.p_value)
+    cuts = [0, *(one.index for one in found), bins]
+    place = cuts.index(worst.index)
+    edges_ns = [*begins_ns, int(good["start_ns"].iloc[-1]) + 1]
+    before, after = (
+        _level(run, good, edges_ns[begin], edges_ns[end]) for begin, end in pairwise(cuts[place - 1 : place + 2])
+    )
+    return LevelChange(
+        at_s=begins_ns[worst.index] / 1e9,
+        ratio=worst.ratio,
+        effect=float(cost.sum() / values.sum()),
+        p_value=worst.p_value,
+        spreads=abs(float(np.log(worst.ratio))) / _spread(np.log(values), cuts),
+        before=before,
+        after=after,
+    )
+
+
+def _spread(logs: Floats, cuts: list[int]) -> float:
+    """The standard deviation of what the levels leave."""
+    rest = np.concatenate([logs[begin:end] - np.median(logs[begin:end]) for begin, end in pairwise(cuts)])
+    return max(1e-9, float(np.sqrt((rest**2).sum() / (len(logs) - len(cuts) + 1))))
+
+
+def _level(run: Run, good: pd.DataFrame, from_ns: int, to_ns: int) -> Level:
+    own = good[good["start_ns"].between(from_ns, to_ns, inclusive="left")]
+    p95_ms = float(np.quantile(own["end_ns"] - own["start_ns"], 0.95)) / 1e6
+    return Level(p95_ms, len(own) / (to_ns - from_ns) * 1e9, _waited_per_ran(run.memory, from_ns, to_ns))
+
+
+def _waited_per_ran(memory: pd.DataFrame | None, from_ns: int, to_ns: int) -> float | None:
+    """Of the target, from the samples in between; both columns only grow, and -1 is: not known."""
+    if memory is None or not {"ran_ns", "waited_ns"} <= set(memory):
+        return None
+    own = memory.loc[memory["t_ns"].between(from_ns, to_ns) & (memory["waited_ns"] >= 0), ["ran_ns", "waited_ns"]]
+    ran_ns, waited_ns = (own.iloc[-1] - own.iloc[0]) if len(own) else (0, 0)
+    return float(waited_ns / ran_ns) if ran_ns > 0 else None

@@ -88,7 +88,12 @@ def load_run(run_id: str) -> Run:
 
 
 def runs(
-    scenario: str = "", endpoint: str = "", environment: str = "", since: str = "", until: str = ""
+    scenario: str = "",
+    endpoint: str = "",
+    environment: str = "",
+    since: str = "",
+    until: str = "",
+    target: str = "",
 ) -> pd.DataFrame:
     """All stored runs of this workbook, oldest first: a row per run and endpoint, metadata and figures.
 
@@ -97,9 +102,11 @@ def runs(
         endpoint: only this endpoint or page.
         environment: only machines whose description contains this text, such as "x86_64".
         since, until: only runs started between these dates, such as "2026-03-01", UTC, both included.
+        target: only runs of the target of this name.
 
     Raises:
         InputError: for a date that is none.
     """
+    named = {"scenario": scenario, "endpoint": endpoint, "target": target}
     where = {"environment": environment, "since": since, "until": until}
-    return history(Workbook.find().runs, figures_of, scenario=scenario, endpoint=endpoint, **where)
+    return history(Workbook.find().runs, figures_of, **named, **where)

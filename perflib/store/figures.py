@@ -45,6 +45,7 @@ def history(
     *,
     scenario: str = "",
     endpoint: str = "",
+    target: str = "",
     environment: str = "",
     since: str = "",
     until: str = "",
@@ -59,7 +60,7 @@ def history(
         folder: the runs' folder; it need not exist.
         figures_of: computes the rows of a run that has no figures.parquet, or one of other files; they are kept in
             the table alone.
-        scenario, endpoint: only this one; empty: all, as of the other filters.
+        scenario, endpoint, target: only this one; empty: all, as of the other filters.
         environment: only machines whose `environment` contains this text, upper and lower case being equal.
         setups: only runs of these, by their hashes; none: of all. The rows of others are not even read.
         since, until: dates or moments, such as "2026-03-01" or "2026-03-01 14:30", UTC; a date takes in its whole day.
@@ -69,7 +70,7 @@ def history(
     """
     begin, end = _moment(since, "since"), _moment(until, "until")
     frame = _all_rows(folder, figures_of, setups)
-    for column, text in (("scenario", scenario), ("endpoint", endpoint)):
+    for column, text in (("scenario", scenario), ("endpoint", endpoint), ("target", target)):
         if text:
             frame = frame[frame[column] == text]
     if environment:

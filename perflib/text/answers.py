@@ -1,13 +1,14 @@
 """What a command answers: a check, the history, the baselines; `comparison` has a comparison. Each is a table. Pure."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from perflib.judge.changes import changes
+from perflib.judge.changes import PERCENTILES, changes, valued
 from perflib.judge.check import FAMILY, Check, EndpointVerdict
 from perflib.judge.fresh import ALL
 from perflib.show.junit import Case
@@ -97,46 +98,129 @@ def _failed(found: Check, endpoint: str) -> str:
     return "".join(f"\n{line}" for line in failure_lines(failed))
 
 
-def history(frame: pd.DataFrame) -> Table:
-    """Stored runs, the oldest first, then what changed when."""
-    table = runs(frame)
-    return replace(table, notes=(*(_changes(frame) if table.rows else ()), *table.notes), id="history")
+def history(frame: pd.DataFrame, last: int | None = None) -> Table:
+    """Stored runs, the newest first, marked where a level began, then what changed, the largest change first.
+
+    Args:
+        frame: as `perflib.runs` gives it; changes are looked for in all of it.
+        last: list only so many runs.
+    """
+    if frame.empty:
+        return replace(runs(frame), id="history")
+    ranked = _ranked(frame)
+    marks: dict[tuple[str, str], str] = {}
+    for one in ranked:
+        marks.setdefault((one["run_id"], one["percentile"]), _by(one))
+    table = _runs(frame, frame["run_id"].nunique() if last is None else last, marks)
+    told = [_changed(one) for one in ranked] or ["No change of p50 or p95 was found."]
+    return replace(table, notes=(*told, *table.notes), id="history")
 
 
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
-    """A row per stored run, with its figures where `frame` has one endpoint; `last`: only so many, the newest first."""
+    """A row per stored run, with its figures where `frame` has one endpoint, else its slowest one.
+
+    `last`: only so many, the newest first.
+    """
+    return _runs(frame, last, {})
+
+
+def _runs(frame: pd.DataFrame, last: int | None, marks: Mapping[tuple[str, str], str]) -> Table:
+    """`marks`: by how much a percentile changed with a run."""
     notes = tuple(f"Left out: {name} ({why})" for name, why in frame.attrs.get("unreadable", {}).items())
     if frame.empty:
         return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", notes, id="runs")
+    single = frame["endpoint"].nunique() == 1
     if last is not None:
         newest = frame["run_id"].drop_duplicates().tail(last)
         frame = frame[frame["run_id"].isin(newest)].iloc[::-1]
-    single, counts = frame["endpoint"].nunique() == 1, frame["run_id"].value_counts()
-    figures = numbers("p50, ms", "p95, ms") if single else numbers("Endpoints")
-    stored = (frame if single else frame.drop_duplicates("run_id")).to_dict("records")
+    figures = numbers("p50, ms", "p95, ms") if single else (*numbers("Endpoints"), *words("Slowest"))
     return Table(
         columns=(*words("Run", "Target", "State", "Revision", "Brief"), *figures, *words("Note")),
-        rows=tuple(_history_row(run, None if single else int(counts[run["run_id"]])) for run in stored),
+        rows=tuple(_history_row(of, single, marks) for _, of in frame.groupby("run_id", sort=False)),
         notes=notes,
         id="runs",
     )
 
 
-def _history_row(run: dict[Hashable, Any], endpoints: int | None) -> Row:
-    why, of = "unanswered" if run["unanswered"] else INSUFFICIENT, rest(run["errors"], run["requests"])
-    figures = (value if math.isfinite(value) else None for value in (run["p50_ms"], run["p95_ms"]))
-    times = (cells.figure(value, why, of) for value in figures)
+def _history_row(of: pd.DataFrame, single: bool, marks: Mapping[tuple[str, str], str]) -> Row:
+    run = of.iloc[0].to_dict()
     state = run["state"] if run["valid"] else Cell("broken" if run["state"] == "broken" else "invalid", "bad")
     about = (run["run_id"], run["target"], state, shown(run["revision"]) or NOTHING, run["brief"] or NOTHING)
-    return row(*about, *(times if endpoints is None else [f"{endpoints:,}"]), run["note"] or "")
+    by = {percentile: marks.get((run["run_id"], percentile), "") for percentile in PERCENTILES}
+    if single:
+        figures = [_marked(_time(run, percentile), mark) for percentile, mark in by.items()]
+    else:
+        figures = [_marked(Cell(f"{len(of):,}"), next(filter(None, by.values()), "")), _slowest(of)]
+    return row(*about, *figures, run["note"] or "")
 
 
-def _changes(frame: pd.DataFrame) -> list[str]:
-    return [
-        f"Changed: {one['endpoint']}, {one['percentile'].removesuffix('_ms')}: {ms(one['before_ms'])} to "
-        f"{ms(one['after_ms'])} ms ({one['ratio'] - 1:+.0%}) from {one['run_id']} on{_release(one)}"
-        for one in changes(frame).to_dict("records")
-    ] or ["No change of p50 or p95 was found."]
+def _time(run: dict[Hashable, Any], percentile: str) -> Cell:
+    value, why = run[percentile], "unanswered" if run["unanswered"] else INSUFFICIENT
+    bound = run.get("p95_at_least_ms") if percentile == "p95_ms" else None
+    least = no_less(bound) if bound is not None and math.isfinite(bound) else ""
+    return cells.figure(value if math.isfinite(value) else None, least or why, rest(run["errors"], run["requests"]))
+
+
+def _marked(cell: Cell, by: str) -> Cell:
+    """A figure with which a new level begins."""
+    return replace(cell, text=f"{cell.text} ({by} from here)") if by else cell
+
+
+def _slowest(of: pd.DataFrame) -> Cell:
+    """The endpoint of the highest p95."""
+    p95 = valued(of, "p95_ms")["ms"].dropna()
+    if p95.empty:
+        return Cell(NOTHING, "quiet")
+    slowest = of[valued(of, "p95_ms")["ms"] == p95.max()].iloc[0].to_dict()
+    return Cell(f"{slowest['endpoint']}, p95 {_time(slowest, 'p95_ms').text} ms")
+
+
+def changed(frame: pd.DataFrame) -> Table:
+    """The changes of level, the largest first."""
+    ranked = _ranked(frame)
+    title = (
+        f"{len(ranked):,} changes" if len(ranked) > 1 else "One change" if ranked else "No change of p50 or p95 found"
+    )
+    return Table(
+        columns=(*words("Endpoint", "Figure"), *numbers("Change", "Before, ms", "After, ms"), *words("From run", "Of")),
+        rows=tuple(
+            row(
+                one["endpoint"],
+                one["percentile"].removesuffix("_ms"),
+                Cell(_by(one), "bad" if one["ratio"] > 1 else "good"),
+                ms(one["before_ms"]),
+                _after(one),
+                one["run_id"],
+                _release(one)[2:-1] or NOTHING,
+            )
+            for one in ranked
+        ),
+        title=f"{title}.",
+        id="changed",
+    )
+
+
+def _ranked(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """What `changes` finds, by its size."""
+    found = changes(frame)
+    size = np.log(found["ratio"]).abs().fillna(np.inf)
+    order = size.sort_values(ascending=False, kind="stable").index
+    ranked: list[dict[Hashable, Any]] = found.loc[order].to_dict("records")
+    return ranked
+
+
+def _after(one: dict[Hashable, Any]) -> str:
+    return no_less(one["after_ms"]) if one["at_least"] else ms(one["after_ms"])
+
+
+def _changed(one: dict[Hashable, Any]) -> str:
+    times = f"{ms(one['before_ms'])} to {_after(one)} ms"
+    what = f"{one['endpoint']}, {one['percentile'].removesuffix('_ms')}: {times}"
+    return f"Changed: {what} ({_by(one)}) from {one['run_id']} on{_release(one)}"
+
+
+def _by(one: dict[Hashable, Any]) -> str:
+    return f"{one['ratio'] - 1:+.0%}{' or more' if one['at_least'] else ''}"
 
 
 def _release(run: dict[Hashable, Any]) -> str:

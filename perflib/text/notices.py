@@ -1,6 +1,7 @@
 """Notices: what a reader should know of a run beside its verdict, a sentence each. Pure."""
 
 from perflib.figures.failures import failures
+from perflib.figures.level import level_change
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
 from perflib.figures.summary import Summary
 from perflib.judge.flattery import flattered
@@ -30,7 +31,7 @@ def notices(run: Run) -> list[str]:
     told = [*([f"{limit[0].upper()}{limit[1:]}."] if limit else []), *(f"{line}." for line in failure_lines(explained))]
     unchecked = [f"{one}." for one in run.facts.generator.unchecked]
     doubts = [f"{one}." for one in doubtful(run.facts.generator)]
-    found = (*unverified_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
+    found = (*unverified_lines(run), *level_lines(run), *told, *slow_receiving_lines(run), *flattered([run]))
     return [*found, *unchecked, *doubts, *_held_cores(run), *_clock_steps(run)]
 
 
@@ -49,6 +50,22 @@ def _held_cores(run: Run) -> list[str]:
     """That the target had to wait for a core, and who had it."""
     told = held_of(run)
     return [f"{told[0].upper()}{told[1:]}."] if told else []
+
+
+def level_lines(run: Run) -> list[str]:
+    """That all endpoints became slower or faster at a moment of a steady run, and whether the machine did it."""
+    found = level_change(run)
+    if found is None or not found.is_clear:
+        return []
+    before, after = found.before, found.after
+    times = f"p95 {ms(before.p95_ms)} → {ms(after.p95_ms)} ms, {before.per_s:,.0f} → {after.per_s:,.0f} requests/s"
+    line = f"At {found.at_s:.1f} s the level changed: {times}; the figures mix both."
+    if found.is_of_the_machine is None:
+        return [line]
+    waited = f"{before.waited_per_ran:.2f} → {after.waited_per_ran:.2f} s per second of its work"
+    if found.is_of_the_machine:
+        return [f"{line} Other processes held the cores: the target waited for one {waited}."]
+    return [f"{line} It was not the machine's cores: the target waited for one {waited}."]
 
 
 def _clock_steps(run: Run) -> list[str]:

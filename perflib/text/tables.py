@@ -25,6 +25,7 @@ from perflib.spec.run import failure_in_words
 from perflib.stats.growth import Growth
 from perflib.text import cells
 from perflib.text.answers import baselines as baselines
+from perflib.text.answers import changed as changed
 from perflib.text.answers import check as check
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
@@ -39,7 +40,7 @@ from perflib.text.comparison import sides as sides
 from perflib.text.comparison import two_runs as two_runs
 from perflib.text.comparison import why_slower as why_slower
 from perflib.text.failures import failure_lines, rest, rest_of
-from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lines
+from perflib.text.notices import level_lines, slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.why import anatomy as anatomy
 from perflib.text.why import diagnosis as diagnosis
 from perflib.text.words import baseline_sentence, duration_of, longer_sentence, workload_of
@@ -122,7 +123,13 @@ def verdict(run: Run, *, against: Check | None = None, phases: bool = False) -> 
     summary = summarize(run)
     table = brief(summary, judged=run.facts.valid, against=against, phases=phases)
     unverified = unverified_lines(run)
-    found = (*unverified, *failure_lines(failed.failures(run)), *slow_receiving_lines(run), *flattered([run]))
+    found = (
+        *unverified,
+        *level_lines(run),
+        *failure_lines(failed.failures(run)),
+        *slow_receiving_lines(run),
+        *flattered([run]),
+    )
     found += tuple(why_lines(run, summary))
     longer = longer_sentence(run, summary.endpoints)
     known = (

@@ -25,7 +25,7 @@ from scipy.stats import binomtest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from perflib.figures.row import figures_of
-from perflib.stats.change_points import change_points
+from perflib.stats.change_points import _scans, change_points
 from perflib.store.figures import history, write_figures
 from perflib.store.runs import FACTS, REQUESTS, TABLE, load_run
 from perflib.store.table import TABLE_NAME
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 RUNS, FAMILY, STEP = 60, 14, 1.10
 NOISES = (0.02, 0.05, 0.15)
-FAMILY_SEED, SINGLE_SEED, LOOKS_SEED, DELAY_SEED, CORRELATED_SEED, SIDES_SEED, PLACE_SEED = range(970_001, 970_008)
+FAMILY_SEED, SINGLE_SEED, LOOKS_SEED, DELAY_SEED, CORRELATED_SEED, SIDES_SEED, PLACE_SEED, LONG_SEED = range(
+    970_001, 970_009
+)
 WITHIN = 4
 """A change point so near to the true one, and in its direction, has found it."""
 
@@ -90,6 +92,40 @@ def family_alarms(count: int) -> str:
         rows.append([f"{noise:.0%}", str(Rate(alarms, count))])
     title = f"False alarms, any in a family of {FAMILY} stable series of {RUNS} runs, {count:,} families."
     return f"{title}\n\n" + markdown(["run-to-run noise", "families that alarm"], rows)
+
+
+def long_and_wide(spend_s: float) -> str:
+    """As many families as so many CPU seconds a cell bear, without the 5 % threshold."""
+    rows = []
+    for runs in (60, 1000, 10_000):
+        for family in (14, 84, 274):
+            _scans.cache_clear()
+            rng, begun_s, alarms, families = np.random.default_rng((LONG_SEED, runs, family)), time.process_time(), 0, 0
+            while time.process_time() - begun_s < spend_s:
+                each = (rng.lognormal(0, 0.05, runs) for _ in range(family))
+                alarms += sum(bool(change_points(values, family=family, least_ratio=1.0)) for values in each) > 0
+                families += 1
+            spent_s = time.process_time() - begun_s
+            rows.append([f"{runs:,}", str(family), str(Rate(alarms, families)), f"{families:,}"])
+            rows[-1] += [f"{spent_s / families:.2f}", f"{_peak_mb():.0f}"]
+    head = ["runs", "family", "families that alarm", "families", "CPU seconds each", "peak MB of the process so far"]
+    return f"False alarms in long histories and wide families, without the 5 % threshold.\n\n{markdown(head, rows)}"
+
+
+def long_changes() -> str:
+    """+30 % at run 5,000 and -20 % at run 7,000 of 10,000, in every series."""
+    rows = []
+    for family in (1, 14, 84):
+        _scans.cache_clear()
+        shape = np.where(np.arange(10_000) < 5000, 1.0, np.where(np.arange(10_000) < 7000, 1.3, 1.04))
+        series = noisy(LONG_SEED, (family, 10_000), 0.05) * shape
+        begun_s = time.process_time()
+        found = [[change.index for change in change_points(values, family=family)] for values in series]
+        spent_s = time.process_time() - begun_s
+        both = sum(len(one) == 2 and max(abs(one[0] - 5000), abs(one[1] - 7000)) <= 2 for one in found)
+        rows.append([str(family), f"{both} of {family}", f"{spent_s:.1f}", f"{_peak_mb():.0f}"])
+    head = ["family", "both within 2 runs, nothing else", "CPU seconds", "peak MB of the process"]
+    return f"Two changes in 10,000 runs with 5 % of noise.\n\n{markdown(head, rows)}"
 
 
 def correlated_alarms(count: int) -> str:
@@ -173,9 +209,10 @@ def seconds_of_a_chart() -> str:
         shapes = {"stable": np.ones(runs), "a step": np.repeat([1.0, 1.2], [runs // 2, runs - runs // 2])}
         shapes["up and back"] = np.where((np.arange(runs) // (runs // 3)) == 1, 1.2, 1.0)
         for name, shape in shapes.items():
+            _scans.cache_clear()
             begun_s = time.process_time()
             for values in series * shape:
-                change_points(values, family=FAMILY, seed=len(rows))  # a seed of its own: nothing is drawn before
+                change_points(values, family=FAMILY)
             rows.append([str(runs), name, f"{time.process_time() - begun_s:.2f}"])
     title = f"CPU seconds for the change points of {FAMILY} series, no permutation drawn before."
     return f"{title}\n\n" + markdown(["runs", "series", "CPU seconds"], rows)
@@ -246,6 +283,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     less = 10 if parser.parse_args().quick else 1
     print(f"{seconds_of_a_chart()}\n", flush=True)
+    print(f"{long_changes()}\n", flush=True)
+    print(f"{long_and_wide(120 / less)}\n", flush=True)
     print(f"{single_alarms(10_000 // less)}\n", flush=True)
     print(f"{family_alarms(10_000 // less)}\n", flush=True)
     print(f"{delays(200 // less)}\n", flush=True)

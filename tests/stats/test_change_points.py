@@ -2,15 +2,24 @@
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr
 from scipy.stats import binomtest
 
-from perflib.stats.change_points import SHORTEST, Scan, change_points, steps, stretches
+from perflib.stats.change_points import (
+    SHORTEST,
+    Scan,
+    change_points,
+    rare,
+    steps,
+    stretches,
+)
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -152,3 +161,56 @@ def test_the_p_value_is_that_of_all_orders() -> None:
     exact = (steps(9).rank_sums(every).max(axis=1) >= steps(9).rank_sums(every[:1]).max() - 1e-9).mean()
     (change,) = change_points(values, alpha=0.5)
     assert change.p_value == pytest.approx(exact, abs=4 * math.sqrt(exact / 1000))
+
+
+def test_a_doubling_is_found_whatever_the_family() -> None:
+    assert [change.index for change in change_points(series((150, 100.0), (150, 200.0)), family=274)] == [150]
+    assert [change.index for change in change_points(series((500, 100.0), (500, 200.0)), family=10_000)] == [500]
+
+
+@pytest.mark.parametrize("family", [1, 84])
+def test_two_changes_in_ten_thousand_runs_are_found_in_little_memory(family: int) -> None:
+    values = series((5000, 100.0), (2000, 130.0), (3000, 104.0), noise=0.05)
+    tracemalloc.start()
+    try:
+        changes = change_points(values, family=family)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [change.index for change in changes] == pytest.approx([5000, 7000], abs=2)
+    assert [change.ratio for change in changes] == pytest.approx([1.3, 0.8], rel=0.02)
+    assert peak_bytes < 200e6
+
+
+def test_a_long_stable_history_alarms_as_rarely_as_promised() -> None:
+    alarms = sum(bool(change_points(values, least_ratio=1.0)) for values in stable(150, 0.1, runs=1000))
+    assert binomtest(alarms, 150, 0.01, alternative="greater").pvalue > 0.001
+
+
+@pytest.mark.parametrize("least", [4, 5, 8, 15, 30])
+@pytest.mark.parametrize("others", [4, 7, 16, 40, 80])
+def test_the_tail_of_a_rank_sum_is_below_the_normal_one_from_3_on(least: int, others: int) -> None:
+    """A slow oracle: how many orders have each rank sum, by Mann and Whitney's recursion."""
+    ways = np.zeros(least * others + 1)
+    ways[0] = 1
+    for one in range(1, least + 1):  # the product of (1 - q^(others + one)) / (1 - q^one)
+        ways[others + one :] -= ways.copy()[: max(0, len(ways) - others - one)]
+        for first in range(one):
+            ways[first::one] = ways[first::one].cumsum()
+    above = np.arange(len(ways)) - least * others / 2
+    scaled = above / math.sqrt(least * others * (least + others + 1) / 12)
+    tail = ways[::-1].cumsum()[::-1] / math.comb(least + others, least)
+    beyond = (scaled >= 3) & (tail > 1e-9)  # below, the sums of floats are not exact
+    assert (tail[beyond] <= ndtr(-scaled[beyond])).all()
+
+
+@pytest.mark.parametrize("scan_of", [steps, stretches])
+@pytest.mark.parametrize("count", [30, 200])
+def test_a_sampled_chance_is_not_below_that_of_random_orders_and_near_it(
+    scan_of: Callable[[int], Scan], count: int
+) -> None:
+    scan = scan_of(count)
+    maxima = np.concatenate([scan.null_maxima(block) for block in range(30)])
+    for share in (0.05, 0.01):
+        statistic = float(np.quantile(maxima, 1 - share))
+        assert 0.9 * share <= rare(statistic, scan) <= 5 * share

@@ -1,5 +1,6 @@
 """Tables and the verdict sentence say what the summary holds, in words a reader can trust."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -320,3 +321,25 @@ def test_the_sentence_without_limits_says_that_none_is_set() -> None:
     assert re.fullmatch(
         r"No limit is set; measured under 10 users: slowest at p95 was GET /a with [\d.]+ ms\.", sentence(run)
     )
+
+
+def test_the_history_is_newest_first_marks_where_a_level_began_and_names_the_slowest_endpoint() -> None:
+    frame = perflib.runs(endpoint="GET /clients")
+    records = tables.history(frame, 9).records()
+    assert [one["Run"] for one in records] == frame["run_id"].tail(9).tolist()[::-1]
+    assert [one["Run"] for one in records if "from here" in one["p95, ms"]] == ["sample-21-release-1.4"]
+    every = tables.history(perflib.runs(scenario="light_load"), 1).records()
+    assert every[0]["Slowest"].startswith("GET /signals, p95 ")
+
+
+def test_changes_are_told_the_largest_first() -> None:
+    found = tables.changed(perflib.runs(scenario="light_load")).records()
+    sizes = [abs(math.log(1 + float(one["Change"].strip("%")) / 100)) for one in found]
+    assert len(sizes) > 1
+    assert sizes == sorted(sizes, reverse=True)
+    assert str(tables.changed(perflib.runs(scenario="none"))) == "No change of p50 or p95 found."
+
+
+def test_a_run_too_slow_for_its_p95_is_told_with_its_bound() -> None:
+    frame = perflib.runs(endpoint="GET /clients").assign(p95_ms=math.nan, p95_at_least_ms=128.4)
+    assert {one["p95, ms"] for one in tables.runs(frame).records()} == {"≥ 128"}

@@ -22,7 +22,7 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
 
     Args:
         runs: any, at best a handful; a curve gets fewer points the more there are.
-        endpoint: an endpoint or page; empty: the first that all the runs drove.
+        endpoint: an endpoint or page; empty: the slowest in the last run, of those that all drove.
 
     >>> import perflib
     >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
@@ -32,7 +32,7 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     title = "Requests answered within a time"
     names = [[item.name for item in parts.items_of(run)] for run in runs]
     common = [name for name in (names[0] if names else []) if all(name in some for some in names)]
-    chosen = endpoint or next(iter(common), "")
+    chosen = endpoint or max(common, key=lambda name: _median_ms(runs[-1], name), default="")
     drawn = [run for run, some in zip(runs, names, strict=True) if chosen in some]
     if not drawn:
         why = f"No run drove {chosen}." if chosen else "The runs have no endpoint in common."
@@ -51,9 +51,18 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     figure = parts.figure_of(words).add_traces(curves)
     figure.update_layout(title_subtitle_text=f"{label_of(chosen)} · {len(drawn)} of {len(runs)} runs", showlegend=True)
     figure.add_hline(y=95)
+    if not any(len(curve.x) for curve in curves):
+        states = ", ".join(f"{run.facts.run_id} ({run.facts.state})" for run in drawn)
+        why = f"No request of {chosen} succeeded after warm-up in {states}."
+        figure.add_annotation(text=label_of(why), showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     axis = parts.log_ms_axis(ms for curve in curves for ms in curve.x)
     figure.update_xaxes(title="Response time, ms (log)", **axis)
     return figure.update_yaxes(title="Requests answered, %", range=[0, 101.5], tickvals=[0, 25, 50, 75, 95, 100])
+
+
+def _median_ms(run: Run, item: str) -> float:
+    warm_ms = item_rows(run, item).warm_ms
+    return float(np.median(warm_ms)) if len(warm_ms) else 0.0
 
 
 def _named(run: Run) -> str:

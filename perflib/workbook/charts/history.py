@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged
+from perflib.judge.changes import PERCENTILES, SETUP_WORDS, changes, judged, valued
 from perflib.spec.revision import shown
 from perflib.workbook.charts import parts
 from perflib.workbook.charts.look import COLOURS, LIGHT
@@ -50,7 +50,8 @@ def history(
     """The trend of a percentile by run: a panel per endpoint, a colour per setup; change points, limit and baseline.
 
     The line is the median of the level between two change points (see `changes`). Runs that are invalid or
-    were interrupted are crosses, and part of no level. At most the latest `POINTS` runs are drawn and judged.
+    were interrupted are crosses, and part of no level. A run too slow for its p95 is a hollow arrow at what its p95 is
+    at least. At most the latest `POINTS` runs are drawn and judged.
 
     Args:
         frame: as `perflib.runs` gives it.
@@ -64,7 +65,8 @@ def history(
     if percentile not in PERCENTILES:
         raise ValueError(f"percentile: {percentile!r} is none of {', '.join(PERCENTILES)}")
     title, shown = f"{percentile.removesuffix('_ms')} by run", _latest(frame)
-    drawable = shown[np.isfinite(shown[percentile])]
+    shown = shown.join(valued(shown, percentile))
+    drawable = shown[np.isfinite(shown["ms"])]
     if drawable.empty:
         why = "No run is stored, or none passes the filters." if frame.empty else "No run has enough successes for it."
         return parts.empty_figure(title, why)
@@ -74,8 +76,9 @@ def history(
         title,
         f"{title} in milliseconds, with change points, for {', '.join(panelled)}.",
         "Look for a step in the line, which is the median of a level: its mark names by how much, and the commit and "
-        "brief of the first run after it. Bars at a point are that run's own 95 % interval. Points of different "
-        "colours were measured under different setups and are never compared.",
+        "brief of the first run after it. A hollow arrow is a run too slow for its p95, which lies there or higher. "
+        "Bars at a point are that run's own 95 % interval. Points of different colours were measured under different "
+        "setups and are never compared.",
     )
     found = changes(shown)
     found = found[found["percentile"] == percentile]
@@ -112,7 +115,7 @@ def _series_of(own: pd.DataFrame, shown: pd.DataFrame, found: pd.DataFrame) -> I
 
 def _panel(own: pd.DataFrame, series: Sequence[_Series], percentile: str, baseline_ms: float | None) -> Panel:
     """The runs of one endpoint, limit and baseline; a limit far away stands in the heading only."""
-    heading, ms = own["endpoint"].iloc[0], own[percentile]
+    heading, ms = own["endpoint"].iloc[0], own["ms"]
     kept, traces = [ms.min(), ms.max()], [trace for one in series for trace in _traces(one, percentile)]
     if baseline_ms is not None:
         kept.append(baseline_ms)
@@ -135,17 +138,22 @@ def _traces(series: _Series, percentile: str) -> Iterator[go.Scatter]:
     fit, colour = series.judged, series.colour
     dot, line = {"color": colour, "size": 6}, {"color": colour, "width": 2}
     cross = {"color": colour, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": colour}}
-    apart = series.rows.drop(fit.index)
-    for rows, name, marker in ((fit, label_of(series.name), dot), (apart, "invalid or interrupted", cross)):
+    arrow = {"color": colour, "size": 8, "symbol": "triangle-up-open", "line": {"width": 1.5}}
+    apart, below = series.rows.drop(fit.index), f"{percentile.removesuffix('_ms')} ≥ "
+    for rows, name, marker, sign in (
+        (fit[~fit["bound"]], label_of(series.name), dot, ""),
+        (fit[fit["bound"]], "at least, as too few requests succeeded", arrow, below),
+        (apart, "invalid or interrupted", cross, ""),
+    ):
         if len(rows):
-            numbers, hover = rows["number"], "%{y:.3~r} ms<br>%{text}"
-            points = scatter(numbers, rows[percentile], hover, name=name, group=series.name, marker=marker)
+            numbers, hover = rows["number"], f"{sign}%{{y:.3~r}} ms<br>%{{text}}"
+            points = scatter(numbers, rows["ms"], hover, name=name, group=series.name, marker=marker)
             text = [_about(row) for row in rows.itertuples()]
             yield points.update(text=text, error_y=_whiskers(rows, percentile, colour))
     if len(fit):
         places, begins = fit["number"].to_numpy(), series.begins
         edges = [places[0] - 0.5, *(places[begins] - 0.5), places[-1] + 0.5]
-        medians = [np.median(level) for level in np.split(fit[percentile].to_numpy(), begins)]
+        medians = [np.median(level) for level in np.split(fit["ms"].to_numpy(), begins)]
         x, y = np.repeat(edges, 2)[1:-1], np.repeat(medians, 2)
         yield scatter(x, y, name="median of the level", group=series.name, line=line)
 
@@ -156,7 +164,7 @@ def _whiskers(rows: pd.DataFrame, percentile: str, colour: str) -> dict[str, Any
     low, high = rows.get(f"{stem}_low_ms"), rows.get(f"{stem}_high_ms")
     if low is None or high is None or low.isna().all():
         return None
-    ms = rows[percentile]
+    ms = rows["ms"]
     above = (high.clip(upper=_BEYOND * ms) - ms).clip(lower=0).fillna(0)
     look = {"type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 2}
     return look | {"array": above, "arrayminus": (ms - low).clip(lower=0).fillna(0)}
@@ -168,7 +176,8 @@ def _mark_changes(figure: go.Figure, series: Sequence[_Series], row: int) -> Non
     for one in series:
         for number, mark in zip(one.begins, one.marks.to_dict("records"), strict=True):
             since = [shown(mark["revision"]), _text(mark["brief"])]
-            text = label_of(" · ".join(word for word in (f"{mark['ratio'] - 1:+.0%}", *since) if word))
+            ratio = f"{mark['ratio'] - 1:+.0%}" + " or more" * mark["at_least"]
+            text = label_of(" · ".join(word for word in (ratio, *since) if word))
             font = {"size": 11, "color": LIGHT.ink}
             label = {"text": text, "yshift": -15 * (drawn % 3), "font": font, "bgcolor": LIGHT.glass}
             place = {"x": one.judged["number"].iloc[number] - 0.5, "annotation_position": "top right"}

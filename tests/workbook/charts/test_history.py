@@ -259,3 +259,30 @@ def test_the_baseline_is_that_of_the_latest_run_s_own_load() -> None:
     users = run.facts.scenario.model_copy(update={"workload": Closed(users=20)})
     another = replace(run, facts=run.facts.model_copy(update={"scenario": users}))
     assert baseline_ms([run, another], stored) == baseline_ms([], stored) == {}
+
+
+def slow_without_p95(frame: pd.DataFrame, share: float) -> pd.DataFrame:
+    """As if runs of the slow level had too few successes for a p95, but a bound a tenth below it."""
+    slow = (frame["endpoint"] == "GET /a") & (frame["run_id"] >= "run-0025")
+    lacking = slow & (np.random.default_rng(3).random(len(frame)) < share)
+    return frame.assign(p95_at_least_ms=(0.9 * frame["p95_ms"]).where(lacking), p95_ms=frame["p95_ms"].mask(lacking))
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_runs_too_slow_for_their_p95_make_a_change_and_are_arrows(share: float) -> None:
+    frame = slow_without_p95(make_history(), share)
+    (found,) = changes(frame).query("percentile == 'p95_ms'").to_dict("records")
+    assert (found["run_id"], found["at_least"]) == ("run-0025", share == 1.0)
+    assert found["ratio"] > 1.2
+    figure = history(frame)
+    [arrows] = [trace for trace in dots(figure) if trace.marker.symbol == "triangle-up-open"]
+    assert len(arrows.x) == frame["p95_at_least_ms"].notna().sum()
+    assert "p95 ≥" in arrows.hovertemplate
+    assert ("% or more" in words(figure)) == (share == 1.0)
+
+
+def test_a_bound_below_the_level_before_is_no_improvement() -> None:
+    frame = make_history(step_at=99)
+    late = frame["run_id"] >= "run-0025"
+    hidden = frame.assign(p95_at_least_ms=(0.7 * frame["p95_ms"]).where(late), p95_ms=frame["p95_ms"].mask(late))
+    assert changes(hidden).empty
