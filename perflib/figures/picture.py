@@ -62,6 +62,17 @@ class Crowd:
         """How many were truly served at once, by Little's law: of a time that one alone takes."""
         return self.throughput_per_s * alone_ms / 1e3
 
+    def figures(self, alone_ms: float) -> dict[str, float]:
+        """By their names in `Anatomy`."""
+        return {
+            "crowd_p50_ms": self.p50_ms,
+            "crowd_cpu_ms": self.cpu_ms,
+            "crowd_waiting_ms": _above(self.p50_ms - self.receiving_ms - self.cpu_ms),
+            "crowd_receiving_ms": self.receiving_ms,
+            "at_once": self.at_once(alone_ms),
+            "cores_used": self.cores_used,
+        }
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -71,6 +82,21 @@ class Picture:
     crowd: Mapping[str, Crowd]
     beside_ms: Mapping[tuple[str, str], float]
     """By victim and aggressor: the victim's p50."""
+
+    def figures(self, name: str) -> dict[str, float]:
+        """The figures of an endpoint, by their names in `Anatomy`; those of its crowd where it was alone too."""
+        alone, crowd = self.alone.get(name), self.crowd.get(name)
+        if alone is None:
+            return {}
+        found = {
+            "alone_p50_ms": alone.p50_ms,
+            "cpu_ms": alone.cpu_ms,
+            "queue_ms": alone.queued_ms,
+            "waiting_ms": alone.waiting_ms,
+            "receiving_ms": alone.receiving_ms,
+            "connect_ms": alone.connect_ms,
+        }
+        return found if crowd is None else found | crowd.figures(alone.p50_ms)
 
 
 def picture_of(blocks: Sequence[Measured], draw: np.random.Generator | None = None) -> Picture:

@@ -1,6 +1,6 @@
 """Why a target is slow: findings from the blocks of an experiment. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -22,8 +22,8 @@ from perflib.spec.diagnosis import (
     WhatIf,
 )
 from perflib.stats import Floats
+from perflib.stats.bootstrap import expanded
 
-Figure = Callable[[Picture], float]
 _DRAWS, _SURE = 100, 0.75
 _LEAST_STALLS, _IDLE = 4, 0.6
 _FAILING, _CPU_BOUND = 0.01, 0.8
@@ -83,32 +83,21 @@ class Evidence:
         return 1e3 * float(np.median([gap.lasted_s for gap in gaps])) <= users * longest_ms
 
     def anatomy(self, name: str) -> Anatomy:
-        """Where the time of an endpoint goes."""
-        alone, crowd = self.picture.alone.get(name), self.picture.crowd.get(name)
-        told: dict[str, object] = {"endpoint": name, "requests": sum(block.sent for block in self._of(name))}
-        if alone is not None:
-            told |= {
-                "alone_p50_ms": _known(alone.p50_ms),
-                "alone_interval_ms": self._interval(lambda one: one.alone[name].p50_ms),
-                "cpu_ms": _known(alone.cpu_ms),
-                "queue_ms": _known(alone.queued_ms),
-                "waiting_ms": _known(alone.waiting_ms),
-                "receiving_ms": _known(alone.receiving_ms),
-                "connect_ms": _known(alone.connect_ms),
-            }
-        if alone is not None and crowd is not None:
-            rest_ms = float(np.maximum(crowd.p50_ms - crowd.receiving_ms - crowd.cpu_ms, 0.0))
-            told |= {
-                "users": crowd.users,
-                "crowd_p50_ms": _known(crowd.p50_ms),
-                "crowd_cpu_ms": _known(crowd.cpu_ms),
-                "crowd_receiving_ms": _known(crowd.receiving_ms),
-                "crowd_waiting_ms": _known(rest_ms),
-                "at_once": _known(crowd.at_once(alone.p50_ms)),
-                "at_once_interval": self._interval(lambda one: one.crowd[name].at_once(one.alone[name].p50_ms)),
-                "cores_used": _known(crowd.cores_used),
-            }
-        return Anatomy.model_validate(told)
+        """Where the time of an endpoint goes, each figure with its interval where two blocks or more tell it."""
+        figures, drawn = self.picture.figures(name), [one.figures(name) for one in self.draws]
+        blocks = min((self._count(role, name) for role in ("alone", "crowd") if self._count(role, name)), default=0)
+        spans = {
+            figure: _interval([one.get(figure, np.nan) for one in drawn], value, blocks)
+            for figure, value in figures.items()
+            if blocks > 1
+        }
+        told: dict[str, object] = {figure: _known(value) for figure, value in figures.items()}
+        if name in self.picture.crowd:
+            told["users"] = self.picture.crowd[name].users
+        intervals = {figure: span for figure, span in spans.items() if span is not None}
+        told |= {"alone_interval_ms": spans.get("alone_p50_ms"), "at_once_interval": spans.get("at_once")}
+        sent = sum(block.sent for block in self.blocks if block.endpoint == name)
+        return Anatomy.model_validate({"endpoint": name, "requests": sent, "intervals": intervals} | told)
 
     @property
     def mix(self) -> tuple[UslPoint, ...]:
@@ -145,14 +134,15 @@ class Evidence:
         """What each crowd does to the other endpoints."""
         added, found = added_ms(self.picture), []
         for (victim, aggressor), more_ms in added.items():
-            ratio = partial(_ratio, victim=victim, aggressor=aggressor)
-            span = self._interval(ratio)
-            if span is not None and np.isfinite(ratio(self.picture)):
+            ratio = _ratio(self.picture, victim, aggressor)
+            ratios = [_ratio(one, victim, aggressor) for one in self.draws]
+            span = _interval(ratios, ratio, max(2, self._count("beside", aggressor)))
+            if span is not None:
                 found.append(
                     Interference(
                         victim=victim,
                         aggressor=aggressor,
-                        ratio=ratio(self.picture),
+                        ratio=ratio,
                         interval=(span.low, span.high),
                         added_ms=more_ms,
                     )
@@ -183,32 +173,27 @@ class Evidence:
             found[name] = failed, sum(block.limited.get(name, 0) for block in self.blocks), failed + good
         return found
 
-    def _of(self, name: str) -> list[Measured]:
-        return [block for block in self.blocks if block.endpoint == name]
+    def _count(self, role: str, name: str) -> int:
+        """Valid blocks of a kind."""
+        return sum(block.is_valid and (block.role, block.endpoint) == (role, name) for block in self.blocks)
 
-    def _interval(self, figure: Figure) -> Interval | None:
-        """Of a figure, by its resamples; None where some lack it."""
-        values = np.array([_or_nan(figure, one) for one in self.draws])
-        if not np.isfinite(values).all() or not len(values):
-            return None
-        low, high = np.quantile(values, [0.025, 0.975])
-        return Interval(low=float(low), high=float(high))
+
+def _interval(drawn: Sequence[float], value: float, blocks: int) -> Interval | None:
+    """Of a figure that is not negative, by its resamples of so many blocks; None where some lack it."""
+    if not np.isfinite([value, *drawn]).all():
+        return None
+    span = expanded(np.array(drawn), value, blocks)
+    return Interval(low=max(0.0, span.low), high=span.high)
 
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _or_nan(figure: Figure, picture: Picture) -> float:
-    """NaN where a resample lacks what the figure is of."""
-    try:
-        return figure(picture)
-    except KeyError:
-        return np.nan
-
-
 def _ratio(picture: Picture, victim: str, aggressor: str) -> float:
-    return picture.beside_ms[victim, aggressor] / picture.alone[victim].p50_ms
+    """NaN where a resample lacks one of the two."""
+    alone = picture.alone.get(victim)
+    return np.nan if alone is None else picture.beside_ms.get((victim, aggressor), np.nan) / alone.p50_ms
 
 
 def what_if(name: str, blocks: Sequence[Measured], seed: int = 1) -> tuple[WhatIf, ...]:

@@ -222,7 +222,8 @@ class _Hunt:
                 self.broke_at_per_s, self._is_over = probe.rate_per_s, True
                 self._tell(f"the search stopped at {probe.rate_per_s:.3g} per second: {broke}")
             if seen := self._seen(run):
-                self._learn(search, probe, seen, broke=bool(broke))
+                offered = Try(_offered_per_s(run), probe.duration_s)
+                self._learn(search, offered, seen, broke=bool(broke))
             elif not broke:
                 self._tell(f"no endpoint got {_COUNT} requests at {probe.rate_per_s:.3g} per second")
                 return
@@ -295,6 +296,12 @@ class _Hunt:
         if row.unanswered:
             return math.inf
         return None if row.judged_p95_ms is None else row.judged_p95_ms / self.mix.limits_ms[row.endpoint]
+
+
+def _offered_per_s(run: Run) -> float:
+    """The rate that was sent, by chance a little beside the one that was asked for."""
+    due = run.requests[(run.requests["kind"] == "request") & ~run.requests["warmup"]]
+    return len(due) / run.facts.duration_s
 
 
 def _broken(run: Run) -> str:

@@ -5,6 +5,8 @@ Intervals are of 95 %. Times are milliseconds, rates are requests per second; No
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from perflib.spec.values import Spec
 
 Kind = (
@@ -67,6 +69,8 @@ class Anatomy(Spec):
     cores_used: float | None = None
     """By the target in the crowd."""
     requests: int = 0
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """Of the figures above by their names, such as ``cpu_ms``; none where too few blocks were measured."""
 
 
 class Interference(Spec):
@@ -179,7 +183,7 @@ class Change(Spec):
     before: float | None
     after: float | None
     interval: tuple[float, float] | None = None
-    """Of after over before, or of after less before where shares are compared."""
+    """Of after less before, in their unit."""
     says: str
 
 

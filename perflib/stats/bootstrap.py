@@ -25,7 +25,7 @@ QUANTILES = (0.50, 0.95, 0.99)
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 LEAST_BLOCK_S = 5.0
 """A server's garbage collector, a cache's expiry, a neighbour's job: a shorter block would cut them."""
-_MOST_WINDOWS = 600
+_MOST_WINDOWS, _NORMAL = 600, 1.96
 _BIN = 0.001
 """Width of a bin of values, as a share: what an end of an interval is right to."""
 
@@ -111,6 +111,22 @@ def shift(
     return tuple(
         Shift(q, ratio := _ratio(a, b, q), None if ratio is None or q not in drawn else _interval(drawn[q])) for q in qs
     )
+
+
+def expanded(drawn: Floats, value: float, blocks: int) -> Interval:
+    """The 95 % interval of a figure of a few blocks, by its resamples of them.
+
+    The ends of the resamples are as much farther from the value as Student's t is than the normal, and as a resample
+    of so few blocks varies too little. Three blocks' plain percentiles hold the truth in 65 to 90 % of experiments,
+    these in 92 % or more (`tests/judge/test_why.py`). Source: Hesterberg 2015, The American Statistician 69(4).
+
+    Args:
+        drawn: the figure in each resample, shape (resamples,).
+        blocks: 2 or more.
+    """
+    times = scipy.special.stdtrit(blocks - 1, 0.975) / _NORMAL * math.sqrt(blocks / (blocks - 1))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(float(value - times * max(0.0, value - low)), float(value + times * max(0.0, high - value)))
 
 
 def _ratio(a: Series, b: Series, q: float) -> float | None:

@@ -17,8 +17,10 @@ _STEP = 1.6
 _SPAN = 30.0
 """The ceiling is looked for down to this part of the start."""
 _QUANTILES = (0.5, 0.3, 0.7)
-_CLIP = 0.7
-"""Of a log ratio: what is further from the edge than a factor of two says on which side it is, and no more."""
+_CLIP = 1.5
+"""Of a log ratio: what is further from the edge than this says on which side it is, and no more."""
+_STEEPER = 2.0
+"""Noise grows with the slope, which has no bound: up to so many times that at the edge."""
 _FREEDOM = 4.0
 _SLOPES = np.array([0.5, 1, 2, 4, 8, 16, 32])[:, None, None]
 _NOISES = np.array([0.5, 0.7, 1, 1.4, 2, 3])[:, None]
@@ -53,16 +55,15 @@ class Estimate:
 class Search:
     """Where to probe next, and what the probes say together.
 
-    By each limit, log(p95 / limit) crosses 0 at its own edge, with a slope b on log rate that is not known. In a block
-    of n requests the load is off by a share of about sqrt(2 / n) by chance, which the slope magnifies, and so is the
-    percentile: sd² = s² 2 (1 + b²) / n; as blocks are skewed, their middle lies sd² below. Edge, slope and s are on a
-    grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to the posterior's
-    quantiles in turn, no more than a step beyond what was tried.
+    By each limit, p95 / limit = 1 / (1 - b (x - 1)), x the rate over the limit's own edge: as in a queue, it grows
+    without bound towards some rate, here 1 + 1 / b edges, and is 1 at its edge with a slope of b on log scales. In a
+    block of n requests the service is off by a share of about sqrt(2 / n) by chance, which the slope there magnifies,
+    and so is the percentile: sd² = s² 2 (1 + slope²) / n; as blocks are skewed, their middle lies sd² below. Edge, b
+    and s are on a grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to
+    the posterior's quantiles in turn, no more than a step beyond what was tried.
 
-    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); noise and priors are ours. Simulated at
-    servers of one to eight places with 45 s of probes, the interval holds the truth in 90 to 97 % of searches; the
-    estimate is within 10 % in 88 to 100 % where the edge is steep. It is in less where p95 hardly depends on the rate,
-    or where there are few requests: the interval is wide then.
+    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); the curve is that of M/M/1 (Kleinrock
+    1975), noise and priors are ours. How near it comes, and what it cannot know, is in docs/why.md.
     """
 
     def __init__(self, start_per_s: float, most_per_s: float, least_requests: float = 60.0) -> None:
@@ -96,7 +97,7 @@ class Search:
         return Try(rate_per_s, duration_s)
 
     def told(self, rate_per_s: float, seen: Mapping[str, Seen]) -> None:
-        """What a probe found, by limit."""
+        """What a probe found, by limit; its rate as it was offered, which chance makes a little more or less."""
         worst = max(one.ratio for one in seen.values())
         (self._met if worst < 1 else self._missed).append(rate_per_s)
         for name, one in seen.items():
@@ -124,8 +125,11 @@ class Search:
 
     def _likelihood(self, rate_per_s: float, seen: Seen) -> Floats:
         """Its log, by slope, noise and edge."""
-        variance = _NOISES**2 * 2 * (1 + _SLOPES**2) / max(1, seen.requests)
-        expected = np.clip(_SLOPES * (math.log(rate_per_s) - self._edge) - variance, -_CLIP, _CLIP)
+        over = np.exp(math.log(rate_per_s) - self._edge)
+        room = np.maximum(1 - _SLOPES * (over - 1), math.exp(-2 * _CLIP))
+        slope = np.minimum(_SLOPES * over / room, _STEEPER * _SLOPES)
+        variance = _NOISES**2 * 2 * (1 + slope**2) / max(1, seen.requests)
+        expected = np.clip(-np.log(room) - variance, -_CLIP, _CLIP)
         ratio = min(max(seen.ratio, math.exp(-_CLIP)), math.exp(_CLIP))
         off = (math.log(ratio) - expected) ** 2 / variance
         return np.asarray(-(_FREEDOM + 1) / 2 * np.log1p(off / _FREEDOM) - np.log(variance) / 2)

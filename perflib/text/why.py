@@ -1,6 +1,7 @@
 """Why: a diagnosis as a table. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from perflib.show.numbers import NOTHING, ms, share
 from perflib.show.table import Cell, Row, Table, numbers, row, words
@@ -12,7 +13,7 @@ _SOUND = "Nothing stands out: no endpoint is held up by more than its own work, 
 _NONE = "Nothing was measured: no request was answered after warm-up"
 _PARTS = (
     "Alone: one user. Crowd: several users, or the load of the run. At once: how many requests were truly served at "
-    "the same time, by Little's law. Medians a request."
+    "the same time, by Little's law. Medians a request; below them 95 % intervals, by how the blocks differ."
 )
 
 
@@ -35,15 +36,12 @@ def diagnosis(found: Diagnosis) -> Table:
 
 
 def anatomy(found: Diagnosis) -> Table:
-    """Where the time of each endpoint goes; columns that no endpoint has are left out."""
+    """Where the time of each endpoint goes, and the intervals below it; columns that no endpoint has are left out."""
     some = _measured(found)
-    columns = [(name, cells) for name, cells in _columns(some) if any(cells)]
+    columns = _columns(some)
     return Table(
-        columns=(*words("Endpoint"), *numbers(*(name for name, _ in columns))),
-        rows=tuple(
-            row(one.endpoint, *(cells[place] or Cell(NOTHING, "quiet") for _, cells in columns))
-            for place, one in enumerate(some)
-        ),
+        columns=(*words("Endpoint"), *numbers(*(one.title for one in columns))),
+        rows=tuple(row_ for one in some for row_ in _anatomy_rows(one, columns)),
         title="Where the time of a request goes",
         notes=(_PARTS,),
         id="anatomy",
@@ -125,29 +123,54 @@ def _notes(found: Diagnosis) -> Iterable[str]:
     yield from found.notes
 
 
-def _columns(some: list[Anatomy]) -> list[tuple[str, list[str]]]:
-    """By title: a cell each; empty where it is not known; without connecting where connections were kept."""
-    named = {
-        "Alone p50, ms": "alone_p50_ms",
-        "CPU, ms": "cpu_ms",
-        "Ready, ms": "queue_ms",
-        "Waiting, ms": "waiting_ms",
-        "Receiving, ms": "receiving_ms",
-        "Connecting, ms": "connect_ms",
-        "Crowd p50, ms": "crowd_p50_ms",
-        "Crowd CPU, ms": "crowd_cpu_ms",
-        "Crowd waiting, ms": "crowd_waiting_ms",
-        "Crowd receiving, ms": "crowd_receiving_ms",
-    }
-    times = [(title, [ms(getattr(one, name), "") for one in some]) for title, name in named.items()]
-    times = [(title, cells) for title, cells in times if title != "Connecting, ms" or {*cells} - {"", "0.00"}]
-    return [
-        *times,
-        ("Users", [f"{one.users}" if one.users else "" for one in some]),
-        ("At once", ["" if one.at_once is None else f"{one.at_once:.1f}" for one in some]),
-        ("Cores", ["" if one.cores_used is None else f"{one.cores_used:.2f}" for one in some]),
-        ("Requests", [f"{one.requests:,}" for one in some]),
-    ]
+@dataclass(frozen=True)
+class _Column:
+    """A figure of `Anatomy` by its title, and how it is written."""
+
+    title: str
+    name: str
+    form: Callable[[float], str] = ms
+
+    def cell(self, one: Anatomy) -> str:
+        """Empty where it is not known."""
+        value = getattr(one, self.name)
+        return "" if value is None or (self.name == "users" and not value) else self.form(value)
+
+    def between(self, one: Anatomy) -> str:
+        """Its interval; empty where it is not known."""
+        ends = one.intervals.get(self.name) if self.cell(one) else None
+        return "" if ends is None else f"{self.form(ends.low)} to {self.form(ends.high)}"
+
+
+_COLUMNS = (
+    _Column("Alone p50, ms", "alone_p50_ms"),
+    _Column("CPU, ms", "cpu_ms"),
+    _Column("Ready, ms", "queue_ms"),
+    _Column("Waiting, ms", "waiting_ms"),
+    _Column("Receiving, ms", "receiving_ms"),
+    _Column("Connecting, ms", "connect_ms"),
+    _Column("Crowd p50, ms", "crowd_p50_ms"),
+    _Column("Crowd CPU, ms", "crowd_cpu_ms"),
+    _Column("Crowd waiting, ms", "crowd_waiting_ms"),
+    _Column("Crowd receiving, ms", "crowd_receiving_ms"),
+    _Column("Users", "users", "{:.0f}".format),
+    _Column("At once", "at_once", "{:.1f}".format),
+    _Column("Cores", "cores_used", "{:.2f}".format),
+    _Column("Requests", "requests", "{:,.0f}".format),
+)
+
+
+def _columns(some: list[Anatomy]) -> list[_Column]:
+    """Those that an endpoint has; without connecting where connections were kept."""
+    cells = {one: {one.cell(endpoint) for endpoint in some} - {""} for one in _COLUMNS}
+    return [one for one, told in cells.items() if told - ({"0.00"} if one.name == "connect_ms" else set())]
+
+
+def _anatomy_rows(one: Anatomy, columns: list[_Column]) -> Iterable[Row]:
+    yield row(one.endpoint, *(column.cell(one) or Cell(NOTHING, "quiet") for column in columns))
+    between = [column.between(one) for column in columns]
+    if any(between):
+        yield row(Cell("95 %", "quiet"), *(Cell(text, "quiet") for text in between))
 
 
 def _that_matter(pairs: Iterable[Interference]) -> list[Interference]:

@@ -1,11 +1,12 @@
 """Where the time of an endpoint goes: computing, waiting, in the machine's queue, receiving; alone and in a crowd."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from perflib.show.numbers import ms as shown
-from perflib.spec.diagnosis import Anatomy, Diagnosis
+from perflib.spec.diagnosis import Anatomy, Diagnosis, Interval
 from perflib.workbook.charts.diagnosed import add_part, bars, empty_figure, figure_of, not_measured, short
 from perflib.workbook.charts.parts import Words, label_of
 
@@ -21,6 +22,8 @@ class _Bar:
     hover: str
     p50_ms: float | None
     parts: dict[str, float | None]
+    ends: dict[str, Interval]
+    """Intervals of parts."""
 
     @property
     def ms(self) -> float:
@@ -44,7 +47,9 @@ def anatomy(found: Diagnosis) -> go.Figure:
         return empty_figure(words.title, not_measured(found), found)
     figure = figure_of(words, found)
     for part in rows[0].parts:
-        add_part(figure, part, [row.parts[part] for row in rows])
+        between = [_between(row.ends.get(part)) for row in rows]
+        more = {"customdata": between, "hovertemplate": f"{part}: %{{x:.3~r}} ms%{{customdata}}<extra></extra>"}
+        add_part(figure, part, [row.parts[part] for row in rows], **more)
     figure.add_scatter(
         x=[row.ms for row in rows],
         y=[*range(len(rows))],
@@ -61,11 +66,11 @@ def anatomy(found: Diagnosis) -> go.Figure:
 
 
 def _alone(one: Anatomy) -> _Bar:
-    ends = one.alone_interval_ms
-    interval = f"<br>{ends.low:.3g} to {ends.high:.3g} ms" if ends else ""
     parts = {"connecting": one.connect_ms, "CPU": one.cpu_ms, "waiting": one.waiting_ms}
     parts |= {"machine's queue": one.queue_ms, "receiving": one.receiving_ms}
-    return _Bar(short(one.endpoint), f"{label_of(one.endpoint)}, alone{interval}", one.alone_p50_ms, parts)
+    hover = f"{label_of(one.endpoint)}, alone{_between(one.alone_interval_ms)}"
+    names = ("connect_ms", "cpu_ms", "waiting_ms", "queue_ms", "receiving_ms")
+    return _Bar(short(one.endpoint), hover, one.alone_p50_ms, parts, _ends(one, parts, names))
 
 
 def _in_crowd(one: Anatomy) -> _Bar:
@@ -75,4 +80,15 @@ def _in_crowd(one: Anatomy) -> _Bar:
     parts |= {"machine's queue": None, "receiving": one.crowd_receiving_ms}
     crowd = f"{one.users} users" if one.users else "in the crowd"
     label = short(one.endpoint) if one.alone_p50_ms is None else crowd
-    return _Bar(label, f"{label_of(one.endpoint)}, {crowd}{at_once}{cores}", one.crowd_p50_ms, parts)
+    between = _between(one.intervals.get("crowd_p50_ms"))
+    hover = f"{label_of(one.endpoint)}, {crowd}{between}{at_once}{cores}"
+    names = ("", "crowd_cpu_ms", "crowd_waiting_ms", "", "crowd_receiving_ms")
+    return _Bar(label, hover, one.crowd_p50_ms, parts, _ends(one, parts, names))
+
+
+def _ends(one: Anatomy, parts: Iterable[str], names: Sequence[str]) -> dict[str, Interval]:
+    return {part: one.intervals[name] for part, name in zip(parts, names, strict=True) if name in one.intervals}
+
+
+def _between(ends: Interval | None) -> str:
+    return "" if ends is None else f"<br>{shown(ends.low)} to {shown(ends.high)} ms"
