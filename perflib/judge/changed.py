@@ -1,11 +1,12 @@
 """What changed between two diagnoses: where an endpoint's time goes, what holds it up, and its code. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from perflib.show.numbers import ms, share
-from perflib.spec.diagnosis import Anatomy, Change, Diagnosis, Interference
+from perflib.spec.diagnosis import Anatomy, Change, Diagnosis, Interference, Interval
 
 _TIMES, _LEAST_SHARE, _LEAST_ADDED_MS = 1.25, 0.15, 5.0
 _LEAST_MS = {"p50_ms": 1.0, "cpu_ms": 0.5, "waiting_ms": 2.0, "receiving_ms": 1.0}
@@ -23,8 +24,9 @@ class _Weighed:
 def changed(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
     """What is larger or smaller than noise makes it, the most milliseconds of an endpoint first.
 
-    A time has changed where it is a quarter more or less, and by a few tenths of a millisecond or more; what is served
-    at once, and who holds up whom, where the intervals lie apart; a function where it has 15 % more of the samples.
+    A time has changed where it is a quarter more or less, and by half a millisecond or more, and where the interval of
+    the difference leaves out 0, as far as it is known; what is served at once, and who holds up whom, where the
+    intervals lie apart; a function where it has 15 % more of the samples.
     """
     old = {one.endpoint: one for one in before.endpoints}
     some = [
@@ -40,16 +42,42 @@ def _of_endpoint(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
         was, now = _known(old, what), _known(new, what)
         if was is None or now is None or abs(now - was) < _LEAST_MS[what]:
             continue
-        if max(now, was) > _TIMES * min(now, was):
-            says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms a request"
-            yield _Weighed(Change(endpoint=new.endpoint, what=what, before=was, after=now, says=says), abs(now - was))
+        less = _less(_span(old, what), _span(new, what), was, now)
+        if max(now, was) > _TIMES * min(now, was) and (less is None or less[0] > 0 or less[1] < 0):
+            says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms a request{_told(less)}"
+            change = Change(endpoint=new.endpoint, what=what, before=was, after=now, interval=less, says=says)
+            yield _Weighed(change, abs(now - was))
     yield from _of_crowd(old, new)
 
 
 def _known(one: Anatomy, what: str) -> float | None:
     """Alone, or else under the load of the run."""
-    alone: float | None = getattr(one, "alone_p50_ms" if what == "p50_ms" else what)
-    return getattr(one, f"crowd_{what}") if alone is None else alone
+    value: float | None = getattr(one, _figure(one, what))
+    return value
+
+
+def _span(one: Anatomy, what: str) -> Interval | None:
+    return one.intervals.get(_figure(one, what))
+
+
+def _figure(one: Anatomy, what: str) -> str:
+    alone = "alone_p50_ms" if what == "p50_ms" else what
+    return f"crowd_{what}" if getattr(one, alone) is None else alone
+
+
+def _less(old: Interval | None, new: Interval | None, was: float, now: float) -> tuple[float, float] | None:
+    """The interval of after less before, by the two of its own (Zou & Donner 2008, Statistics in Medicine 27(10))."""
+    if old is None or new is None:
+        return None
+    low, high = math.hypot(now - new.low, old.high - was), math.hypot(new.high - now, was - old.low)
+    return now - was - low, now - was + high
+
+
+def _told(less: tuple[float, float] | None) -> str:
+    if less is None:
+        return ""
+    low, high = sorted(map(abs, less))
+    return f" ({ms(low)} to {ms(high)} ms {'more' if less[0] > 0 else 'less'})"
 
 
 def _of_crowd(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
@@ -58,7 +86,9 @@ def _of_crowd(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
         return
     if (now.high < was.low or was.high < now.low) and max(old.at_once, new.at_once) > 2 * min(old.at_once, new.at_once):
         says = f"{new.endpoint}: of {new.users} users {old.at_once:.1f} → {new.at_once:.1f} are served at once"
-        change = Change(endpoint=new.endpoint, what="at_once", before=old.at_once, after=new.at_once, says=says)
+        less = _less(was, now, old.at_once, new.at_once)
+        known = {"before": old.at_once, "after": new.at_once, "interval": less}
+        change = Change(endpoint=new.endpoint, what="at_once", says=says, **known)
         yield _Weighed(change, abs((new.crowd_p50_ms or 0.0) - (old.crowd_p50_ms or 0.0)))
 
 
@@ -71,7 +101,9 @@ def _of_interference(old: Iterable[Interference], new: Iterable[Interference]) -
             continue
         if one.interval[0] > was.interval[1] or one.interval[1] < was.interval[0]:
             says = f"{one.victim} beside {one.aggressor}: × {was.ratio:.1f} → × {one.ratio:.1f} of its time alone"
-            change = Change(endpoint=one.victim, what="interference", before=was.ratio, after=one.ratio, says=says)
+            spans = (Interval(low=low, high=high) for low, high in (was.interval, one.interval))
+            known = {"before": was.ratio, "after": one.ratio, "interval": _less(*spans, was.ratio, one.ratio)}
+            change = Change(endpoint=one.victim, what="interference", says=says, **known)
             yield _Weighed(change, more_ms)
 
 

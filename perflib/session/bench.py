@@ -36,8 +36,11 @@ class Bench:
     def requests_left(self) -> int:
         return max(0, self._most - self.sent)
 
-    def measure(self, blocks: Sequence[Block]) -> tuple[Measured, ...]:
+    def measure(self, blocks: Sequence[Block], into: list[Measured] | None = None) -> tuple[Measured, ...]:
         """Drive blocks, one after the other; those that were measured to their end.
+
+        Args:
+            into: where they are put too, also where this raises.
 
         Raises:
             InputError: where the load generator, or the target, gave up.
@@ -54,12 +57,15 @@ class Bench:
             folder.seal(facts.replaced(**ended))
             run = folder.load()
         self.sent += len(run.requests)
+        measured = measured_blocks(run, clock.ticks, begun_s)
+        if into is not None:
+            into += measured
         if outcome.stopped:
             raise KeyboardInterrupt
         if outcome.broken or (outcome.cut and self.requests_left):
             raise InputError(f"{facts.target.name}: {outcome.broken or outcome.cut}")
         self.processes = max(self.processes, clock.ticks.processes)
-        return measured_blocks(run, clock.ticks, begun_s)
+        return measured
 
     def _facts_of(self, blocks: Sequence[Block]) -> Facts:
         workload = Blocks(blocks=tuple(blocks))

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +18,7 @@ from perflib.session.validity import with_validity
 from perflib.spec import Closed, Endpoint, Facts, InputError, Open, Run, Scenario
 from perflib.spec.diagnosis import Ceiling, Limit, Probe, Usl, UslPoint
 from perflib.spec.endpoint import SAFE
+from perflib.spec.run import OwnError
 from perflib.spec.setup import is_here
 from perflib.spec.workload import Workload
 from perflib.stats.ceiling import PAUSE_S, SCOUT_S, Estimate, Search, Seen, Try
@@ -31,7 +33,8 @@ TIMES_ALONE, LEAST_LIMIT_MS = 5.0, 10.0
 """The limit of an endpoint without one: so many times its median alone, and no less than this, which noise reaches."""
 MOST_TIMES = 16.0
 """The search goes no further than so many times what is known to get through."""
-MOST_ERRORS = 0.01
+MOST_ERRORS, MOST_OWN_ERROR = 0.01, 0.05
+"""Of the requests; and of a limit, what may be the load generator's own."""
 _BEGIN, _WARMUP_S = 0.7, 1.0
 _RARE = 0.05
 """Endpoints of less than this share of the mix do not make probes longer: they are judged where they can be."""
@@ -39,6 +42,7 @@ _MOST_CONNECTIONS = 1000
 _LAW_USERS, _LAW_S, _LAW_WARMUP_S, _LAW_BUDGET_S = (1, 2, 4, 8), 1.0, 0.2, 60.0
 """How the scalability law is measured where the budget is this or more."""
 _COUNT = required_count(0.95)
+_WIDE = 1.5
 
 
 def find_ceiling(
@@ -119,6 +123,12 @@ def most_requests(about_per_s: float, budget_s: float) -> int:
     return math.ceil(sent + 5 * math.sqrt(sent))
 
 
+def touches(error: OwnError, limits_ms: Mapping[str, float]) -> bool:
+    """Whether an own error may put a p95 on the other side of its limit: a p50, or one without a limit, has none."""
+    limit_ms = limits_ms.get(error.endpoint)
+    return error.percentile == "p95" and limit_ms is not None and error.ms > MOST_OWN_ERROR * limit_ms
+
+
 def law_of(points: Sequence[UslPoint]) -> Usl | None:
     """The scalability law of these points; None: they are too few."""
     able = [point for point in points if point.throughput_per_s > 0]
@@ -137,7 +147,11 @@ def law_of(points: Sequence[UslPoint]) -> Usl | None:
 def _unsure(probes: Sequence[Probe], estimate: Estimate) -> list[str]:
     if estimate.open_above:
         return [f"every limit held at all rates that were tried: the ceiling is at least {estimate.rate_per_s:.3g}"]
-    return [] if any(probe.met for probe in probes) else ["no rate was found at which every limit holds"]
+    if not any(probe.met for probe in probes):
+        return ["no rate was found at which every limit holds"]
+    if estimate.interval.high > _WIDE * estimate.interval.low:
+        return ["its interval is wide, as p95 grows slowly with the rate, or requests are few: --budget gives more"]
+    return []
 
 
 @dataclass(frozen=True)
@@ -284,7 +298,7 @@ class _Hunt:
                 self._tell(outcome.broken or outcome.cut)
                 return None
             ended = facts.replaced(state="finished", parts=outcome.parts, generator=outcome.generator)
-            folder.seal(with_validity(ended, folder, sampling))
+            folder.seal(with_validity(ended, folder, sampling, partial(touches, limits_ms=self.mix.limits_ms)))
             return folder.load()
 
     def _seen(self, run: Run) -> dict[str, Seen]:

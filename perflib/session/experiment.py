@@ -1,6 +1,8 @@
 """The experiments on a running target, within a budget of time, that tell why it is slow."""
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from perflib.figures.blocks import Measured
@@ -49,30 +51,70 @@ class Consent:
     """Of a crowd, at most."""
 
 
-def experiment(what: str, options: Options, budget_s: float, consent: Consent, say: Say) -> Diagnosis:
-    """Why a target is slow, by experiments on it; kept in data/diagnoses.
+def experiment(
+    what: str, sides: Sequence[Options], budget_s: float, consent: Consent, say: Say
+) -> tuple[Diagnosis, ...]:
+    """Why targets are slow, by experiments on them; kept in data/diagnoses.
 
-    An interrupt (Ctrl-C, the stop button) keeps what was measured: the diagnosis says so.
+    Several are measured round by round in random order, so that whatever the machine does, it does to all. Of all but
+    the last, only what can be compared is measured. An interrupt (Ctrl-C, the stop button) keeps what was measured:
+    the diagnoses say so.
 
     Args:
         what: a scenario, whose endpoints are experimented on.
-        budget_s: how long the experiments may take.
+        sides: the options of each target.
+        budget_s: how long the experiments may take in all.
         say: called with a line per step.
 
     Raises:
         InputError: in one line, what is wrong and its mend.
     """
-    if budget_s < _LEAST_BUDGET_S:
-        raise InputError(f"--budget {budget_s:g}s: too short for experiments; give {_LEAST_BUDGET_S:g}s or more")
+    least_s = _LEAST_BUDGET_S * len(sides)
+    if budget_s < least_s:
+        raise InputError(f"--budget {budget_s:g}s: too short for experiments; give {least_s:g}s or more")
     workbook = Workbook.find()
-    with aimed(options, workbook) as at:
-        facts = prepare(what, at, workbook).replaced(run_id=new_run_id("why"), setup=None)
-        found = sampler.find(facts.target, at.pid)
-        tree = found.source if isinstance(found.source, ProcessTree) else None
-        facts = facts.replaced(memory=found.about)
-        unasked = facts.sample_target or options.pid is not None
-        inside = Inside(tree, consent.attach, unasked=unasked, say=say)
-        return _Investigation(facts, tree, inside, consent, budget_s, say).run(_asked(facts, consent))
+    with ExitStack() as stack:
+        begun = []
+        for place, options in enumerate(sides, start=1):
+            at = stack.enter_context(aimed(options, workbook))
+            facts = prepare(what, at, workbook).replaced(run_id=new_run_id("why"), setup=None)
+            part = _Part(budget_s, len(sides), is_last=place == len(sides))
+            begun.append(_begin(facts, at, part, consent, say))
+        return _measured(begun, begun[-1].seed)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of a budget of time that sides share: what one of them may do with it."""
+
+    budget_s: float
+    sides: int
+    is_last: bool
+
+
+def _begin(facts: Facts, at: Options, part: _Part, consent: Consent, say: Say) -> "_Investigation":
+    found = sampler.find(facts.target, at.pid)
+    tree = found.source if isinstance(found.source, ProcessTree) else None
+    facts = facts.replaced(memory=found.about)
+    told = say if part.sides == 1 else lambda line: say(f"{facts.target.base_url}: {line}")
+    inside = Inside(tree, consent.attach, unasked=facts.sample_target or at.pid is not None, say=told)
+    return _Investigation(facts, tree, inside, consent, part, told)
+
+
+def _measured(sides: "Sequence[_Investigation]", seed: int) -> tuple[Diagnosis, ...]:
+    """By turns, a step of each in random order, until all are over."""
+    for side in sides:
+        side.announce()
+    order, under_way = random.Random(seed), [side.steps() for side in sides]
+    try:
+        while under_way:
+            for steps in order.sample(under_way, len(under_way)):
+                if next(steps, True):
+                    under_way.remove(steps)
+    except KeyboardInterrupt:
+        for side in sides:
+            side.interrupt()
+    return tuple(side.diagnosis() for side in sides)
 
 
 def _asked(facts: Facts, consent: Consent) -> tuple[str, ...]:
@@ -91,14 +133,14 @@ class _Investigation:
     """Experiments on a target within a budget of time."""
 
     def __init__(
-        self, facts: Facts, tree: ProcessTree | None, inside: Inside, consent: Consent, budget_s: float, say: Say
+        self, facts: Facts, tree: ProcessTree | None, inside: Inside, consent: Consent, part: _Part, say: Say
     ) -> None:
-        workbook = Workbook.find()
+        self._names, workbook = _asked(facts, consent), Workbook.find()
         workbook.make_data()
         self._facts, self._inside, self._consent = facts, inside, consent
-        self._budget_s, self._say = budget_s, say
+        self._part, self._budget_s, self._say = part, part.budget_s, say
         self._folder = folder_of(workbook.data, facts.run_id)
-        self._most = facts.target.max_requests or _MOST_REQUESTS
+        self._most = (facts.target.max_requests or _MOST_REQUESTS) // part.sides
         self._bench = Bench(facts, self._folder, tree, self._most)
         self._knows_cpu = tree is not None
         self._blocks = list[Measured]()
@@ -107,45 +149,51 @@ class _Investigation:
         self._ceiling: Ceiling | None = None
         self._interrupted = False
 
-    def run(self, names: tuple[str, ...]) -> Diagnosis:
-        """Experiment, and say what was found."""
-        self._announce(names)
-        try:
-            self._experiment(names)
-        except KeyboardInterrupt:
-            self._interrupted = True
-            self._invalid.append(f"interrupted after {self._bench.spent_s:.0f} s")
-        except InputError as error:
-            if not self._blocks:
-                raise
-            self._invalid.append(str(error))  # what was measured until then is told
-        diagnosis = self._diagnosis(names)
-        keep(self._folder, diagnosis)
-        return diagnosis
+    @property
+    def seed(self) -> int:
+        return self._facts.seed
 
-    def _announce(self, names: Sequence[str]) -> None:
+    def announce(self) -> None:
         """Say what will be sent, before it is. Raises InputError where that is not allowed."""
-        target, load = self._facts.target, Closed(users=self._consent.users)
+        target, load, count = self._facts.target, Closed(users=self._consent.users), len(self._names)
         whole = {"workload": load, "duration_s": self._budget_s, "warmup_s": 0.0, "isolated": False}
         if told := check_consent(target, self._facts.scenario.replaced(**whole)):
             self._say(told)
         require_secrets(target)
         require_transport(target)
-        some = f"{len(names)} endpoint{'s' if len(names) != 1 else ''} of {target.name}"
+        some = f"{count} endpoint{'s' if count != 1 else ''} of {target.name}"
+        shared = ", by turns with the other version" if self._part.sides > 1 else ""
         bound = f"at most {self._consent.users} users at a time and {self._most:,} requests"
-        self._say(f"experiments on {some} for up to {self._budget_s:.0f} s, {bound}")
+        self._say(f"experiments on {some} for up to {self._budget_s:.0f} s{shared}, {bound}")
 
-    def _experiment(self, names: Sequence[str]) -> None:
-        p50_s = self._pilot(names)
-        within_s = _SHARE_OF_ROUNDS * self._budget_s - self._bench.spent_s
+    def steps(self) -> Iterator[None]:
+        """Experiment, a step at a time."""
+        try:
+            yield from self._experiments()
+        except InputError as error:
+            if not self._blocks:
+                raise
+            self._invalid.append(str(error))  # what was measured until then is told
+
+    def interrupt(self) -> None:
+        """Its user stopped it: the diagnosis says so."""
+        self._interrupted = True
+        self._invalid.append(f"interrupted after {self._bench.spent_s:.0f} s")
+
+    def _experiments(self) -> Iterator[None]:
+        p50_s = self._pilot(self._names)
+        yield
+        within_s = (_SHARE_OF_ROUNDS * self._budget_s - self._bench.spent_s) / self._part.sides
         planned = plan(p50_s, self._consent.users, within_s, self._facts.seed)
         self._notes += planned.left_out
-        self._measure(planned)
-        evidence = self._evidence(names)
+        yield from self._measure(planned)
+        evidence = self._evidence()
         if self._has_time():
             self._inside.look(_worth_a_look(evidence), self._consent.users, self._bench, evidence.picture)
-        self._ask_what_if(evidence)
-        self._find_ceiling(evidence)
+        if self._part.is_last:
+            yield
+            self._ask_what_if(evidence)
+            self._find_ceiling(evidence)
 
     def _find_ceiling(self, evidence: Evidence) -> None:
         """The highest rate at which all limits hold; of another machine only where its user asked for it."""
@@ -200,22 +248,23 @@ class _Investigation:
             raise InputError(f"{self._facts.target.base_url}: no request succeeded; is it up? try `perflib run` on it")
         return p50_s
 
-    def _measure(self, planned: Plan) -> None:
+    def _measure(self, planned: Plan) -> Iterator[None]:
         """All rounds, as far as the budget goes; blocks that the load generator spoiled are measured again."""
         spoiled = []
         for number, blocks in enumerate(planned.rounds, start=1):
             self._say(f"round {number} of {len(planned.rounds)}: {len(blocks)} blocks")
-            measured = self._bench.measure(blocks)
-            self._blocks += measured
+            measured = self._bench.measure(blocks, self._blocks)
             spoiled += [block for block, one in zip(blocks, measured, strict=False) if not one.is_valid]
             if self._bench.spent_s > self._budget_s:
                 self._notes.append(f"{number} of {len(planned.rounds)} rounds were made: the budget was used up")
                 break
+            yield
         if not self._bench.requests_left:
             self._notes.append("the experiments ended early: the budget of requests was used up (--max-requests)")
         if spoiled and self._has_time():
             self._say(f"{len(spoiled)} blocks are measured again: the load generator was late")
-            self._blocks += self._bench.measure(spoiled)
+            self._bench.measure(spoiled, self._blocks)
+            yield
 
     def _ask_what_if(self, evidence: Evidence) -> None:
         """The mix without the endpoint of the first finding: what it costs the others."""
@@ -226,11 +275,12 @@ class _Investigation:
             blocks = self._bench.measure(without(first, names, self._consent.users, self._facts.seed))
             self._what_ifs = what_if(first, blocks, self._facts.seed)
 
-    def _evidence(self, names: Sequence[str]) -> Evidence:
-        return Evidence(tuple(self._blocks), tuple(names), self._bench.processes, self._facts.seed)
+    def _evidence(self) -> Evidence:
+        return Evidence(tuple(self._blocks), self._names, self._bench.processes, self._facts.seed)
 
-    def _diagnosis(self, names: tuple[str, ...]) -> Diagnosis:
-        facts, evidence = self._facts, self._evidence(names)
+    def diagnosis(self) -> Diagnosis:
+        """What was found; kept."""
+        facts, evidence = self._facts, self._evidence()
         valid = sum(block.is_valid for block in self._blocks)
         if not valid or valid < _LEAST_VALID * len(self._blocks):
             self._invalid.append(
@@ -240,7 +290,7 @@ class _Investigation:
             self._notes.append(f"computing and waiting are not told apart: {facts.memory.told}")
         findings = (one.replaced(where=self._inside.where(one.endpoint)) for one in evidence.findings())
         sent = f"{self._bench.sent:,} requests were sent in {self._bench.spent_s:.0f} s"
-        return Diagnosis(
+        found = Diagnosis(
             diagnosis_id=facts.run_id,
             target=facts.target.name,
             run_ids=(facts.run_id,),
@@ -250,7 +300,7 @@ class _Investigation:
             interrupted=self._interrupted,
             invalid_reasons=tuple(self._invalid),
             findings=tuple(findings),
-            endpoints=tuple(evidence.anatomy(name) for name in names),
+            endpoints=tuple(evidence.anatomy(name) for name in self._names),
             interference=evidence.interference,
             stalls=evidence.stalls,
             code=self._inside.code,
@@ -260,6 +310,8 @@ class _Investigation:
             span_s=self._bench.spent_s,
             notes=(*self._notes, *self._inside.notes, sent),
         )
+        keep(self._folder, found)
+        return found
 
 
 def _worth_a_look(evidence: Evidence) -> list[str]:

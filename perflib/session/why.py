@@ -62,11 +62,11 @@ def why(
     if is_stored(what):
         return _compared(observed(load_run(what)), against)
     if against.startswith(("http://", "https://")):
-        say(f"first {against}, then the other")
-        before = experiment(what, asked.replaced(url=against), budget_s / 2, consent, say)
-        return _against(experiment(what, asked, budget_s / 2, consent, say), before, against)
+        before, found = experiment(what, (asked.replaced(url=against, pid=None), asked), budget_s, consent, say)
+        return _against(found, before, against)
     _before(against)  # a name that is none is told before anything is measured
-    return _compared(experiment(what, asked, budget_s, consent, say), against)
+    (found,) = experiment(what, (asked,), budget_s, consent, say)
+    return _compared(found, against)
 
 
 def _compared(found: Diagnosis, against: str) -> Diagnosis:
