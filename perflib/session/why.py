@@ -6,7 +6,8 @@ from typing import Unpack
 
 from perflib.judge.changed import changed
 from perflib.judge.observed import observed
-from perflib.session.experiment import CROWD, Consent, experiment
+from perflib.session.experiment import experiment
+from perflib.session.investigation import CROWD, Consent
 from perflib.session.stored import is_stored, load_run
 from perflib.spec import InputError, Options, parse_duration_s
 from perflib.spec.diagnosis import Diagnosis

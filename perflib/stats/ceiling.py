@@ -19,10 +19,11 @@ _SPAN = 30.0
 _QUANTILES = (0.5, 0.3, 0.7)
 _CLIP = 1.5
 """Of a log ratio: what is further from the edge than this says on which side it is, and no more."""
-_STEEPER = 2.0
+_NO_ROOM, _STEEPER = 1e-20, 2.0
 """Noise grows with the slope, which has no bound: up to so many times that at the edge."""
 _FREEDOM = 4.0
-_SLOPES = np.array([0.5, 1, 2, 4, 8, 16, 32])[:, None, None]
+_SLOPES = np.array([0.25, 0.5, 1, 2, 4, 8, 16, 32])[:, None, None, None]
+_BENDS = np.array([1.0, 3, 9])[:, None, None]
 _NOISES = np.array([0.5, 0.7, 1, 1.4, 2, 3])[:, None]
 _PRECISE = 0.05
 
@@ -55,15 +56,17 @@ class Estimate:
 class Search:
     """Where to probe next, and what the probes say together.
 
-    By each limit, p95 / limit = 1 / (1 - b (x - 1)), x the rate over the limit's own edge: as in a queue, it grows
-    without bound towards some rate, here 1 + 1 / b edges, and is 1 at its edge with a slope of b on log scales. In a
-    block of n requests the service is off by a share of about sqrt(2 / n) by chance, which the slope there magnifies,
-    and so is the percentile: sd² = s² 2 (1 + slope²) / n; as blocks are skewed, their middle lies sd² below. Edge, b
-    and s are on a grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to
-    the posterior's quantiles in turn, no more than a step beyond what was tried.
+    By each limit, p95 / limit = 1 / (1 - b (x^k - 1) / k), x the rate over the limit's own edge: as in a queue, it
+    grows without bound towards some rate, and is 1 at its edge with a slope of b on log scales. With k = 1 that is
+    M/M/1; servers of many places, which nobody waits for until they are nearly full, have a larger one. In a block of n
+    requests the service is off by a share of about sqrt(2 / n) by chance, which the slope there magnifies, and so is
+    the percentile: sd² = s² 2 (1 + slope²) / n; as blocks are skewed, their middle lies sd² below. Edge, b, k and s are
+    on a grid with flat priors and Student's t as noise; the ceiling is the lowest of the edges. Probes go to the
+    posterior's quantiles in turn, no more than a step beyond what was tried.
 
-    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); the curve is that of M/M/1 (Kleinrock
-    1975), noise and priors are ours. How near it comes, and what it cannot know, is in docs/why.md.
+    Source: in the manner of Kontsevich & Tyler 1999, Vision Research 39(16); for M/M/1 and M/M/c Kleinrock 1975,
+    Queueing Systems; curve, noise and priors are ours. How near it comes is in docs/why.md, and measured by
+    tests/benchmarks/ceiling.py.
     """
 
     def __init__(self, start_per_s: float, most_per_s: float, least_requests: float = 60.0) -> None:
@@ -101,7 +104,7 @@ class Search:
         worst = max(one.ratio for one in seen.values())
         (self._met if worst < 1 else self._missed).append(rate_per_s)
         for name, one in seen.items():
-            so_far = self._limits.get(name, np.zeros((len(_SLOPES), len(_NOISES), len(self._edge))))
+            so_far = self._limits.get(name, np.zeros((1, 1, 1, len(self._edge))))
             self._limits[name] = so_far + self._likelihood(rate_per_s, one)
 
     def bounded(self, rate_per_s: float) -> None:
@@ -124,9 +127,9 @@ class Search:
         return self._quantile(0.975) < self._quantile(0.025) * (1 + _PRECISE)
 
     def _likelihood(self, rate_per_s: float, seen: Seen) -> Floats:
-        """Its log, by slope, noise and edge."""
-        over = np.exp(math.log(rate_per_s) - self._edge)
-        room = np.maximum(1 - _SLOPES * (over - 1), math.exp(-2 * _CLIP))
+        """Its log, by slope, bend, noise and edge."""
+        over = np.exp(np.minimum(math.log(rate_per_s) - self._edge, 3.0)) ** _BENDS
+        room = np.maximum(1 - _SLOPES * (over - 1) / _BENDS, _NO_ROOM)
         slope = np.minimum(_SLOPES * over / room, _STEEPER * _SLOPES)
         variance = _NOISES**2 * 2 * (1 + slope**2) / max(1, seen.requests)
         expected = np.clip(-np.log(room) - variance, -_CLIP, _CLIP)
@@ -137,8 +140,8 @@ class Search:
     def _quantile(self, share: float) -> float:
         """Of the lowest edge: it is above a rate where every one is."""
         above = np.ones(len(self._edge))
-        for limit in self._limits.values() or [np.zeros((1, 1, len(self._edge)))]:
+        for limit in self._limits.values() or [np.zeros((1, 1, 1, len(self._edge)))]:
             allowed = limit + self._barred
-            likely = np.exp(allowed - allowed.max()).sum(axis=(0, 1))
+            likely = np.exp(allowed - allowed.max()).sum(axis=(0, 1, 2))
             above *= 1 - np.cumsum(likely / likely.sum())
         return math.exp(np.interp(share, 1 - above, self._edge))

@@ -1,9 +1,11 @@
 """Changed: what differs between two diagnoses, and what is only noise."""
 
+import numpy as np
 import pytest
 
 from perflib.judge.changed import changed
 from perflib.spec.diagnosis import Anatomy, CodeShare, Diagnosis, Interference, Interval
+from perflib.stats.bootstrap import expanded
 
 
 def found(cpu_ms: float = 2.0, waiting_ms: float = 1.0, **more: object) -> Diagnosis:
@@ -26,6 +28,31 @@ def test_the_part_that_grew_is_named(after: Diagnosis, what: str) -> None:
 def test_what_is_not_known_of_one_side_is_no_change() -> None:
     unknown = found(endpoints=(Anatomy(endpoint="GET /a", alone_p50_ms=3.0),))
     assert changed(unknown, found()) == ()
+
+
+def measured(draw: np.random.Generator, cpu_ms: float, noise: float) -> Diagnosis:
+    """What three blocks say of an endpoint."""
+    blocks_ms = cpu_ms * draw.lognormal(0, noise, 3)
+    mean_ms = float(blocks_ms.mean())
+    ends = expanded(draw.choice(blocks_ms, (100, 3)).mean(axis=1), mean_ms, 3)
+    spans = {"cpu_ms": {"low": max(0.0, ends.low), "high": ends.high}}
+    return found(endpoints=({"endpoint": "GET /a", "alone_p50_ms": 20.0, "cpu_ms": mean_ms, "intervals": spans},))
+
+
+def test_noise_is_hardly_ever_a_change_and_twice_the_time_nearly_always_is() -> None:
+    draw = np.random.default_rng(1)
+    alike = [changed(measured(draw, 5, 0.3), measured(draw, 5, 0.3)) for _ in range(200)]
+    twice = [changed(measured(draw, 5, 0.1), measured(draw, 10, 0.1)) for _ in range(200)]
+    assert sum(map(bool, alike)) <= 10
+    assert sum(map(bool, twice)) >= 180
+
+
+def test_a_change_is_told_with_the_interval_of_its_difference() -> None:
+    draw = np.random.default_rng(1)
+    (one,) = changed(measured(draw, 5, 0.02), measured(draw, 10, 0.02))
+    assert one.interval is not None
+    assert one.interval[0] < 5 < one.interval[1]
+    assert one.says.endswith("ms more)")
 
 
 def test_a_function_that_has_more_of_the_samples_is_named_wherever_its_line_moved() -> None:

@@ -1,13 +1,15 @@
 """The ceiling of real servers: an M/M/2 whose ceiling is computed, one that breaks, one that bears everything."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from perflib.session.ceiling import find_ceiling, law_of, most_requests
+from perflib.session.ceiling import find_ceiling, law_of, most_requests, touches
 from perflib.session.drive import prepare
 from perflib.spec import Facts, InputError, Options
 from perflib.spec.diagnosis import UslPoint
+from perflib.spec.run import OwnError
 from perflib.store.folders import Workbook
 from tests.queues import Exponential, serving
 
@@ -64,6 +66,22 @@ def test_a_server_that_bears_everything_has_a_ceiling_of_at_least_what_was_sent(
     assert "at least" in found.told
     assert "5 times its p50 alone" in found.told
     assert sum(probe.rate_per_s * probe.duration_s for probe in found.probes) <= most_requests(40, 11)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "endpoint", "ms", "touched"),
+    [
+        ("p95", "GET /a", 6.0, True),
+        ("p95", "GET /a", 0.5, False),  # more than a fast endpoint takes, and little of its limit
+        ("p50", "GET /a", 6.0, False),
+        ("p95", "GET /c", 6.0, False),  # it has no limit
+    ],
+)
+def test_only_what_may_put_a_p95_beyond_its_limit_spoils_a_probe(
+    percentile: Literal["p50", "p95"], endpoint: str, ms: float, touched: bool
+) -> None:
+    error = OwnError(endpoint=endpoint, percentile=percentile, ms=ms, of_ms=0.2, limit_ms=None)
+    assert touches(error, {"GET /a": 60.0}) is touched
 
 
 def test_another_machine_is_not_driven_to_its_ceiling_unasked(tmp_path: Path) -> None:

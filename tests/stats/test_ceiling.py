@@ -29,7 +29,7 @@ def searched(server: Exponential, limit_s: float, seed: int, budget_s: float = B
     while probe := search.next(left_s):
         took_s = responses_s(draw, server.places, server, probe.rate_per_s, probe.duration_s, WARMUP_S)
         p95_s = float(np.quantile(took_s, 0.95, method="inverted_cdf"))
-        search.told(probe.rate_per_s, {"GET /": Seen(p95_s / limit_s, len(took_s))})
+        search.told(len(took_s) / probe.duration_s, {"GET /": Seen(p95_s / limit_s, len(took_s))})
         left_s -= probe.duration_s + PAUSE_S
         tries += 1
     return Searched(search.estimate(), budget_s - left_s, tries)

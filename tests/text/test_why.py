@@ -1,6 +1,6 @@
 """A diagnosis in words."""
 
-from perflib.spec.diagnosis import Anatomy, Ceiling, CodeShare, Diagnosis, Finding, Interference
+from perflib.spec.diagnosis import Anatomy, Ceiling, CodeShare, Diagnosis, Finding, Interference, Interval
 from perflib.text import why
 
 FINDING = Finding(
@@ -68,6 +68,14 @@ def test_the_anatomy_leaves_out_what_no_endpoint_has() -> None:
         "CPU, ms",
         "Requests",
     ]
+
+
+def test_the_intervals_of_an_endpoint_stand_below_its_figures() -> None:
+    one = SOUND.endpoints[0].replaced(intervals={"cpu_ms": Interval(low=0.35, high=0.47)})
+    lines = why.anatomy(SOUND.replaced(endpoints=(one,))).text().splitlines()
+    below = next(line for line in lines if line.startswith("95 %"))
+    assert "0.35 to 0.47" in below
+    assert lines.index(below) == 1 + next(place for place, line in enumerate(lines) if line.startswith("GET /a"))
 
 
 def test_every_table_is_written_in_every_format() -> None:

@@ -9,7 +9,7 @@ import pytest
 from markupsafe import Markup
 from playwright.sync_api import Browser
 
-from perflib.spec.diagnosis import Diagnosis, Interference, Stack
+from perflib.spec.diagnosis import Diagnosis, Interference, Interval, Stack
 from perflib.workbook import charts
 from perflib.workbook.charts.look import LIGHT
 from perflib.workbook.report import html
@@ -80,6 +80,13 @@ def test_the_parts_of_a_bar_are_stacked_to_its_time_alone_and_in_the_crowd() -> 
     sums = [sum(trace.x[row] or 0 for trace in bars) for row in range(2 * len(NAMES))]
     assert sums == pytest.approx([ms for one in found.endpoints for ms in (one.alone_p50_ms, one.crowd_p50_ms)])
     assert list(whole.x) == pytest.approx(sums)
+
+
+def test_a_part_tells_its_interval_under_the_mouse() -> None:
+    one = make_diagnosis().endpoints[0].replaced(intervals={"cpu_ms": Interval(low=1.1, high=1.3)})
+    (cpu,) = [trace for trace in charts.anatomy(make_diagnosis(endpoints=(one,))).data if trace.name == "CPU"]
+    assert list(cpu.customdata) == ["<br>1.10 to 1.30 ms", ""]
+    assert "%{customdata}" in cpu.hovertemplate
 
 
 def test_an_endpoint_that_was_only_measured_alone_has_one_bar() -> None:
