@@ -87,8 +87,9 @@ def _of_crowd(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
     if (now.high < was.low or was.high < now.low) and max(old.at_once, new.at_once) > 2 * min(old.at_once, new.at_once):
         says = f"{new.endpoint}: of {new.users} users {old.at_once:.1f} → {new.at_once:.1f} are served at once"
         less = _less(was, now, old.at_once, new.at_once)
-        known = {"before": old.at_once, "after": new.at_once, "interval": less}
-        change = Change(endpoint=new.endpoint, what="at_once", says=says, **known)
+        change = Change(
+            endpoint=new.endpoint, what="at_once", before=old.at_once, after=new.at_once, interval=less, says=says
+        )
         yield _Weighed(change, abs((new.crowd_p50_ms or 0.0) - (old.crowd_p50_ms or 0.0)))
 
 
@@ -101,9 +102,11 @@ def _of_interference(old: Iterable[Interference], new: Iterable[Interference]) -
             continue
         if one.interval[0] > was.interval[1] or one.interval[1] < was.interval[0]:
             says = f"{one.victim} beside {one.aggressor}: × {was.ratio:.1f} → × {one.ratio:.1f} of its time alone"
-            spans = (Interval(low=low, high=high) for low, high in (was.interval, one.interval))
-            known = {"before": was.ratio, "after": one.ratio, "interval": _less(*spans, was.ratio, one.ratio)}
-            change = Change(endpoint=one.victim, what="interference", says=says, **known)
+            ends = [Interval(low=low, high=high) for low, high in (was.interval, one.interval)]
+            less = _less(ends[0], ends[1], was.ratio, one.ratio)
+            change = Change(
+                endpoint=one.victim, what="interference", before=was.ratio, after=one.ratio, interval=less, says=says
+            )
             yield _Weighed(change, more_ms)
 
 

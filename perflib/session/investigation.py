@@ -24,8 +24,8 @@ Say = Callable[[str], None]
 CROWD = 8
 """Users of a crowd."""
 _MOST_REQUESTS = 1_000_000
-_SHARE_OF_ROUNDS, _LATEST_SHARE = 0.5, 0.75
-"""Of the budget: for the rounds of blocks; and what has not begun then is left out."""
+_SHARE_OF_ROUNDS, _SHARE_OF_BOTH, _LATEST_SHARE = 0.5, 0.7, 0.75
+"""Of the budget: for the rounds of blocks, of one or of several sides; and what has not begun then is left out."""
 _SLOW_PILOT_S, _LEAST_CEILING_S = 2.0, 10.0
 _LEAST_VALID = 0.5
 _MOST_LOOKS = 3
@@ -122,7 +122,8 @@ class Investigation:
     def _experiments(self) -> Iterator[None]:
         p50_s = self._pilot(self._names)
         yield
-        within_s = (_SHARE_OF_ROUNDS * self._budget_s - self._bench.spent_s) / self._part.sides
+        share = _SHARE_OF_ROUNDS if self._part.sides == 1 else _SHARE_OF_BOTH
+        within_s = (share * self._budget_s - self._bench.spent_s) / self._part.sides
         planned = plan(p50_s, self._consent.users, within_s, self._facts.seed)
         self._notes += planned.left_out
         yield from self._measure(planned)

@@ -13,6 +13,8 @@ SCOUT_S, SETTLE_S = 2.0, 6.0
 begins empty needs time to grow."""
 PAUSE_S = 1.7
 """What a probe costs beside: it is started, warmed up, and its queue drained."""
+_ENOUGH, _LONGEST_S = 300, 12.0
+"""Where there are fewer requests in it, it is longer, up to so many seconds."""
 _STEP = 1.6
 _SPAN = 30.0
 """The ceiling is looked for down to this part of the start."""
@@ -22,7 +24,7 @@ _CLIP = 1.5
 _NO_ROOM, _STEEPER = 1e-20, 2.0
 """Noise grows with the slope, which has no bound: up to so many times that at the edge."""
 _FREEDOM = 4.0
-_SLOPES = np.array([0.25, 0.5, 1, 2, 4, 8, 16, 32])[:, None, None, None]
+_SLOPES = np.array([0.5, 1, 2, 4, 8, 16, 32])[:, None, None, None]
 _BENDS = np.array([1.0, 3, 9])[:, None, None]
 _NOISES = np.array([0.5, 0.7, 1, 1.4, 2, 3])[:, None]
 _PRECISE = 0.05
@@ -93,7 +95,8 @@ class Search:
         least, most = (min(tried) / _STEP, max(tried) * _STEP) if tried else (wanted, wanted)
         rate_per_s = min(max(wanted, least), most, self._most_per_s)
         bracketed = bool(self._met and self._missed)
-        duration_s = max(SETTLE_S if bracketed else SCOUT_S, self._least_requests / rate_per_s)
+        settled_s = min(max(SETTLE_S, _ENOUGH / rate_per_s), _LONGEST_S)
+        duration_s = max(settled_s if bracketed else SCOUT_S, self._least_requests / rate_per_s)
         duration_s = min(duration_s, left_s - PAUSE_S)
         if duration_s < SCOUT_S or duration_s * rate_per_s < self._least_requests or (bracketed and self._is_precise()):
             return None
