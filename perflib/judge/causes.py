@@ -16,9 +16,10 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_BUSY, _BUSY_BY_ITSELF = 0.75, 0.9
+_BUSY, _OF_ONE_CORE, _OF_ITS_CORES = 0.75, 0.9, 0.7
 """A target that computes more than so much of a core, or would, may be what the crowd waits for itself: and more than
-the second of what it would compute if nothing else made the crowd wait."""
+these shares of what it would compute if nothing else made the crowd wait, on one core, or on as many as other crowds
+made it use, which threads share less well."""
 _ALONE_AT_ONCE = 1.4
 """Up to so many at once are one at a time, measured."""
 _SCALES = 0.7
@@ -96,7 +97,7 @@ def _stands_out(picture: Picture, name: str) -> bool:
 
 def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, processes: int) -> Cause:
     """What an endpoint waits for, as far as a crowd on it tells."""
-    if crowd is None or not crowd.busy_cores < max(_BUSY, _BUSY_BY_ITSELF * _load_of_one_core(crowd, alone.held_ms)):
+    if crowd is None or not crowd.busy_cores < _computes_alone(picture, name):
         return Cause("wait", name)
     at_once, held_up = crowd.at_once(alone.held_ms), _held_up(picture, name)
     victims = [victim for victim, aggressor in picture.beside_ms if aggressor == name]
@@ -109,14 +110,22 @@ def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, pro
     return Cause("wait", name)
 
 
-def _load_of_one_core(crowd: Crowd, held_ms: float) -> float:
-    """How busy a crowd makes a core that is all it waits for in turn, by mean value analysis (Reiser and Lavenberg
-    1980, Journal of the ACM 27(2))."""
-    queued = per_ms = 0.0
+def _computes_alone(picture: Picture, name: str) -> float:
+    """From how many cores on a target may be what a crowd on it waits for."""
+    crowd, held_ms = picture.crowd[name], picture.alone[name].held_ms
+    used = [other.cores_used for other in picture.crowd.values() if other.cores_used > 1]
+    cores = max(used, default=1.0)
+    return max(_BUSY, _OF_ONE_CORE * _load(crowd, held_ms, 1.0), _OF_ITS_CORES * _load(crowd, held_ms, cores))
+
+
+def _load(crowd: Crowd, held_ms: float, cores: float) -> float:
+    """How many of its cores a crowd keeps busy that waits for nothing else in turn, by mean value analysis (Reiser and
+    Lavenberg 1980, Journal of the ACM 27(2))."""
+    served_ms, queued, per_ms = crowd.cpu_ms / cores, 0.0, 0.0
     for users in range(1, crowd.users + 1):
-        served_ms = crowd.cpu_ms * (1 + queued)
-        per_ms = users / (served_ms + held_ms)
-        queued = per_ms * served_ms
+        spent_ms = served_ms * (1 + queued)
+        per_ms = users / (spent_ms + held_ms)
+        queued = per_ms * spent_ms
     return per_ms * crowd.cpu_ms
 
 

@@ -38,6 +38,8 @@ class Evidence:
     processes: int = 1
     """Of the target that compute."""
     seed: int = 1
+    watched: tuple[Measured, ...] = ()
+    """All blocks that were measured, also those for something else: a silence may be in any of them."""
 
     @cached_property
     def picture(self) -> Picture:
@@ -67,13 +69,17 @@ class Evidence:
         """Stretches in which an idle target answered nothing, whatever was asked; none where one endpoint has them."""
         idle = {
             name: [gap for gap in gaps if not gap.busy_share > _IDLE]
-            for name, gaps in gaps_by_endpoint(self.blocks).items()
+            for name, gaps in gaps_by_endpoint(self._watched).items()
         }
         some = [gap for gaps in idle.values() for gap in gaps]
-        most = max((len(gaps) for gaps in idle.values()), default=0)
+        most = max((len(gaps) for name, gaps in idle.items() if name), default=0)
         if len(some) < _LEAST_STALLS or most > len(some) / 2 or self._holds_all(some):
             return ()
         return tuple(Stall(at_s=gap.at_s, lasted_s=gap.lasted_s) for gap in sorted(some, key=lambda gap: gap.at_s))
+
+    @property
+    def _watched(self) -> tuple[Measured, ...]:
+        return self.watched or self.blocks
 
     def _holds_all(self, gaps: Sequence[Gap]) -> bool:
         """Whether gaps are no longer than an endpoint that blocks the others takes."""
@@ -154,7 +160,7 @@ class Evidence:
         words = Sentences(self.picture)
         some = [words.of(cause, share) for cause, share in self.causes.items()]
         if self.stalls:
-            lasted_s = sum(block.duration_s for block in self.blocks if block.role != "idle")
+            lasted_s = sum(block.duration_s for block in self._watched if block.role != "idle")
             some.append(words.of_stalls(self.stalls, lasted_s))
         some += [
             words.of_failures(name, failed, limited, sent)

@@ -26,6 +26,8 @@ class Bench:
         self.sent = self._runs = 0
         self.processes = 1
         """Of the target that compute."""
+        self.measured = list[Measured]()
+        """All blocks so far, whatever for."""
 
     @property
     def spent_s(self) -> float:
@@ -58,6 +60,7 @@ class Bench:
             run = folder.load()
         self.sent += len(run.requests)
         measured = measured_blocks(run, clock.ticks, begun_s)
+        self.measured += measured
         if into is not None:
             into += measured
         if outcome.stopped:

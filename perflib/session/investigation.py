@@ -217,7 +217,8 @@ class Investigation:
             self._what_ifs = what_if(first, blocks, self._facts.seed)
 
     def _evidence(self) -> Evidence:
-        return Evidence(tuple(self._blocks), self._names, self._bench.processes, self._facts.seed)
+        every = tuple(self._bench.measured)
+        return Evidence(tuple(self._blocks), self._names, self._bench.processes, self._facts.seed, every)
 
     def diagnosis(self) -> Diagnosis:
         """What was found; kept."""

@@ -163,6 +163,15 @@ def test_stalls_are_told_with_their_period_where_they_belong_to_no_endpoint() ->
     assert "stops about every 2.0 s: for 250 ms nothing is answered" in found[0].says
 
 
+def test_silences_count_too_in_blocks_that_were_measured_for_something_else() -> None:
+    gap = Gap(at_s=9.0, lasted_s=0.25, busy_share=0.05)
+    blocks = evidence().blocks
+    mixed = tuple(replace(blocks[0], role="mix", endpoint="", gaps=(gap,)) for _ in range(2))
+    seen = tuple(replace(one, gaps=(gap,)) if place in (3, 5) else one for place, one in enumerate(blocks))
+    assert Evidence(seen, NAMES).stalls == ()
+    assert len(Evidence(seen, NAMES, watched=(*seen, *mixed)).stalls) == 4
+
+
 def test_silences_of_one_endpoint_are_no_stalls() -> None:
     blocks = [
         replace(one, gaps=(Gap(at_s=1.0, lasted_s=0.25, busy_share=0.0),)) if one.endpoint == "GET /a" else one
