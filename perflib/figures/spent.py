@@ -14,6 +14,8 @@ from perflib.stats import Floats
 
 _LEAST_SAMPLES = 3
 _LEAST_NS = 1_000_000_000
+_LEAST_ANSWERS = 100
+"""Fewer say little of the CPU a request: what a server does anyhow would be laid to them."""
 _FULL = 0.85
 
 
@@ -52,7 +54,9 @@ def effort(run: Run, parts: Sequence[Part]) -> Effort:
             answers += int(ended_ns.between(from_ns, to_ns).sum())
     if not answers or not cpu_s > 0:
         return Effort()
-    return Effort(1e3 * cpu_s / answers, waited_s / cpu_s if waited_s >= 0 else None)
+    return Effort(
+        1e3 * cpu_s / answers if answers >= _LEAST_ANSWERS else None, waited_s / cpu_s if waited_s >= 0 else None
+    )
 
 
 def _ticks(memory: pd.DataFrame | None) -> Ticks:

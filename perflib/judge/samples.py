@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from perflib.judge.fresh import CPU, Fresh, cpu_after, cpu_before
+from perflib.judge.fresh import ALL, CPU, Fresh, cpu_after, cpu_before
 from perflib.judge.knowledge import Known
 from perflib.judge.matters import least_that_matters
 from perflib.spec import Facts
@@ -17,6 +17,8 @@ from perflib.stats.explained import Waits
 from perflib.stats.spending import Look
 
 _FIGURES = ("p50", "p95")
+CPU_SLOPE_SD = 0.25
+"""CPU a request grows little beside neighbours: they take the caches."""
 
 
 def samples_of(runs: Sequence[Fresh], known: Known) -> list[Sample]:
@@ -47,7 +49,10 @@ def _cpu_sample(name: str, runs: Sequence[Fresh], known: Known) -> Sample | None
     usual, level, new = cpu_before(name, known.noise), cpu_before(name, known.baseline), cpu_after(name, runs)
     if np.isfinite(usual).sum() < BASELINE_RUNS or not np.isfinite(level).any() or not np.isfinite(new).any():
         return None
-    return Sample(name, CPU, usual, new, level=None if known.noise is known.baseline else level, than=known.name)
+    one = Sample(name, CPU, usual, new, level=None if known.noise is known.baseline else level, than=known.name)
+    first = next(iter(runs[0].rows)) if name == ALL else name
+    waits = _with_waits(replace(one, endpoint=first), known, runs).waits
+    return replace(one, waits=replace(waits, slope=0.0, slope_sd=CPU_SLOPE_SD))
 
 
 def smallest_detectable(facts: Facts, known: Known, runs: int) -> float | None:

@@ -29,6 +29,8 @@ class Waits:
     base: Floats | None = None
     new: Floats | None = None
     level: Floats | None = None
+    slope: float = SLOPE
+    slope_sd: float = SLOPE_SD
 
 
 UNKNOWN = Waits()
@@ -57,6 +59,7 @@ def explained(logs: Floats, waits: Sequence[Waits]) -> Explained:
         logs: shape (endpoints, runs), NaN: the run has no figure. Three runs or more each.
         waits: an endpoint each. What is not known explains nothing of that run, or endpoint.
     """
+    prior, prior_sd = np.array([(one.slope, one.slope_sd) for one in waits]).T
     new, level = np.array([(_mean(one.new), _mean(one.level)) for one in waits]).T
     x = np.array([np.full(logs.shape[1], np.nan) if one.base is None else np.log1p(one.base) for one in waits])
     known = np.isfinite(x) & np.isfinite(logs)
@@ -69,13 +72,13 @@ def explained(logs: Floats, waits: Sequence[Waits]) -> Explained:
     spread, common = (apart**2).sum(axis=1), (apart * off).sum(axis=1)
     plain = common / np.where(spread > 0, spread, math.inf)
     left = np.where(np.isfinite(logs), off - plain[:, None] * apart, np.nan)
-    doubt = moderated_variance(left, (spread > 0) * 1.0).variance / SLOPE_SD**2
-    slope = (common + doubt * SLOPE) / (spread + doubt)
+    doubt = moderated_variance(left, (spread > 0) * 1.0).variance / prior_sd**2
+    slope = (common + doubt * prior) / (spread + doubt)
     away = np.where(able, new - np.where(np.isfinite(level), level, centre), 0.0)
     return Explained(
         base=slope[:, None] * apart,
         new=slope * away,
-        variance=away**2 * doubt * SLOPE_SD**2 / (spread + doubt),
+        variance=away**2 * doubt * prior_sd**2 / (spread + doubt),
         df=spread / (spread + doubt),
     )
 

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from scipy.stats import beta
 
 import perflib
 from perflib.judge.fresh import ALL, CPU
+from perflib.judge.samples import CPU_SLOPE_SD
 from perflib.session.sample import sample_dashboard
 from perflib.stats.band import BASELINE_RUNS, Change, Sample, changes, judge
 from perflib.stats.explained import Waits
@@ -110,7 +111,11 @@ def samples(names: Sequence[str], before: Sequence[Kept], new: Kept, *, adjusted
         for i, name in enumerate(names)
         for j, figure in enumerate(FIGURES)
     ]
-    return [*percentiles, Sample(ALL, CPU, np.array([one.cpu_ms for one in before]), np.array([new.cpu_ms]))]
+    cpu_waits = replace(waits, slope=0.0, slope_sd=CPU_SLOPE_SD)
+    return [
+        *percentiles,
+        Sample(ALL, CPU, np.array([one.cpu_ms for one in before]), np.array([new.cpu_ms]), waits=cpu_waits),
+    ]
 
 
 def left_out(names: Sequence[str], runs: Sequence[Kept], *, adjusted: bool) -> dict[tuple[str, str], Floats]:
@@ -150,7 +155,7 @@ def plants(names: Sequence[str], sound: Sequence[Kept], planted: Sequence[Kept])
             for adjusted in (False, True):
                 logs = [_logs(samples(names, sound if adjusted else before, one, adjusted=adjusted)) for one in some]
                 for key in ((PLANTED, "p50"), (PLANTED, "p95"), (ALL, CPU)):
-                    own = np.array([each[key] for each in logs])
+                    own = np.array([each[key] for each in logs if key in each] or [np.nan])
                     cells.append(f"{np.expm1(own.mean()):+.1%} (± {own.std(ddof=1) / len(own) ** 0.5:.1%})")
             rows.append(cells)
     of = [f"{figure} {how}" for how in ("raw", "adjusted") for figure in ("p50", "p95", "CPU")]
@@ -217,8 +222,10 @@ def main() -> int:
     kept = [Kept.of(rows) for _, rows in frame.groupby("run_id", sort=True)]
     sound, planted = [one for one in kept if not one.plant], [one for one in kept if one.plant]
     sys.stdout.write(f"{len(kept)} valid runs of {perflib.runs()['run_id'].nunique()}.\n")
-    for table in (noise(names, sound), plants(names, sound, planted), resampled(names, sound, planted, given.checks)):
-        sys.stdout.write(f"\n{table}\n")
+    sys.stdout.write(f"\n{noise(names, sound)}\n")
+    sys.stdout.write(f"\n{plants(names, sound, planted)}\n")
+    sys.stdout.flush()
+    sys.stdout.write(f"\n{resampled(names, sound, planted, given.checks)}\n")
     return 0
 
 
