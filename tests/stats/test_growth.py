@@ -7,7 +7,7 @@ from scipy.optimize import lsq_linear
 
 from perflib.stats.explanations import Noise, _best_jump, saturations, slopes_beside
 from perflib.stats.growth import MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
-from perflib.stats.minima import Minima
+from perflib.stats.windows import Windows
 from tests.benchmarks.leaks import FAMILIES, at_most, curve, found_again, judge, noise_mb
 
 MB = 1e6
@@ -34,9 +34,9 @@ def filling(at_s: Floats, mb: float, tau_s: float) -> Floats:
     return np.asarray(mb * -np.expm1(-at_s / tau_s), dtype=np.float64)
 
 
-def minima_of(level: Floats) -> Minima:
+def windows_of(level: Floats) -> Windows:
     share = np.linspace(0.1, 1, len(level))
-    return Minima(
+    return Windows(
         start_s=0.0,
         lasts_s=1800.0,
         share=share,
@@ -271,7 +271,7 @@ def test_the_fitted_curve_lies_in_its_band_and_passes_through_the_windows() -> N
 @pytest.mark.parametrize("seed", range(3))
 def test_the_ends_of_the_interval_are_where_a_constrained_fit_is_just_refuted(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    run = minima_of(20 * np.linspace(0.1, 1, 40) + filling(np.linspace(0.1, 1, 40), 10, 0.1) + rng.normal(0, 0.5, 40))
+    run = windows_of(20 * np.linspace(0.1, 1, 40) + filling(np.linspace(0.1, 1, 40), 10, 0.1) + rng.normal(0, 0.5, 40))
     slopes = slopes_beside(run, [])
     curves = saturations(run.share)
 
@@ -292,7 +292,7 @@ def test_the_ends_of_the_interval_are_where_a_constrained_fit_is_just_refuted(se
 def test_the_best_jump_is_that_of_trying_each_place_and_warm_up() -> None:
     rng = np.random.default_rng(1)
     level = 10.0 * (np.arange(40) >= 17) + 4.0 * (np.arange(40) >= 30) + rng.normal(0, 1, 40)
-    run = minima_of(level)
+    run = windows_of(level)
     found = _best_jump(
         run, np.stack([np.column_stack([np.ones(40), one]) for one in saturations(run.share)[10:13]]), []
     )

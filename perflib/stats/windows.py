@@ -1,4 +1,4 @@
-"""The level of a run as window minima: short-lived allocations, and what was given back later, are left out."""
+"""The level of a run by windows: short-lived allocations, and what was given back later, are left out."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ _WINDOWS = 40
 
 
 @dataclass(frozen=True)
-class Minima:
-    """Window minima at shares of the run, and the growth over the run that counts; levels in the unit of the values."""
+class Windows:
+    """Levels at shares of the run, and the growth over the run that counts; levels in the unit of the values."""
 
     start_s: float
     lasts_s: float
@@ -46,13 +46,39 @@ class Minima:
         return (np.arange(len(self.share)) >= index).astype(np.float64)
 
 
-def window_minima(at_s: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Middles and minima of windows of equal width, that hold a sample or more on the average."""
+def window_levels(at_s: Floats, values: Floats, matters: float) -> tuple[Floats, Floats]:
+    """Middles and levels of windows of equal width, that hold a sample or more on the average.
+
+    A level is the mean, the more exact figure, of a run that gives nothing back and does not jump; else, or where
+    minima scatter less, it is the minimum, which no garbage reaches, and which is never half a jump.
+    """
     count = min(_WINDOWS, len(at_s))
     edges = np.linspace(at_s[0], at_s[-1], count + 1)
     begins = np.searchsorted(at_s, edges[:-1])
-    filled = np.diff(begins, append=len(at_s)) > 0
-    return (edges[:-1] + edges[1:])[filled] / 2, np.minimum.reduceat(values, begins[filled])
+    held = np.diff(begins, append=len(at_s))
+    middle_s, begins, held = (edges[:-1] + edges[1:])[held > 0] / 2, begins[held > 0], held[held > 0]
+    means, minima = np.add.reduceat(values, begins) / held, np.minimum.reduceat(values, begins)
+    given_back = np.maximum.reduceat(values - _least_later(values), begins)
+    calm = given_back.max() <= 3 * np.median(given_back) + matters / 8 and retained(minima, matters).all()
+    calm = calm and not _jumps(minima, matters) and _scatter(means) <= _scatter(minima)
+    return middle_s, means if calm else minima
+
+
+def _least_later(values: Floats) -> Floats:
+    """From each moment on."""
+    return np.asarray(np.minimum.accumulate(values[::-1])[::-1], dtype=np.float64)
+
+
+def _jumps(level: Floats, matters: float) -> bool:
+    """Whether it rises from one window to the next by more than before and after."""
+    rises = np.append(np.diff(level), -np.inf)
+    jitter = float(np.median(np.abs(rises[:-1] - np.median(rises[:-1])))) / 0.95
+    return bool((rises[1:-1] - np.maximum(rises[:-2], rises[2:]) > max(matters / 4, 3 * jitter)).any())
+
+
+def _scatter(level: Floats) -> float:
+    """About a line, from one window to the next."""
+    return float(np.median(np.abs(np.diff(level, 2)))) if len(level) > 2 else 0.0
 
 
 def retained(level: Floats, matters: float) -> Flags:
@@ -62,7 +88,7 @@ def retained(level: Floats, matters: float) -> Flags:
     """
     jitter = float(np.median(np.abs(np.diff(level)))) / 0.95
     least = max(matters / 4, 6 * jitter)
-    kept = level - np.minimum.accumulate(level[::-1])[::-1] <= least
+    kept = level - _least_later(level) <= least
     returned = np.flatnonzero(~kept)
     if len(returned):
         since = returned[-1] + 1
