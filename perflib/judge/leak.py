@@ -61,8 +61,9 @@ class Memory:
     @property
     def bytes_per_request(self) -> float | None:
         """The growth by the number of requests."""
-        known = self.rss is not None and self.rss.per_h is not None and self.requests_per_h
-        return self.rss.per_h / self.requests_per_h if known else None
+        if self.rss is None or self.rss.per_h is None or not self.requests_per_h:
+            return None
+        return self.rss.per_h / self.requests_per_h
 
     @property
     def bytes_per_request_between(self) -> Interval | None:

@@ -228,6 +228,12 @@ def jumps_of(windows: Windows) -> list[Jump]:
 
 
 def only_jumped(windows: Windows, refuted_rss: float) -> bool:
-    """Whether jumps upon a short warm-up fit about as well as a slope: they are not refuted."""
+    """Whether jumps upon a short warm-up fit about as well as a slope: they are not refuted.
+
+    They fit noise too, by five parameters more: each counts the logarithm of the number of windows (Schwarz 1978,
+    Annals of Statistics 6(2)).
+    """
     residuals = _best_jumps(windows)[-1].residuals
-    return float(residuals @ residuals) <= refuted_rss
+    rss, count = float(residuals @ residuals), len(residuals)
+    more = 2 * MOST_JUMPS - 1
+    return bool(rss * (1 + more * np.log(count) / max(count - more - 3, 1)) <= refuted_rss)
