@@ -184,8 +184,9 @@ def memory_sentence(run: Run, memory: Memory) -> str:
     said = [_series_sentence(name, found) for name, found in memory.series.items() if found.verdict == memory.verdict]
     if memory.verdict in ("OK", "INCONCLUSIVE"):
         said = said[:1]
-    if kept := kept_per_request(memory):
-        said.append(f"It grows {kept}.")
+    grows = memory.rss is not None and memory.rss.verdict in ("LEAK", "INCONCLUSIVE")
+    if grows and (kept := kept_per_request(memory)):
+        said.append(f"Memory grows {kept}.")
     if times := ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s):
         judged = f"only {memory.from_s:,.0f} to {memory.to_s:,.0f} s was judged"
         said.append(f"The target restarted at {times}; {judged}.")
