@@ -87,7 +87,7 @@ def retained(level: Floats, matters: float) -> Flags:
     The rise since the last return is told from growth once it has lasted twice as long as any before it.
     """
     jitter = float(np.median(np.abs(np.diff(level)))) / 0.95
-    least = max(matters / 4, 6 * jitter)
+    least = max(matters / 2, 6 * jitter)
     kept = level - _least_later(level) <= least
     returned = np.flatnonzero(~kept)
     if len(returned):
