@@ -4,6 +4,8 @@ Memory, open files and threads are judged alike, over the longest stretch in whi
 over its processes. Of several the memory is their PSS where it is known, as RSS counts what they share in each of them.
 Workers that are recycled give back what they took: then the highest level within the life of a worker is judged, as a
 target whose peaks do not rise is bounded, while what is lowest is the moment at which a worker is missing.
+What a target keeps of each request grows with their number: under a load that changes, that is told from what follows
+the load by counting requests in place of seconds.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ import pandas as pd
 
 from perflib.spec import Run
 from perflib.spec.workload import is_steady
-from perflib.stats import Floats
+from perflib.stats import Floats, Interval
 from perflib.stats.growth import LEAST_SAMPLES, MEMORY, OPEN_FILES, THREADS, Growth, Tolerance, growth
 from perflib.stats.verdict import Verdict, worst
 
@@ -24,6 +26,10 @@ _LEAST_LIVES = 11
 """So many lives of workers are judged by their peaks."""
 _MOST_WORKERS = 32
 _SELDOM = "Its workers are replaced too seldom in so short a run."
+_MANY = 1000
+"""So many requests tell how much is kept of each."""
+_BETTER = 4.0
+"""By so much smaller squares of what is left over the number of requests explains the level better than time."""
 _CHANGING = "The load changed, and what a target holds may follow its load."
 
 
@@ -42,7 +48,7 @@ class Memory:
     rss: Growth | None = None
     open_files: Growth | None = None
     threads: Growth | None = None
-    bytes_per_request: float | None = None
+    requests_per_h: float | None = None
     from_s: float = 0.0
     to_s: float = 0.0
     restarts_s: tuple[float, ...] = ()
@@ -53,6 +59,22 @@ class Memory:
     answering: int = 1
 
     @property
+    def bytes_per_request(self) -> float | None:
+        """The growth by the number of requests."""
+        if self.rss is None or self.rss.per_h is None or not self.requests_per_h:
+            return None
+        return self.rss.per_h / self.requests_per_h
+
+    @property
+    def bytes_per_request_between(self) -> Interval | None:
+        """Each end at 99 %; None where there were too few requests to tell."""
+        if self.rss is None or self.rss.interval_per_h is None or not self.requests_per_h:
+            return None
+        hours, between = (self.to_s - self.from_s) / 3600, self.rss.interval_per_h
+        many = self.requests_per_h * hours >= _MANY
+        return Interval(between.low / self.requests_per_h, between.high / self.requests_per_h) if many else None
+
+    @property
     def series(self) -> dict[str, Growth]:
         """What was judged, by name."""
         named = {"memory": self.rss, "open files": self.open_files, "threads": self.threads}
@@ -60,9 +82,11 @@ class Memory:
 
     def as_json(self) -> dict[str, Any]:
         """The memory block of `perflib run --json`."""
+        kept = self.bytes_per_request_between
         return _figures(self.rss, "bytes") | {
             "verdict": self.verdict,
             "bytes_per_request": self.bytes_per_request,
+            "interval_bytes_per_request": kept and [kept.low, kept.high],
             "restarts_s": list(self.restarts_s),
             "gone_s": self.gone_s,
             "processes": self.processes,
@@ -81,13 +105,19 @@ def memory_of(run: Run) -> Memory:
     """
     if run.memory is None or run.memory.empty:
         return Memory(Verdict.NOT_SAMPLED)
-    samples = run.memory.assign(started_s=_known_starts(run.memory["started_s"]))
+    samples = _under_load(run, run.memory).assign(started_s=_known_starts(run.memory["started_s"]))
     if (samples["pid"] < 0).all() and _in_turns(samples["started_s"]):
         return _worst_of([_judged(run, one) for _, one in samples.groupby("started_s")])
     another = (samples["pid"].diff().fillna(0) != 0) | (samples["started_s"].diff().fillna(0).abs() > 1)
     stretch = max((some for _, some in samples.groupby(another.cumsum())), key=lambda some: _lasts_ns(some["t_ns"]))
     restarts_s = tuple(float(at_ns / 1e9) for at_ns in samples.loc[another, "t_ns"])
     return replace(_judged(run, stretch), restarts_s=restarts_s, gone_s=_gone_s(run))
+
+
+def _under_load(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
+    """Without those after the load, as connections that are closed then give back what is judged."""
+    loaded = samples[samples["t_ns"] <= max((part.measured_to_ns for part in run.facts.parts), default=np.inf)]
+    return samples if loaded.empty else loaded
 
 
 def _known_starts(told: "pd.Series[float]") -> "pd.Series[float]":
@@ -106,7 +136,7 @@ def _worst_of(each: list[Memory]) -> Memory:
     """Of processes that answered in turns: the worst, of these the one that grows fastest."""
     verdict = worst(one.verdict for one in each)
     fastest = max((one for one in each if one.verdict == verdict), key=lambda one: (one.rss and one.rss.per_h) or 0.0)
-    return replace(fastest, processes=len(each), answering=len(each), bytes_per_request=None)
+    return replace(fastest, processes=len(each), answering=len(each), requests_per_h=None)
 
 
 def _judged(run: Run, stretch: pd.DataFrame) -> Memory:
@@ -118,7 +148,7 @@ def _judged(run: Run, stretch: pd.DataFrame) -> Memory:
         rss=rss,
         open_files=open_files,
         threads=threads,
-        bytes_per_request=_per_request(run, stretch, rss),
+        requests_per_h=_requests_per_h(run, stretch),
         from_s=float(stretch["t_ns"].iloc[0] / 1e9),
         to_s=float(stretch["t_ns"].iloc[-1] / 1e9),
         processes=most if most > 0 else None,
@@ -149,9 +179,29 @@ def _judge(run: Run, stretch: pd.DataFrame, column: str, tolerance: Tolerance) -
         return None
     at_s, level = (told["t_ns"] / 1e9).to_numpy(), told[column].to_numpy(dtype=np.float64)
     found = _growth_of_peaks(at_s, level, lives, tolerance) if lives >= 1 else growth(at_s, level, tolerance)
-    if found.verdict in (Verdict.LEAK, Verdict.STEP) and (scenario.isolated or not is_steady(scenario.workload)):
+    if is_steady(scenario.workload) and not scenario.isolated:
+        return found
+    counted = _growth_by_requests(_sent_s(run), at_s, level, tolerance)
+    if counted.verdict == Verdict.LEAK and _BETTER * _left_over(counted) < _left_over(found):
+        return counted
+    if found.verdict in (Verdict.LEAK, Verdict.STEP):
         return Growth(Verdict.INCONCLUSIVE, _CHANGING, fit=found.fit)
     return found
+
+
+def _growth_by_requests(sent_s: Floats, at_s: Floats, level: Floats, tolerance: Tolerance) -> Growth:
+    """The growth were the requests sent evenly: a leak of each is a line then, what follows the load is none."""
+    count = np.searchsorted(sent_s, at_s, side="right").astype(np.float64)
+    if count[-1] <= count[0]:
+        return Growth(Verdict.INCONCLUSIVE, _CHANGING)
+    even_s = np.interp(count, count[[0, -1]], at_s[[0, -1]])
+    found = growth(even_s, level, tolerance)
+    return replace(found, fit=found.fit and replace(found.fit, at_s=np.interp(found.fit.at_s, even_s, at_s)))
+
+
+def _left_over(found: Growth) -> float:
+    """The mean square of what the fit leaves over."""
+    return float(np.mean((found.fit.level - found.fit.fitted) ** 2)) if found.fit else np.inf
 
 
 def _growth_of_peaks(at_s: Floats, level: Floats, lives: float, tolerance: Tolerance) -> Growth:
@@ -166,12 +216,15 @@ def _growth_of_peaks(at_s: Floats, level: Floats, lives: float, tolerance: Toler
     return growth(ends_s[:-1], lasting, tolerance, least_samples=_LEAST_LIVES - 2)
 
 
-def _per_request(run: Run, stretch: pd.DataFrame, rss: Growth | None) -> float | None:
-    if rss is None or rss.per_h is None:
-        return None
-    sent = run.requests.loc[run.requests["kind"] == "request", "start_ns"]
-    requests = int(sent.between(stretch["t_ns"].iloc[0], stretch["t_ns"].iloc[-1]).sum())
-    return rss.per_h * _lasts_ns(stretch["t_ns"]) / 3.6e12 / requests if requests else None
+def _sent_s(run: Run) -> Floats:
+    """When each request was sent, ascending."""
+    sent_ns = run.requests.loc[run.requests["kind"] == "request", "start_ns"].to_numpy()
+    return np.asarray(np.sort(sent_ns[sent_ns >= 0]) / 1e9, dtype=np.float64)
+
+
+def _requests_per_h(run: Run, stretch: pd.DataFrame) -> float | None:
+    begun, ended = np.searchsorted(_sent_s(run), stretch["t_ns"].iloc[[0, -1]] / 1e9)
+    return (ended - begun) * 3.6e12 / _lasts_ns(stretch["t_ns"]) if ended > begun else None
 
 
 def _gone_s(run: Run) -> float | None:
@@ -191,4 +244,10 @@ def _figures(found: Growth | None, unit: str) -> dict[str, Any]:
         return dict.fromkeys(names)
     between = found.interval_per_h and [found.interval_per_h.low, found.interval_per_h.high]
     rates = zip(names, (found.per_h, between, found.smallest_per_h), strict=True)
-    return {"verdict": found.verdict, "reason": found.reason, **dict(rates), "settle_s": found.settle_s}
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        **dict(rates),
+        "settle_s": found.settle_s,
+        "needs_s": found.needs_s,
+    }

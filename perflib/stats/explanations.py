@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from perflib.stats import Floats
-from perflib.stats.minima import Minima
+from perflib.stats.windows import Windows
 
 CONFIDENCE = 0.99
 """Of each end of an interval."""
@@ -21,10 +21,10 @@ _STANDS_OUT = 30.0
 """Squared, in standard errors; it is the largest of hundreds of places and shapes."""
 POWER = 0.90
 
-_TAU, _LOG_T0 = np.geomspace(0.01, 2.0, 41), np.geomspace(0.003, 0.25, 12)
+_TAU, _LOG_T0 = np.geomspace(0.01, 2.0, 601), np.geomspace(0.003, 0.25, 101)
 """Time constants of the saturations 1 - exp(-t / tau) and log(1 + t / t0), as shares of the run."""
 _EXPONENTIAL = slice(1, 1 + len(_TAU))
-_WARM_UPS = _TAU[_TAU <= 0.25][3::4]
+_WARM_UPS = np.geomspace(0.015, 0.21, 6)
 """Some of those that end within the run."""
 _SLOW = np.concatenate([[False], _TAU > 0.7, np.zeros(len(_LOG_T0), dtype=bool)])
 
@@ -114,10 +114,10 @@ class Fits:
     base: Floats
 
     @classmethod
-    def of(cls, minima: Minima, jumps_at: list[int]) -> Self:
-        base = np.column_stack([np.ones_like(minima.share), *(minima.after(index) for index in jumps_at)])
+    def of(cls, windows: Windows, jumps_at: list[int]) -> Self:
+        base = np.column_stack([np.ones_like(windows.share), *(windows.after(index) for index in jumps_at)])
         q = np.linalg.qr(base)[0]
-        x, y, curves = (v - (v @ q) @ q.T for v in (minima.share, minima.level, saturations(minima.share)))
+        x, y, curves = (v - (v @ q) @ q.T for v in (windows.share, windows.level, saturations(windows.share)))
         sx, sy, ss = curves @ x, curves @ y, np.maximum((curves**2).sum(axis=1), 1e-12)
         left = np.maximum(x @ x - sx**2 / ss, 1e-12)
         free = (x @ y - sx * sy / ss) / left
@@ -128,16 +128,16 @@ class Fits:
         rss = free_rss + left * (slope - free) ** 2
         return cls(slope, (sy - slope * sx) / ss, rss, free, free_rss, left, flattest, steepest, base)
 
-    def fitted(self, minima: Minima, n: int) -> Floats:
+    def fitted(self, windows: Windows, n: int) -> Floats:
         """The curve of the n-th saturation, shape (windows,)."""
-        risen = self.slope[n] * minima.share + self.height[n] * saturations(minima.share)[n]
+        risen = self.slope[n] * windows.share + self.height[n] * saturations(windows.share)[n]
         q = np.linalg.qr(self.base)[0]
-        return np.asarray(risen + q @ (q.T @ (minima.level - risen)), dtype=np.float64)
+        return np.asarray(risen + q @ (q.T @ (windows.level - risen)), dtype=np.float64)
 
-    def leverage(self, minima: Minima, n: int) -> Floats:
+    def leverage(self, windows: Windows, n: int) -> Floats:
         """Squared standard error of `fitted` where the noise has variance 1."""
-        beside = saturations(minima.share)[n : n + 1] if n else ()
-        q = np.linalg.qr(np.column_stack([self.base, minima.share, *beside]))[0]
+        beside = saturations(windows.share)[n : n + 1] if n else ()
+        q = np.linalg.qr(np.column_stack([self.base, windows.share, *beside]))[0]
         return np.asarray((q**2).sum(axis=1), dtype=np.float64)
 
     def ends(self, refuted_rss: float) -> Ends:
@@ -148,12 +148,12 @@ class Fits:
         return Ends(np.where(told, low, np.inf), np.where(told, high, -np.inf))
 
 
-def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
+def slopes_beside(windows: Windows, jumps_at: list[int]) -> Slopes:
     """The slope, beside every saturation and jumps before these windows."""
-    fits = Fits.of(minima, jumps_at)
+    fits = Fits.of(windows, jumps_at)
     best = int(np.argmin(fits.rss))
-    noise = Noise.of(minima.level - fits.fitted(minima, best), len(jumps_at) + 3, minima.least_sd)
-    t, t_slow, z = (float(scipy.special.stdtrit(noise.free, at)) for at in (CONFIDENCE, minima.slow_confidence, POWER))
+    noise = Noise.of(windows.level - fits.fitted(windows, best), len(jumps_at) + 3, windows.least_sd)
+    t, t_slow, z = (float(scipy.special.stdtrit(noise.free, at)) for at in (CONFIDENCE, windows.slow_confidence, POWER))
     refuted_rss = float(fits.rss[best] + t**2 * noise.variance)
     ends, ends_slow = fits.ends(refuted_rss), fits.ends(float(fits.rss[best] + t_slow**2 * noise.variance))
     se = np.sqrt(noise.most / fits.left)
@@ -170,8 +170,8 @@ def slopes_beside(minima: Minima, jumps_at: list[int]) -> Slopes:
         short_by=float(z * se[0]),
         tau=float(_TAU[np.argmin(flat_rss[_EXPONENTIAL])]),
         refuted_rss=refuted_rss,
-        fitted=fits.fitted(minima, plain),
-        band=t * np.sqrt(noise.variance * fits.leverage(minima, plain)),
+        fitted=fits.fitted(windows, plain),
+        band=t * np.sqrt(noise.variance * fits.leverage(windows, plain)),
     )
 
 
@@ -185,49 +185,55 @@ class Jump:
     residuals: Floats
 
 
-def _best_jump(minima: Minima, designs: Floats, others: list[Jump]) -> Jump:
+def _best_jump(windows: Windows, designs: Floats, others: list[Jump]) -> Jump:
     """The best place for one more jump upon the best of the designs, shape (designs, windows, columns)."""
-    known = np.stack([minima.after(jump.index) for jump in others], axis=1) if others else designs[0, :, :0]
+    known = np.stack([windows.after(jump.index) for jump in others], axis=1) if others else designs[0, :, :0]
     design = np.concatenate([designs, np.broadcast_to(known, (len(designs), *known.shape))], axis=2)
     q = np.linalg.qr(design)[0]
-    y = minima.level - (q @ (minima.level @ q)[:, :, None])[:, :, 0]
-    windows = len(minima.level)
+    y = windows.level - (q @ (windows.level @ q)[:, :, None])[:, :, 0]
+    count = len(windows.level)
     covered = np.cumsum(y[:, ::-1], axis=1)[:, ::-1]  # the product with a jump is the sum from its place on
-    weight = windows - np.arange(windows) - (np.cumsum(q[:, ::-1], axis=1)[:, ::-1] ** 2).sum(axis=2)
+    weight = count - np.arange(count) - (np.cumsum(q[:, ::-1], axis=1)[:, ::-1] ** 2).sum(axis=2)
     height = np.divide(covered, weight, out=np.zeros_like(covered), where=(weight > 1e-3) & (covered > 0))
     height[:, :2] = 0.0
     gain, rss = height * covered, (y * y).sum(axis=1)
     n, index = (int(place) for place in np.unravel_index(np.argmin(rss[:, None] - gain), gain.shape))
-    jump = minima.after(index)
+    jump = windows.after(index)
     residuals = y[n] - height[n, index] * (jump - q[n] @ (q[n].T @ jump))
     return Jump(index, float(height[n, index]), float(gain[n, index]), residuals)
 
 
-def _best_jumps(minima: Minima, *columns: Floats) -> list[Jump]:
+def _best_jumps(windows: Windows, *columns: Floats) -> list[Jump]:
     """Upon a constant, the columns and one short warm-up: one after the other; then each again, given the others."""
-    before = [np.ones_like(minima.share), *columns]
-    designs = np.stack([np.column_stack([*before, warm_up]) for warm_up in _fillings(minima.share, _WARM_UPS)])
+    before = [np.ones_like(windows.share), *columns]
+    designs = np.stack([np.column_stack([*before, warm_up]) for warm_up in _fillings(windows.share, _WARM_UPS)])
     jumps: list[Jump] = []
     for _ in range(MOST_JUMPS):
-        jumps.append(_best_jump(minima, designs, jumps))
+        jumps.append(_best_jump(windows, designs, jumps))
     for n in range(MOST_JUMPS):
-        jumps[n] = _best_jump(minima, designs, jumps[:n] + jumps[n + 1 :])
+        jumps[n] = _best_jump(windows, designs, jumps[:n] + jumps[n + 1 :])
     return jumps
 
 
-def jumps_of(minima: Minima) -> list[Jump]:
+def jumps_of(windows: Windows) -> list[Jump]:
     """The jumps that stand out from a line upon a short warm-up."""
-    rises = np.diff(minima.level)
+    rises = np.diff(windows.level)
     jitter = float(np.median(np.abs(rises - np.median(rises)))) / 0.95
-    if rises.max() - np.median(rises) < max(minima.matters / 4, 3 * jitter):
+    if rises.max() - np.median(rises) < max(windows.matters / 4, 3 * jitter):
         return []
-    found = _best_jumps(minima, minima.share)
-    noise = Noise.of(found[-1].residuals, 3 + MOST_JUMPS, minima.least_sd)
-    least_gain, least_height = _STANDS_OUT * noise.variance, minima.matters / 8
+    found = _best_jumps(windows, windows.share)
+    noise = Noise.of(found[-1].residuals, 3 + MOST_JUMPS, windows.least_sd)
+    least_gain, least_height = _STANDS_OUT * noise.variance, windows.matters / 8
     return [jump for jump in found if jump.gain >= least_gain and jump.height >= least_height]
 
 
-def only_jumped(minima: Minima, refuted_rss: float) -> bool:
-    """Whether jumps upon a short warm-up fit about as well as a slope: they are not refuted."""
-    residuals = _best_jumps(minima)[-1].residuals
-    return float(residuals @ residuals) <= refuted_rss
+def only_jumped(windows: Windows, refuted_rss: float) -> bool:
+    """Whether jumps upon a short warm-up fit about as well as a slope: they are not refuted.
+
+    They fit noise too, by five parameters more: each counts the logarithm of the number of windows (Schwarz 1978,
+    Annals of Statistics 6(2)).
+    """
+    residuals = _best_jumps(windows)[-1].residuals
+    rss, count = float(residuals @ residuals), len(residuals)
+    more = 2 * MOST_JUMPS - 1
+    return bool(rss * (1 + more * np.log(count) / max(count - more - 3, 1)) <= refuted_rss)

@@ -43,7 +43,7 @@ from perflib.text.failures import failure_lines, rest, rest_of
 from perflib.text.notices import level_lines, slow_receiving_lines, unverified_lines, why_lines
 from perflib.text.why import anatomy as anatomy
 from perflib.text.why import diagnosis as diagnosis
-from perflib.text.words import baseline_sentence, duration_of, longer_sentence, workload_of
+from perflib.text.words import baseline_sentence, duration_of, kept_per_request, longer_sentence, workload_of
 from perflib.text.words import memory_sentence as memory_sentence
 from perflib.text.words import recovery_sentence as recovery_sentence
 from perflib.text.words import verdict_sentence as verdict_sentence
@@ -236,8 +236,7 @@ def _band_row(one: LoadBand, first: LoadBand) -> Row:
 def memory(run: Run) -> Table:
     """Growth of the target's memory, open files and threads, with its interval, and the smallest detectable leak."""
     found = memory_of(run)
-    per_request = found.bytes_per_request
-    grown = "" if per_request is None or per_request < 1 else f" {per_request:,.0f} bytes per request."
+    grown = f" Growth by requests: {kept}; each end at 99 %." if (kept := kept_per_request(found)) else ""
     note = (
         f"Samples once per second: {run.facts.memory.told}.{grown} Growth leaves out warm-up, saturation and single "
         "jumps. Detectable leak: the smallest one that such a run finds in 9 of 10 cases."

@@ -9,7 +9,7 @@ from perflib.figures.summary import EndpointSummary, Summary, unmeasured
 from perflib.judge.check import Check
 from perflib.judge.fresh import ALL
 from perflib.judge.leak import Memory
-from perflib.show.numbers import amount_of, ms, rate_of, seconds, share
+from perflib.show.numbers import amount_of, ms, rate_of, seconds, share, three_digits
 from perflib.spec import Open, Ramp, Run
 from perflib.spec.exits import ExitStatus
 from perflib.spec.workload import load_in_words
@@ -174,6 +174,9 @@ def memory_sentence(run: Run, memory: Memory) -> str:
     said = [_series_sentence(name, found) for name, found in memory.series.items() if found.verdict == memory.verdict]
     if memory.verdict in ("OK", "INCONCLUSIVE"):
         said = said[:1]
+    grows = memory.rss is not None and memory.rss.verdict in ("LEAK", "INCONCLUSIVE")
+    if grows and (kept := kept_per_request(memory)):
+        said.append(f"Memory grows {kept}.")
     if times := ", ".join(f"{at_s:,.0f} s" for at_s in memory.restarts_s):
         judged = f"only {memory.from_s:,.0f} to {memory.to_s:,.0f} s was judged"
         said.append(f"The target restarted at {times}; {judged}.")
@@ -182,6 +185,15 @@ def memory_sentence(run: Run, memory: Memory) -> str:
         what = "Its metrics were not told any more" if exported else "The target was gone"
         said.append(f"{what} after {memory.gone_s:,.0f} s.")
     return " ".join([*said, *_processes_sentence(run, memory)])
+
+
+def kept_per_request(memory: Memory) -> str:
+    """How much the target keeps of each request, with its interval; nothing where that may be none."""
+    between, estimate = memory.bytes_per_request_between, memory.bytes_per_request
+    if between is None or between.low <= 0 or estimate is None or estimate < 1:
+        return ""
+    low, high = three_digits(between.low / 1e3), three_digits(between.high / 1e3)
+    return f"{three_digits(estimate / 1e3)} KB a request ({low} to {high})"
 
 
 def _processes_sentence(run: Run, memory: Memory) -> list[str]:
@@ -209,14 +221,19 @@ def _series_sentence(name: str, found: Growth) -> str:
     if found.verdict == "OK" and between is not None:
         seen = f"; a leak of {rate(found.smallest_per_h)} would have been found" if found.smallest_per_h else ""
         return f"{subject} is sound: growth of at most {rate(max(0.0, between.high))}{seen}."
-    return f"{subject} not judged. {found.reason}{_longer(found.settle_s)}"
+    return f"{subject} not judged. {found.reason}{_longer(found)}"
 
 
-def _longer(settle_s: float | None) -> str:
-    if not settle_s:
+def _longer(found: Growth) -> str:
+    if found.needs_s:
+        return f" It needs at least {_whole(found.needs_s)}; how much more depends on the noise seen then."
+    if not found.settle_s:
         return ""
-    whole, unit = (math.ceil(settle_s / 60), "min") if settle_s >= 90 else (math.ceil(settle_s), "s")
-    return f" Run at least {whole} {unit}: --duration {whole}{unit}."
+    return f" Run at least {_whole(found.settle_s)}: --duration {_whole(found.settle_s).replace(' ', '')}."
+
+
+def _whole(time_s: float) -> str:
+    return f"{math.ceil(time_s / 60)} min" if time_s >= 90 else f"{math.ceil(time_s)} s"
 
 
 def workload_of(run: Run) -> str:

@@ -1,6 +1,8 @@
 """What does the leak verdict say of real processes? The sample dashboard and four habits of allocators, all at once.
 
     python -m tests.benchmarks.real_leaks --minutes 5
+    python -m tests.benchmarks.real_leaks --trial --minutes 30 --keep runs   # 20 sound and 10 leaking dashboards
+    python -m tests.benchmarks.real_leaks --judge runs                       # those once more, by the rule of today
 
 The truth is what the process keeps for good. Every process ends with the measurement, or by an alarm of its own.
 """
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,13 +32,15 @@ import perflib
 from perflib.stats.growth import MEMORY, Growth, growth
 from perflib.watch.process import ProcessTree
 from perflib.watch.sampler import EVERY_S
+from tests.benchmarks.leaks import VERDICTS, at_least, at_most
 from tests.benchmarks.peers import markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 MB = 1e6
 TOKEN = "PERF_API_TOKEN"
+TARGET = Path(__file__).parents[2] / "data" / "targets" / "dashboard.toml"
 GRACE_S = 180.0
 """A process that outlives its measurement by so long is ended by its alarm."""
 _ENDS_BY_ITSELF = (
@@ -148,12 +153,15 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Dashboard:
-    """The sample dashboard under five to ten requests a second, measured as a user would."""
+    """The sample dashboard under some requests a second, of two users who think or at a rate, as a user measures it."""
 
     name: str
     switches: tuple[str, ...] = ()
     per_h: float = 0.0
     per_request: float = 0.0
+    rate_per_s: float | None = None
+    think_s: float = 0.2
+    seed: int = 1
 
     def judged(self, seconds: float, folder: Path) -> Judged:
         database = Path(tempfile.mkdtemp(dir=folder)) / "dashboard.sqlite"
@@ -161,8 +169,13 @@ class Dashboard:
         with running(command, seconds) as server:
             assert server.stdout is not None
             url = server.stdout.readline().split("serving on ")[1].strip()
-            options = perflib.Options(url=url, pid=server.pid, users=1, think_time=0.2, duration=seconds)
-            run = perflib.run("sustained", options, report=lambda _: None)
+            about = perflib.Options(
+                target=str(TARGET), url=url, pid=server.pid, duration=seconds, note=self.name, seed=self.seed
+            )
+            if self.rate_per_s is None:
+                run = perflib.run("sustained", about.replaced(users=2, think_time=self.think_s), report=lambda _: None)
+            else:
+                run = perflib.run("steady_rate", about.replaced(rate=self.rate_per_s), report=lambda _: None)
         found = perflib.memory_of(run)
         assert found.rss is not None
         sent = run.requests.loc[run.requests["kind"] == "request", "start_ns"]
@@ -197,6 +210,36 @@ SUBJECTS: tuple[Subject, ...] = (
 )
 
 
+def trial(minutes: float, rate_per_s: float) -> list[Subject]:
+    """20 sound dashboards and 10 that leak 10.5 MB in all, half of each under an open load."""
+    per_h = 20.0 if minutes >= 30 else 42.0
+    leaking = ("--leak", f"{per_h / 60:.6f}MB/min")
+    loads: dict[str, float | None] = {"think time": None, f"{rate_per_s:g}/s": rate_per_s}
+    return [
+        Dashboard(f"{name}; {load}", switches, rate * MB, rate_per_s=at, think_s=2 / rate_per_s, seed=seed)
+        for name, switches, rate, count in (("sound", (), 0.0, 10), (f"{per_h:g} MB/h", leaking, per_h, 5))
+        for load, at in loads.items()
+        for seed in range(1, count + 1)
+    ]
+
+
+def confusion(folder: Path) -> str:
+    """Verdicts on the memory of the runs that are kept there, by what they were."""
+    os.environ["PERFLIB_DATA"] = str(folder)
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for at in sorted(one.name for one in (folder / "runs").iterdir() if one.is_dir()):
+        run = perflib.load_run(at)
+        row = (run.facts.note, f"{run.facts.scenario.duration_s / 60:g}")
+        counts.setdefault(row, Counter())[perflib.memory_of(run).verdict] += 1
+    rows = []
+    for (note, minutes), verdicts in sorted(counts.items()):
+        right, total = verdicts["OK" if note.startswith("sound") else "LEAK"], verdicts.total()
+        each = [str(verdicts[verdict]) for verdict in VERDICTS]
+        bounds = f"{at_least(right, total):.0%} to {at_most(right, total):.0%}"
+        rows.append([note, minutes, str(total), *each, bounds])
+    return markdown(["target; load", "minutes", "runs", *VERDICTS, "right, 95 % bounds"], rows)
+
+
 @contextmanager
 def running(command: list[str], seconds: float) -> Iterator[subprocess.Popen[str]]:
     """A process that is ended afterwards; should this one be killed, the alarm ends it."""
@@ -222,11 +265,11 @@ def watched(pid: int, seconds: float) -> Growth:
     return growth(np.array(at_s), np.array(rss_bytes, dtype=np.float64))
 
 
-def measure(seconds: float) -> list[Judged]:
-    """All subjects at once, each with a thread here."""
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(SUBJECTS)) as threads:
-        os.environ |= {"PERFLIB_DATA": scratch, TOKEN: secrets.token_urlsafe(24)}
-        return list(threads.map(lambda subject: subject.judged(seconds, Path(scratch)), SUBJECTS))
+def measure(seconds: float, subjects: Sequence[Subject], keep: Path | None) -> list[Judged]:
+    """All at once, each with a thread here."""
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(subjects)) as threads:
+        os.environ |= {"PERFLIB_DATA": str(keep or scratch), TOKEN: secrets.token_urlsafe(24)}
+        return list(threads.map(lambda subject: subject.judged(seconds, Path(scratch)), subjects))
 
 
 def promises(found: list[Judged]) -> str:
@@ -257,9 +300,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--quick", action="store_true", help="1 minute, in which only some GB an hour can be seen")
+    parser.add_argument("--trial", action="store_true", help="20 sound dashboards and 10 that leak")
+    parser.add_argument("--rate", type=float, default=4, help="requests a second of each in the trial")
+    parser.add_argument("--keep", type=Path, help="a folder for the runs")
+    parser.add_argument("--judge", type=Path, help="only the runs that are kept there")
     given = parser.parse_args()
+    if given.judge:
+        print(confusion(given.judge))
+        return 0
     minutes = 1.0 if given.quick else given.minutes
-    found = measure(60 * minutes)
+    found = measure(60 * minutes, trial(minutes, given.rate) if given.trial else SUBJECTS, given.keep)
     head = ["process", "truth, MB/h", "verdict", "growth, MB/h", "99 % bounds", "smallest to be seen", "would settle"]
     print(f"{minutes:g} minutes; {os.cpu_count()} shared cores, load {os.getloadavg()[0]:.1f}.\n")
     print(f"{markdown(head, [one.row for one in found])}\n\n{promises(found)}")

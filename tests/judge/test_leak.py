@@ -64,6 +64,57 @@ def test_a_steady_leak_is_called_with_its_rate_and_its_bytes_a_request() -> None
     assert found.as_json()["growth_bytes_per_h"] == found.rss.per_h
 
 
+def test_what_is_kept_of_each_request_is_told_with_its_interval() -> None:
+    run = sampled(mb_per_h=200)
+    found = memory_of(run)
+    between = found.bytes_per_request_between
+    assert between is not None
+    assert between.low < 200e6 / 3600 / 5 < between.high
+    assert found.as_json()["interval_bytes_per_request"] == [between.low, between.high]
+    told = f"KB a request ({between.low / 1e3:.1f} to {between.high / 1e3:.1f})"
+    assert told in tables.memory_sentence(run, found)
+    assert told in tables.memory(run).markdown()
+    assert "a request" not in tables.memory_sentence(sampled(), memory_of(sampled()))
+
+
+def ramped(*, kb_per_request: float = 0.0, mb_per_busy: float = 0.0) -> Run:
+    """A run whose rate rises from nothing in proportion to time; what it holds for those at work goes with the rate."""
+    run = sampled(scenario="spike")
+    assert run.memory is not None
+    at_s = run.memory["t_ns"] / 1e9
+    share = np.sqrt(np.random.default_rng(1).uniform(size=len(run.requests)))
+    requests = run.requests.assign(start_ns=(share * 60e9 * MINUTES).astype(np.int64))
+    sent = len(requests) * (at_s / (60 * MINUTES)) ** 2
+    grown = 1e3 * kb_per_request * sent + 1e6 * mb_per_busy * at_s / (60 * MINUTES)
+    return replace(
+        run, requests=requests, memory=run.memory.assign(rss_bytes=run.memory["rss_bytes"] + grown.astype(np.int64))
+    )
+
+
+def test_a_leak_of_each_request_shows_under_a_growing_load_and_its_size_is_told() -> None:
+    run = ramped(kb_per_request=10)
+    found = memory_of(run)
+    assert found.verdict == "LEAK"
+    assert found.bytes_per_request == pytest.approx(10e3, rel=0.1)
+    assert found.rss is not None
+    assert found.rss.fit is not None
+    fitted = np.interp(900, found.rss.fit.at_s, found.rss.fit.fitted)
+    assert fitted - 100e6 == pytest.approx(10e3 * len(run.requests) * 0.75**2, rel=0.1), "the curve is drawn by time"
+
+
+@pytest.mark.parametrize("mb", [20, 60, 200])
+def test_what_is_held_for_those_at_work_is_no_leak_while_they_grow_in_number(mb: float) -> None:
+    assert memory_of(ramped(mb_per_busy=mb)).verdict == "INCONCLUSIVE"
+
+
+def test_so_few_samples_promise_nothing_and_tell_the_least_that_is_needed() -> None:
+    run = sampled(ends_s=12)
+    sentence = tables.memory_sentence(run, memory_of(run))
+    assert "It needs at least" in sentence
+    assert "how much more depends on the noise seen then" in sentence
+    assert "--duration" not in sentence
+
+
 def test_a_flat_target_is_sound_and_says_what_could_have_been_seen() -> None:
     run = sampled()
     found = memory_of(run)
@@ -252,7 +303,7 @@ def test_a_run_without_samples_is_never_sound() -> None:
 def test_the_charts_show_the_curve_the_fit_and_the_restart() -> None:
     leaking, restarted = charts.memory(sampled(mb_per_h=200)), charts.memory(sampled(restart_s=300.0))
     names = {trace.name for trace in leaking.data}
-    assert {"resident (RSS)", "fitted growth", "window minima", "99 % band"} <= names
+    assert {"resident (RSS)", "fitted growth", "window levels", "99 % band"} <= names
     assert "its own (USS)" not in names
     assert [line.x0 for line in restarted.layout.shapes if line.type == "line"] == [300.0]
     assert charts.memory(make_run(TARGET)).layout.annotations[0].text.startswith("Not sampled")

@@ -35,7 +35,7 @@ def memory(run: Run) -> go.Figure:
     words = Words(
         "Memory of the target",
         "Resident and unshared memory of the target in megabytes over time",
-        "A rise at the start is warm-up. Look whether the window minima go on rising along the dashed curve: its "
+        "A rise at the start is warm-up. Look whether the window levels go on rising along the dashed curve: its "
         "shaded band is how sure that is.",
     )
     if run.memory is None:
@@ -112,13 +112,13 @@ def _lows_and_highs(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fitted(fit: Fit, peaks: bool) -> Iterator[go.Scatter]:
-    """The window minima that were judged, or the peaks of recycled workers, the curve through them, its 99 % band."""
+    """The levels that were judged, or the peaks of recycled workers, the curve through them, its 99 % band."""
     edge, dashed = {"color": _FIT, "width": 0}, {"color": _FIT, "width": 2, "dash": "dash"}
     yield scatter(fit.at_s, fit.low / _MB, line=edge)
     yield scatter(fit.at_s, fit.high / _MB, name="99 % band", line=edge).update(fill="tonexty", opacity=0.36)
     yield scatter(fit.at_s, fit.fitted / _MB, "fitted: %{y:,.4~r} MB", name="fitted growth", line=dashed)
-    circle, which = {"symbol": "circle-open", "size": 6, "color": _FIT}, "highest" if peaks else "least"
-    hover, name = f"{which} of its window: %{{y:,.4~r}} MB", "window peaks" if peaks else "window minima"
+    circle, which = {"symbol": "circle-open", "size": 6, "color": _FIT}, "peak" if peaks else "level"
+    hover, name = f"{which} of its window: %{{y:,.4~r}} MB", f"window {which}s"
     yield scatter(fit.at_s, fit.level / _MB, hover, name=name, marker=circle)
 
 
