@@ -39,7 +39,6 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
     ['sample-21-release-1.4', 'p50_ms']
     """
     fit = judged(frame)
-    levels = {percentile: valued(fit, percentile) for percentile in PERCENTILES}
     series = [rows for _, rows in fit.groupby(["setup", "endpoint"], sort=False, dropna=False)]
     family = max(1, len(series) * len(PERCENTILES))
     found = [
@@ -47,8 +46,8 @@ def changes(frame: pd.DataFrame, *, alpha: float = 0.01) -> pd.DataFrame:
         | {"percentile": percentile, "before_ms": point.before, "after_ms": point.after}
         | {"ratio": point.ratio, "p_value": point.p_value, "at_least": point.at_least}
         for rows in series
-        for percentile, of_all in levels.items()
-        for of in [of_all.loc[rows.index]]
+        for percentile in PERCENTILES
+        for of in [valued(rows, percentile)]
         for point in change_points(of["ms"].to_numpy(), bounds=of["bound"].to_numpy(), alpha=alpha, family=family)
     ]
     table = pd.DataFrame(found, columns=list(_CHANGES)).astype(_CHANGES)

@@ -39,7 +39,7 @@ def compare_stored(
 
     >>> import perflib
     >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))
-    >>> sorted({one.verdict for one in perflib.compare_stored(a, b)})
+    >>> sorted({one.verdict.value for one in perflib.compare_stored(a, b)})
     ['INCONCLUSIVE']
     """
     known = stored_baselines() if baselines is None else baselines

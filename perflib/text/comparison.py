@@ -164,7 +164,7 @@ def _largest(figures: Sequence[FigureVerdict]) -> str:
 def _reasons(figures: Sequence[FigureVerdict]) -> list[str]:
     """Why figures are not clear, each reason once; of a single one what the sentence has not said."""
     found = {} if any(one.refused for one in figures) else _unclear(figures)
-    if len(found) == 1:
+    if len(found) == 1 and Verdict.INCONCLUSIVE in by_endpoint(figures).values():
         return list(filter(None, (reason.partition("; ")[2] for reason in found)))
     every = {figure: [one.endpoint for one in figures if one.figure == figure] for figure in FIGURES}
     lines = []

@@ -254,7 +254,7 @@ def _rows(runs: int, names: list[str], setup: str) -> pd.DataFrame:
     """The rows of a history of one setup, without p50 and p95."""
     number = np.repeat(np.arange(runs), len(names))
     plain = {"setup": setup, "state": "finished", "valid": True, "requests": 100, "judged_errors": 0, "unanswered": 0}
-    times = dict.fromkeys(("p99_ms", "max_ms", "target_ms"), math.nan)
+    times = dict.fromkeys(("p99_ms", "max_ms", "target_ms", "waited_per_ran", "cpu_ms_per_request"), math.nan)
     moments = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(number, "h")
     own = {"run_id": number.astype(str), "started_at": moments, "endpoint": np.tile(names, runs)}
     return pd.DataFrame(own | plain | times)
