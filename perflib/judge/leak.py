@@ -22,6 +22,8 @@ from perflib.stats.verdict import Verdict, worst
 
 _GONE_S = 3.0
 """A target whose samples end so long before the run was gone by then."""
+_AFTER_NS = 10 * 10**9
+"""Sampling ends so soon after the load."""
 _LEAST_LIVES = 11
 """So many lives of workers are judged by their peaks."""
 _MOST_WORKERS = 32
@@ -115,9 +117,10 @@ def memory_of(run: Run) -> Memory:
 
 
 def _under_load(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
-    """Without those after the load, as connections that are closed then give back what is judged."""
-    loaded = samples[samples["t_ns"] <= max((part.measured_to_ns for part in run.facts.parts), default=np.inf)]
-    return samples if loaded.empty else loaded
+    """Without the few after the load, as connections that are closed then give back what is judged."""
+    last_ns = int(samples["t_ns"].iloc[-1])
+    over_ns = max((part.measured_to_ns for part in run.facts.parts), default=last_ns)
+    return samples.query("t_ns <= @until", local_dict={"until": max(over_ns, last_ns - _AFTER_NS)})
 
 
 def _known_starts(told: "pd.Series[float]") -> "pd.Series[float]":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perflib.stats import Floats, Interval
-from perflib.stats.explanations import MOST_JUMPS, Jump, Slopes, jumps_of, only_jumped, slopes_beside
+from perflib.stats.explanations import CONFIDENCE, MOST_JUMPS, Jump, Slopes, jumps_of, only_jumped, slopes_beside
 from perflib.stats.verdict import Verdict
 from perflib.stats.windows import Windows, retained, window_levels
 
@@ -32,7 +32,8 @@ LEAST_SAMPLES = 20
 _LEAST_WINDOWS = 8
 _SHORT_S, _MOST_IF_SHORT = 900.0, 5.0
 """A shorter run must grow by more, in proportion, up to so many times."""
-_SLOW_CONFIDENCE, _SLOW_CONFIDENCE_IF_SHORT = 0.998, 0.90
+_SLOW_CONFIDENCE = ((180.0, 0.90), (1200.0, 0.998))
+"""Beside slow saturations, in runs of up to so many seconds: the shorter more often see one; else `CONFIDENCE`."""
 _SHOWS_S, _SETTLES_MOST_S = 600.0, 2700.0
 """Of a run below ten minutes it cannot be told whether it warms up for long: three quarters of an hour settle most."""
 _IN_JUMPS = "It grows in a few jumps: a leak in chunks, or some large allocations."
@@ -89,11 +90,11 @@ def growth(
 ) -> Growth:
     """Whether the level grows without end.
 
-    LEAK: the lower 99 % bound of the slope passes the threshold beside saturations of up to 0.7 of the run, and that of
-    99.8 % passes 0 beside those of up to twice the run; three jumps do not fit as well; and the slope times the whole
-    run, the cut included, passes `least_growth` and `share`. OK: the upper bound is below the threshold, so is the sum
-    of the jumps, and noise could hardly hide that much (else a bound so low is chance). STEP: jumps that pass
-    `least_growth` and `share`, beside which the slope does not. Else INCONCLUSIVE.
+    LEAK: the lower 99 % bound of the slope passes the threshold beside saturations of up to 0.7 of the run, and passes
+    0 beside those of up to twice the run (up to 20 minutes at 99.8 %); three jumps do not fit as well; and the slope
+    times the whole run, the cut included, passes `least_growth` and `share`. OK: the upper bound is below the
+    threshold, so is the sum of the jumps, and noise could hardly hide that much (else a bound so low is chance). STEP:
+    jumps that pass `least_growth` and `share`, beside which the slope does not. Else INCONCLUSIVE.
 
     A run shorter than 15 minutes sees one cycle of garbage collection, or a straight piece of a warm-up. Its leak must
     pass more: `least_growth` x 15 min / its length, at most 5 x (for memory 40 MB, from 3 minutes down). Few caches
@@ -139,7 +140,7 @@ def _windows_of(at_s: Floats, values: Floats, start_s: float, tolerance: Toleran
         matters=matters,
         floor=max(short * tolerance.least_growth, share_of_level),
         least_sd=0.01 * tolerance.least_growth,
-        slow_confidence=_SLOW_CONFIDENCE_IF_SHORT if short == _MOST_IF_SHORT else _SLOW_CONFIDENCE,
+        slow_confidence=next((sure for most_s, sure in _SLOW_CONFIDENCE if lasts_s <= most_s), CONFIDENCE),
     )
 
 
