@@ -69,7 +69,7 @@ class Growth:
     smallest_per_h: float | None = None
     """The smallest leak that such a run finds with 90 % power, were its noise at its upper 99 % bound.
 
-    In simulation it is found in 93 % or more of flat runs; upon a warm-up in 85 to 99 %, less in a run of a minute.
+    In simulation it is found in 92 % or more of flat runs, upon a warm-up in 83 to 99 %.
     """
     settle_s: float | None = None
     """A run of this length ends an INCONCLUSIVE in 80 % or more of simulated targets."""

@@ -36,7 +36,8 @@ LIGHT_MB = 160
 """Up to here 8 MB of growth matter; above, 5 % of the level: 20 MB at 400 MB."""
 MINUTES, NOISES_MB = (0.5, 1.0, 10.0, 30.0, 60.0), (0.5, 2.0)
 FIRST_SEED, FIRST_POWER_SEED = 300_000, 400_000
-"""Seeds that shaped the rule lie below 50,000; some from 100,000 and 200,000 were seen before its last change."""
+"""Seeds that shaped the rule lie below 50,000; some from 100,000, 200,000 and 300,000 were seen before its last
+change."""
 
 
 @dataclass(frozen=True)
