@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from perflib.stats import Floats
 
@@ -200,7 +200,7 @@ def _p_value(statistic: float, scan: Scan, level: float) -> float:
     ends where it can no longer be below `level`, or hardly ever is. Where so few orders can be drawn that none of them
     would be expected beyond `level`, it is sampled (`rare`).
     """
-    bound = 2 * float(scan.reaching(statistic).sum() * ndtr(-statistic))
+    bound = 2 * float(scan.reaching(statistic).sum() * scipy.special.ndtr(-statistic))
     most = max(1, min(round(_DRAWS_A_LEVEL / level), _MOST_CELLS // len(scan.ends)))
     enough = level * most >= _FEWEST_A_LEVEL
     if statistic >= _RARE and bound <= (level / _DRAWS_A_LEVEL if enough else level):
@@ -221,7 +221,7 @@ def rare(statistic: float, scan: Scan) -> float:
     divided by their number, in orders of which one stretch, chosen at random, does.
     Source: Naiman & Priebe 2001, Journal of Computational and Graphical Statistics 10(2).
     """
-    rng, tail = np.random.default_rng((_SEED, scan.count)), float(ndtr(-statistic))
+    rng, tail = np.random.default_rng((_SEED, scan.count)), float(scipy.special.ndtr(-statistic))
     long = scan.reaching(statistic)
     scan = Scan(scan.count, scan.begins[long], scan.ends[long])
     places, shares = np.arange(scan.count), []
@@ -231,7 +231,7 @@ def rare(statistic: float, scan: Scan) -> float:
         inside = (scan.begins[chosen] <= places) & (places < scan.ends[chosen])
         towards = inside - inside.mean(axis=1, keepdims=True)
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-        wanted = -ndtri(tail * rng.random((len(noise), 1)))
+        wanted = -scipy.special.ndtri(tail * rng.random((len(noise), 1)))
         noise += (wanted - (noise * towards).sum(axis=1, keepdims=True)) * towards
         noise -= noise.mean(axis=1, keepdims=True)
         order = (scan.count + 1) / 2 + noise * math.sqrt(scan.count * (scan.count + 1) / 12)

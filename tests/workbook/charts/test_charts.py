@@ -23,7 +23,7 @@ from perflib.workbook.charts.parts import log_ms_axis
 from perflib.workbook.charts.windows import widened
 from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
 
-OTHERS = [charts.memory, charts.memory_and_load, charts.shift]
+OTHERS = [charts.memory, charts.memory_and_load, charts.shift, charts.distributions]
 """They need memory samples, or two runs."""
 PUBLIC = [getattr(charts, name) for name in charts.__all__ if name.islower()]
 ALL = [one for one in PUBLIC if [*signature(one).parameters] in (["run"], ["runs"]) and one not in OTHERS]

@@ -85,7 +85,7 @@ def test_plain_lines_come_every_ten_seconds_and_never_in_a_heap(
 
 def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwards(tmp_path: Path) -> None:
     with Spool(memory_spool(tmp_path), MEMORY_ROW) as spool:
-        spool.append(0, 84_000_000, 0, 0, 0.0, 0, 0, 0, 0, 0, 0.0)
+        spool.append(0, 84_000_000, *(11 * [0]))
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=80)) as line:
         line.show([SECOND])
