@@ -123,7 +123,7 @@ class Sampler(AbstractContextManager["Sampler"]):
 
     def __init__(self, source: Source | None, folder: Path) -> None:
         self._source, self._folder = source, folder
-        self._over = threading.Event()
+        self._over, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._last = None if source is None else source.read()
         self._last_ns = perf_counter_ns()
@@ -152,6 +152,7 @@ class Sampler(AbstractContextManager["Sampler"]):
         self._over.set()
         if self._thread is not None:
             self._thread.join(_GRACE_S)
+        self._closed.set()  # a source that answers later than that is not asked again
         if self._source is not None:
             self._source.close()
 
@@ -164,7 +165,7 @@ class Sampler(AbstractContextManager["Sampler"]):
             while not is_last:
                 is_last = self._over.is_set()
                 begun_ns, begun_cpu_s = perf_counter_ns(), time.thread_time()
-                if is_last and begun_ns - self._last_ns < _SHORTEST_NS:
+                if is_last and (self._closed.is_set() or begun_ns - self._last_ns < _SHORTEST_NS):
                     return
                 reading = source.read()
                 now_ns = perf_counter_ns()

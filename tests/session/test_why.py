@@ -15,6 +15,7 @@ from perflib.spec import Facts, InputError
 from perflib.spec.diagnosis import Diagnosis
 from perflib.store.folders import Workbook
 from tests.queues import Exponential, serving
+from tests.servers import answer, answering
 from tests.workbooks import entered
 
 THREE = ("GET /health", "GET /signals", "GET /patterns")
@@ -122,7 +123,8 @@ def test_two_versions_are_measured_by_turns_and_what_changed_is_told_with_its_in
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    with serving(Exponential(8, 100)) as old, serving(Exponential(8, 25)) as new:
+    with answering(lambda _: (0.01, answer())) as fast, answering(lambda _: (0.04, answer())) as slow:
+        old, new = fast.url, slow.url
         entered(tmp_path, monkeypatch, QUEUE.format(new))
         how = {"target": "t.toml", "against": old, "endpoints": ("GET /a",)}
         found = perflib.why("light_load", budget="30s", attach=False, say=said.append, **how)

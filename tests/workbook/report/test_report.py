@@ -625,7 +625,7 @@ def test_the_index_links_to_the_comparison_with_the_latest_run_before(tmp_path: 
         assert seen.page.locator(".chart").count() == 2
         assert "2.00" in text
         assert all(seen.marks_by_chart())
-        chart, names = (seen.page.locator(part).bounding_box() for part in (".chart", ".gtitle-subtitle"))
+        chart, names = (seen.page.locator(part).first.bounding_box() for part in (".chart", ".gtitle-subtitle"))
         assert chart is not None
         assert names is not None
         assert names["x"] + names["width"] <= chart["x"] + chart["width"], "both runs' names can be read"
