@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from perflib.figures.spent import waited_per_ran
 from perflib.figures.under_way import on_the_wire
 from perflib.spec import Run
 from perflib.spec.workload import is_steady
@@ -105,13 +106,4 @@ def _spread(logs: Floats, cuts: list[int]) -> float:
 def _level(run: Run, good: pd.DataFrame, from_ns: int, to_ns: int) -> Level:
     own = good[good["start_ns"].between(from_ns, to_ns, inclusive="left")]
     p95_ms = float(np.quantile(own["end_ns"] - own["start_ns"], 0.95)) / 1e6
-    return Level(p95_ms, len(own) / (to_ns - from_ns) * 1e9, _waited_per_ran(run.memory, from_ns, to_ns))
-
-
-def _waited_per_ran(memory: pd.DataFrame | None, from_ns: int, to_ns: int) -> float | None:
-    """Of the target, from the samples in between; both columns only grow, and -1 is: not known."""
-    if memory is None or not {"ran_ns", "waited_ns"} <= set(memory):
-        return None
-    own = memory.loc[memory["t_ns"].between(from_ns, to_ns) & (memory["waited_ns"] >= 0), ["ran_ns", "waited_ns"]]
-    ran_ns, waited_ns = (own.iloc[-1] - own.iloc[0]) if len(own) else (0, 0)
-    return float(waited_ns / ran_ns) if ran_ns > 0 else None
+    return Level(p95_ms, len(own) / (to_ns - from_ns) * 1e9, waited_per_ran(run, from_ns, to_ns))

@@ -41,16 +41,14 @@ def effort(run: Run, parts: Sequence[Part]) -> Effort:
 
     Where the run has one part, what was sampled just before and after its measured time counts by its share.
     """
-    ticks, cpu_s, waited_s, answers = _ticks(run.memory), 0.0, 0.0, 0
-    rows, used = run.requests, run.facts.generator.cores_used
-    others = math.inf if used is None or used.others is None else used.others
+    ticks, cpu_s, waited_s, answers, rows = _ticks(run.memory), 0.0, 0.0, 0, run.requests
     ended_ns = rows.loc[(rows["kind"] == "request") & (rows["end_ns"] >= 0), "end_ns"]
     for part in parts:
         from_ns, to_ns = _sampled(ticks, part, is_alone=len(run.facts.parts) == 1)
         if to_ns - from_ns >= _LEAST_NS:
             found = ticks.between(from_ns, to_ns)
             cpu_s += found.cpu_s
-            waited_s += min(found.waited_s, others * (to_ns - from_ns) / 1e9)
+            waited_s += min(found.waited_s, _others_s(run, to_ns - from_ns))
             answers += int(ended_ns.between(from_ns, to_ns).sum())
     if not answers or not cpu_s > 0:
         return Effort()
@@ -59,9 +57,26 @@ def effort(run: Run, parts: Sequence[Part]) -> Effort:
     )
 
 
+def waited_per_ran(run: Run, from_ns: float, to_ns: float) -> float | None:
+    """That of `Effort`, of any stretch of a run; None where its samples do not tell a second of it."""
+    ticks = _ticks(run.memory)
+    within = ticks.t_ns[(ticks.t_ns >= from_ns) & (ticks.t_ns <= to_ns)]
+    if not len(within) or within[-1] - within[0] < _LEAST_NS:
+        return None
+    found = ticks.between(within[0], within[-1])
+    waited_s = min(found.waited_s, _others_s(run, within[-1] - within[0]))
+    return float(waited_s / found.cpu_s) if found.cpu_s > 0 and waited_s >= 0 else None
+
+
+def _others_s(run: Run, lasts_ns: float) -> float:
+    """For how long others used the cores in so long a stretch; infinite: not known."""
+    used = run.facts.generator.cores_used
+    return math.inf if used is None or used.others is None else used.others * lasts_ns / 1e9
+
+
 def _ticks(memory: pd.DataFrame | None) -> Ticks:
     """The samples that know the target's CPU time. Runs of earlier versions tell its share of a core alone."""
-    if memory is None or "cpu_share" not in memory:
+    if memory is None or not {"ran_ns", "cpu_share"} & set(memory):
         return Ticks.none()
     t_ns = memory["t_ns"].to_numpy(np.float64)
     if "ran_ns" in memory:
