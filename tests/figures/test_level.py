@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 
 from perflib.figures.level import level_change
 from perflib.spec import Run
+from perflib.spec.run import CoresUsed
 from perflib.text import tables
 from perflib.text.notices import level_lines
 from tests.synthetic import Floats, make_run, make_target
@@ -72,3 +73,11 @@ def test_a_latency_that_wanders_is_no_change_of_level(spread: float, lasting_s: 
 
 def test_a_change_too_small_to_mix_two_levels_is_not_told() -> None:
     assert level_lines(stepped(1.3)) == []
+
+
+def test_what_a_target_waits_for_itself_is_not_laid_to_others() -> None:
+    run = with_waits(stepped(3.0), 0.05, 1.2)
+    alone = CoresUsed(target=0.5, generator=0.1, others=0.0, of=2)
+    generator = run.facts.generator.replaced(cores_used=alone)
+    [line] = level_lines(replace(run, facts=run.facts.replaced(generator=generator)))
+    assert "Other processes held the cores" not in line
