@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,13 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
         }
     )
     return stored.sort_values("end_ns", kind="stable", ignore_index=True)
+
+
+def sampled(run: Run, cpu_ms: float, waits: float = 0.02) -> Run:
+    """The same run, its target's CPU a request and its wait for a core sampled by second."""
+    at_s = np.arange(0.0, run.facts.parts[-1].measured_to_ns / 1e9 + 1.0)
+    wire = run.requests[run.requests["kind"] == "request"]["end_ns"].sort_values().to_numpy() / 1e9
+    ran_ns = np.searchsorted(wire, at_s) * cpu_ms * 1e6
+    memory = pd.DataFrame({"t_ns": at_s * 1e9, "ran_ns": ran_ns, "waited_ns": ran_ns * waits}).astype(np.int64)
+    constant = {"rss_bytes": 10**8, "uss_bytes": -1, "open_files": -1, "threads": -1, "pid": 1, "started_s": 1e9}
+    return replace(run, memory=memory.assign(**constant, cpu_share=0.5))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 
+from perflib.figures.spent import Effort, efforts_of
 from perflib.figures.summary import series_of
 from perflib.judge.baseline import unfit
 from perflib.judge.knowledge import Known, noise_beside
@@ -25,6 +26,7 @@ from perflib.spec.setup import differences
 from perflib.stats import Floats, Interval
 from perflib.stats.band import BASELINE_RUNS, Change, Insufficient, Least, Sample, changes, verdicts_of
 from perflib.stats.bootstrap import DECILES, Series, Shift, shift
+from perflib.stats.explained import Waits
 from perflib.stats.paired import Plan, decide, plan, restart_log_ratio
 from perflib.stats.percentile import at_least, percentile
 from perflib.stats.verdict import Verdict, worst
@@ -40,6 +42,8 @@ ALPHA = 0.01
 NOISE_SD = 0.05
 """How much a restart's log ratio is expected to vary, before any was measured."""
 QUANTILES = (*DECILES, 0.95, 0.99)
+_TOLD_OF_WAIT = 0.05
+"""Of a log ratio: where less is taken off, nobody would see it in the times of both sides."""
 
 
 class Block(Spec):
@@ -335,7 +339,8 @@ def compare_stored(
     Without either, INCONCLUSIVE. So are runs of different setups, and runs that are not sound, each with the reason:
     `although_different` compares them all the same. A figure that failures make infinite on one side needs no noise.
 
-    The test is that of `stats.band`, one family of all endpoints and both figures, with A alone as the level.
+    The test is that of `stats.band`, one family of all endpoints and both figures, with A alone as the level. What the
+    target's wait for a core explains of them is taken off.
 
     Args:
         like: the figures of stored runs of A's setup, columns as in `FigureRow`.
@@ -348,7 +353,9 @@ def compare_stored(
         figures = tuple(_unknown(pair, of, why) for pair, of in times.items())
     else:
         least = {pair: _least_of(pair, of.a, (a, b)) for pair, of in times.items()}
-        figures = _tested(times, least, noise_beside(a.facts, b.facts, baselines, like))
+        efforts = efforts_of(a), efforts_of(b)
+        waited = {name: _Waited(*(of.get(name, Effort()).waited_per_ran for of in efforts)) for name in of_a}
+        figures = _tested(times, least, waited, noise_beside(a.facts, b.facts, baselines, like))
     return tuple(replace(_shown(one, of_a, of_b), refused=bool(why)) for one in figures)
 
 
@@ -400,14 +407,29 @@ class _Times:
         return self.b / self.a if known and self.a and self.b else None
 
 
+@dataclass(frozen=True)
+class _Waited:
+    """How long the target waited for a core beside an endpoint, per second of work. None: not known."""
+
+    a: float | None
+    b: float | None
+
+    def waits(self, noise: Baseline, name: str) -> Waits:
+        usual = noise.endpoints[name].per_run.waited_per_ran
+        base = None if usual is None else np.array(usual, np.float64)
+        return Waits(base, np.array([self.b], np.float64), np.array([self.a], np.float64))
+
+
 def _least_of(pair: Pair, was_ms: float | None, runs: Sequence[Run]) -> Least:
     limits_ms = {item.name: item.target_ms for item in runs[0].facts.target.items}
     generators = [run.facts.generator for run in runs]
     return least_that_matters(*pair, was_ms, limits_ms.get(pair[0]), generators) if was_ms else Least()
 
 
-def _tested(times: dict[Pair, _Times], least: dict[Pair, Least], known: Known) -> tuple[FigureVerdict, ...]:
-    samples = [] if known.noise is None else _samples(times, least, known.noise)
+def _tested(
+    times: dict[Pair, _Times], least: dict[Pair, Least], waited: dict[str, _Waited], known: Known
+) -> tuple[FigureVerdict, ...]:
+    samples = [] if known.noise is None else _samples(times, least, waited, known.noise)
     found = {(one.endpoint, one.figure): (one, verdict) for one, verdict in verdicts_of(changes(samples)).items()}
     chance = f"one run per side is not enough, as runs differ by chance; {known.lacking}"
     return tuple(
@@ -420,10 +442,20 @@ def _tested(times: dict[Pair, _Times], least: dict[Pair, Least], known: Known) -
     )
 
 
-def _samples(times: dict[Pair, _Times], least: dict[Pair, Least], noise: Baseline) -> list[Sample]:
+def _samples(
+    times: dict[Pair, _Times], least: dict[Pair, Least], waited: dict[str, _Waited], noise: Baseline
+) -> list[Sample]:
     """Of each figure that both sides have, and the runs beside them."""
     return [
-        Sample(*pair, np.array(usual, np.float64), np.array([of.b]), least[pair], np.array([of.a]), "A")
+        Sample(
+            *pair,
+            np.array(usual, np.float64),
+            np.array([of.b]),
+            least[pair],
+            np.array([of.a]),
+            "A",
+            waited[pair[0]].waits(noise, pair[0]),
+        )
         for pair, of in times.items()
         if of.ratio is not None and pair[0] in noise.endpoints
         for usual in [getattr(noise.endpoints[pair[0]].per_run, f"{pair[1]}_ms")]
@@ -435,6 +467,8 @@ def _told(found: Change | Insufficient, verdict: Verdict, known: Known) -> Figur
         few = f"too few runs in {known.in_words} to tell how much runs differ; {BASELINE_RUNS} are needed"
         return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, few)
     told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
+    if abs(math.log(found.by_wait)) >= _TOLD_OF_WAIT:
+        told += f"; the target's wait for a core, which makes it {found.by_wait:.2f} x, is taken off"
     told += f"; by how much runs differ in {known.in_words}"
     told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""
     return FigureVerdict(found.endpoint, found.figure, verdict, found.ratio, found.interval, found.mde, told)

@@ -20,7 +20,7 @@ from perflib.spec import Closed, InputError, Open, Run
 from perflib.spec.baselines import Baselines
 from perflib.spec.run import setup_of
 from perflib.text import tables
-from tests.synthetic import DASHBOARD, make_run, make_target, without_rows, without_successes
+from tests.synthetic import DASHBOARD, make_run, make_target, sampled, without_rows, without_successes
 
 TARGET = make_target("GET /a", "GET /b", target_ms=60)
 NOTHING = Baselines()
@@ -524,16 +524,6 @@ def test_every_format_shows_a_check_of_requests_that_all_failed() -> None:
     assert "failed" in tables.check(found).text()
     assert "failed" in tables.check(found).markdown()
     assert ElementTree.fromstring(tables.junit(found)).get("failures") == "2"
-
-
-def sampled(run: Run, cpu_ms: float, waits: float = 0.02) -> Run:
-    """The same run, its target's CPU a request and its wait for a core sampled by second."""
-    at_s = np.arange(0.0, run.facts.parts[-1].measured_to_ns / 1e9 + 1.0)
-    wire = run.requests[run.requests["kind"] == "request"]["end_ns"].sort_values().to_numpy() / 1e9
-    ran_ns = np.searchsorted(wire, at_s) * cpu_ms * 1e6
-    memory = pd.DataFrame({"t_ns": at_s * 1e9, "ran_ns": ran_ns, "waited_ns": ran_ns * waits}).astype(np.int64)
-    constant = {"rss_bytes": 10**8, "uss_bytes": -1, "open_files": -1, "threads": -1, "pid": 1, "started_s": 1e9}
-    return replace(run, memory=memory.assign(**constant, cpu_share=0.5))
 
 
 def of_cpu(others: float = 1.0, waits: float = 0.02, **values: Any) -> Baselines:

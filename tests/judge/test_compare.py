@@ -30,7 +30,7 @@ from perflib.spec import SCENARIOS, Closed, Run
 from perflib.spec.baselines import Baselines
 from perflib.text import tables
 from perflib.workbook import charts
-from tests.synthetic import make_run, make_target
+from tests.synthetic import make_run, make_target, sampled
 
 TARGET = make_target("GET /a", "GET /b")
 NAMES = ("GET /a", "GET /b")
@@ -217,6 +217,29 @@ def test_with_a_baseline_two_stored_runs_are_told_apart_or_not() -> None:
     assert "REGRESSION" not in by_endpoint(compare_stored(a, same, known)).values()
     assert set(by_endpoint(compare_stored(a, slow, known)).values()) == {"REGRESSION"}
     assert set(by_endpoint(compare_stored(slow, a, known)).values()) <= {"IMPROVED", "INCONCLUSIVE"}
+
+
+def test_what_the_target_waited_for_a_core_is_taken_off_between_two_stored_runs() -> None:
+    noise = np.random.default_rng(3).uniform(0.0, 1.0, 20)
+    busy = [sampled(_slower(seed, 1 + waits), 2.0, waits) for seed, waits in enumerate(noise, 1)]
+    known = Baselines().with_entry(baseline_of(busy))
+    a, beside, slow = (
+        sampled(_slower(50), 2.0, 0.02),
+        sampled(_slower(51, 1.8), 2.0, 0.8),
+        sampled(_slower(52, 2.5), 2.0),
+    )
+    found = compare_stored(a, beside, known)
+    assert "REGRESSION" not in by_endpoint(found).values()
+    assert found[0].ratio == pytest.approx(1.0, abs=0.1)
+    assert found[0].b.ms == pytest.approx(1.8 * found[0].a.ms, rel=0.1)
+    assert re.search(r"the target's wait for a core, which makes it 1\.\d+ x, is taken off", found[0].reason)
+    found = compare_stored(a, slow, known)
+    assert set(by_endpoint(found).values()) == {"REGRESSION"}
+    assert "is taken off" not in found[0].reason
+
+
+def _slower(seed: int, times: float = 1.0) -> Run:
+    return make_run(TARGET, seed=seed, run_id=f"s{seed}", slowdown=lambda at_s: np.full_like(at_s, times))
 
 
 def test_the_shift_function_shows_the_factor_at_every_quantile() -> None:
