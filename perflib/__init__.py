@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from perflib.session.stored import compare_stored as compare_stored
     from perflib.session.stored import load_run as load_run
     from perflib.session.stored import runs as runs
+    from perflib.session.stored import sql as sql
     from perflib.session.stored import stored_baselines as stored_baselines
     from perflib.session.why import why as why
     from perflib.spec import InputError as InputError
@@ -66,7 +67,7 @@ _ROOMS = {
     "session.check": ("verdict",),
     "session.in_process": ("run_async", "run_in_process"),
     "session.leaks": ("leak_sites",),
-    "session.stored": ("compare_stored", "load_run", "runs", "stored_baselines"),
+    "session.stored": ("compare_stored", "load_run", "runs", "sql", "stored_baselines"),
     "session.why": ("why",),
     "spec": ("InputError", "Options", "Run"),
     "text": ("tables",),

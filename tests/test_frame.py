@@ -43,7 +43,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *chain.from_iterable(EXTRAS.values())]]
 
 # The names under which conda-forge has a package, where they differ by more than "-" and "_".
-PYPI_NAMES = {"playwright-python": "playwright"}
+PYPI_NAMES = {"playwright-python": "playwright", "python-duckdb": "duckdb"}
 
 PIN = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[0-9][0-9a-z.!+]*)(?: ; (?P<marker>[a-z_]+ [^\\@#/:]+?))?"

@@ -168,6 +168,7 @@ def test_a_workbook_made_from_the_wheel_measures_the_only_target_that_it_has(cor
         ("report --target small.toml", "workbook"),
         ("run light_load", "demo"),
         ("demo", "demo"),
+        ("query SELECT", "query"),
     ],
 )
 def test_what_is_not_installed_is_one_line_with_the_command_that_installs_it(

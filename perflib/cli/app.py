@@ -21,7 +21,7 @@ from perflib.cli import streams
 
 COMMANDS = (
     *("demo", "init", "discover", "run", "why", "report", "baseline", "check", "compare"),
-    *("runs", "show", "history", "calibrate"),
+    *("runs", "show", "history", "query", "rm", "prune", "calibrate"),
 )
 """Each is `perflib.cli.NAME:NAME`, imported when it is called; the docstring of its module is its help."""
 

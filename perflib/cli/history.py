@@ -1,7 +1,7 @@
 """List the stored runs, the newest first, and where their figures changed.
 
 Example: perflib history --scenario light_load --endpoint "GET /clients" --since 2026-03-01
-Exit status: 0 listed, 2 a date that is none.
+Exit status: 0 listed, 2 a date that is none, or filters that leave no run.
 """
 
 from typing import Annotated, Literal
@@ -36,9 +36,11 @@ def history(
         format_: How the table is printed.
     """
     from perflib.session.stored import runs
-    from perflib.spec.values import as_utf8
+    from perflib.spec.values import InputError, as_utf8
     from perflib.text import tables
 
     named = {"scenario": scenario, "endpoint": endpoint, "target": target}
     found = runs(**{name: str(as_utf8(text)) for name, text in named.items()}, since=since, until=until)
+    if none := found.attrs["none"]:
+        raise InputError(none)
     print(tables.history(found, last).write(format_, color=in_color()))

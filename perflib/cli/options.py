@@ -115,3 +115,19 @@ def say(line: str) -> None:
 def in_color() -> bool:
     """Whether stdout is a terminal that shows colours, and its user wants them (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def confirmed(what: str, size_bytes: int, *, yes: bool) -> bool:
+    """Ask on the terminal whether to go on. Raises InputError where there is none to ask on."""
+    from perflib.show.numbers import size
+    from perflib.spec.values import InputError
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InputError(f"{what}? There is no terminal to answer on; --yes goes on without asking")
+    print(f"{what}, {size(size_bytes)}? [y/N] ", end="", file=sys.stderr, flush=True)
+    agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not agreed:
+        say("nothing was removed")
+    return agreed

@@ -10,6 +10,7 @@ from perflib.judge.compare import FigureVerdict
 from perflib.judge.knowledge import KINDS, Beside, fitting
 from perflib.spec import Facts, InputError, Run
 from perflib.spec.baselines import Baselines
+from perflib.spec.extras import require_extra
 from perflib.spec.run import setup_of
 from perflib.store.baselines import load_baselines
 from perflib.store.figures import history
@@ -110,3 +111,22 @@ def runs(
     named = {"scenario": scenario, "endpoint": endpoint, "target": target}
     where = {"environment": environment, "since": since, "until": until}
     return history(Workbook.find().runs, figures_of, **named, **where)
+
+
+def sql(statement: str) -> pd.DataFrame:
+    """What one SELECT statement, in DuckDB's SQL, finds in the stored runs of this workbook.
+
+    The views are `runs`, `figures`, `requests`, `memory`, `failures`: see `perflib.store.query`.
+
+    Raises:
+        InputError: for anything but one SELECT, one that DuckDB refuses, one that needs too much memory, and where the
+            query extra is not installed.
+
+    >>> import perflib
+    >>> perflib.sql("SELECT scenario, count(*) AS runs FROM runs GROUP BY ALL").to_dict("records")
+    [{'scenario': 'light_load', 'runs': 28}]
+    """
+    require_extra("query", "perflib query")
+    from perflib.store.query import query
+
+    return query(Workbook.find().runs, figures_of, statement)

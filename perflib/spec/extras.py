@@ -4,7 +4,11 @@ from importlib.util import find_spec
 
 from perflib.spec.values import InputError
 
-_BRINGS = {"workbook": ("nbconvert", "papermill", "plotly"), "demo": ("fastapi", "uvicorn")}
+_BRINGS = {
+    "workbook": ("nbconvert", "papermill", "plotly"),
+    "demo": ("fastapi", "uvicorn"),
+    "query": ("duckdb",),
+}
 """Some packages of each extra of pyproject.toml, by which it is known to be there."""
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from perflib.store.table import ROWS, TABLE_NAME, Kept, as_table, change_table, 
 FiguresOf = Callable[[Run], tuple[FigureRow, ...]]
 
 FIGURES = "figures.parquet"
+_NAMED = 12
+"""So many names at the most are told where another was asked for."""
 _OF = b"perflib.of"
 """The key of the note in figures.parquet that says which files its figures are of."""
 
@@ -55,6 +57,7 @@ def history(
 
     Runs under way are left out, and so are copies of runs and runs that cannot be read: `frame.attrs["unreadable"]`
     says which folders and why; runs that go on elsewhere are among them. Abandoned runs are finished on the way.
+    Where the filters leave nothing of them, `frame.attrs["none"]` says so, and what there is.
 
     Args:
         folder: the runs' folder; it need not exist.
@@ -69,8 +72,9 @@ def history(
         InputError: for a date that cannot be read.
     """
     begin, end = _moment(since, "since"), _moment(until, "until")
-    frame = _all_rows(folder, figures_of, setups)
-    for column, text in (("scenario", scenario), ("endpoint", endpoint), ("target", target)):
+    every = frame = all_rows(folder, figures_of, setups).drop(columns="folder")
+    named = {"scenario": scenario, "endpoint": endpoint, "target": target}
+    for column, text in named.items():
         if text:
             frame = frame[frame[column] == text]
     if environment:
@@ -80,7 +84,20 @@ def history(
     if end is not None:
         is_day = len(until.strip()) <= len("2026-03-01")
         frame = frame[frame["started_at"] < end + pd.Timedelta(days=1) if is_day else frame["started_at"] <= end]
-    return frame.reset_index(drop=True)
+    frame = frame.reset_index(drop=True)
+    frame.attrs["none"] = _nothing_left(every, named) if frame.empty and not every.empty else ""
+    return frame
+
+
+def _nothing_left(frame: pd.DataFrame, named: Mapping[str, str]) -> str:
+    """Which filter is to blame for it, and what it might have said."""
+    for column, text in named.items():
+        known = sorted(frame[column].unique())
+        if text and text not in known:
+            more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+            return f"No stored run has the {column} {text!r}; there are {', '.join(known[:_NAMED])}{more}."
+    first, last = (f"{moment:%Y-%m-%d}" for moment in (frame["started_at"].min(), frame["started_at"].max()))
+    return f"No stored run fits all of what was asked for; there are runs of {first} to {last}."
 
 
 def _moment(text: str, name: str) -> pd.Timestamp | None:
@@ -95,7 +112,8 @@ def _moment(text: str, name: str) -> pd.Timestamp | None:
     return moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
 
 
-def _all_rows(folder: Path, figures_of: FiguresOf, setups: Sequence[str]) -> pd.DataFrame:
+def all_rows(folder: Path, figures_of: FiguresOf, setups: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows of `history`, unfiltered, with the `folder` of each run among the runs."""
     stamps = _stamps(folder)
     stored = read_table(folder / TABLE_NAME, setups)
     current = {name for name, stamp in stored.stamps.items() if stamps.get(name) == stamp}
@@ -117,7 +135,7 @@ def _all_rows(folder: Path, figures_of: FiguresOf, setups: Sequence[str]) -> pd.
     frame = frame[frame["setup"].isin(setups)] if setups else frame
     copies = _copies(frame)
     frame = frame[~frame["folder"].isin(copies.keys())].astype({"meets_target": "boolean"})
-    frame = frame[ROWS.names].sort_values(["started_at", "run_id"], kind="stable", ignore_index=True)
+    frame = frame[["folder", *ROWS.names]].sort_values(["started_at", "run_id"], kind="stable", ignore_index=True)
     frame.attrs["unreadable"] = unreadable | copies
     return frame
 

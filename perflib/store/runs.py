@@ -217,7 +217,8 @@ class RunFolder:
         self.leave()
 
     def remove(self) -> None:
-        """Take back a run that never began."""
+        """Remove it for good; without run.json it is no run to any reader, however far this comes."""
+        (self.path / FACTS).unlink(missing_ok=True)
         shutil.rmtree(self.path)
         self.leave()
 

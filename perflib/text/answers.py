@@ -116,6 +116,22 @@ def history(frame: pd.DataFrame, last: int | None = None) -> Table:
     return replace(table, notes=(*told, *table.notes), id="history")
 
 
+def of_frame(frame: pd.DataFrame, most: int | None = 100) -> Table:
+    """A frame as it is, what is missing left empty; `most`: only its first rows, and how many there are besides."""
+    shown = frame if most is None else frame.head(most)
+    lines = [row(*(_value(value, exact=most is None) for value in line)) for line in shown.itertuples(index=False)]
+    more = f"{len(frame) - len(shown):,} rows more" if len(frame) > len(shown) else ""
+    kinds = [numbers if pd.api.types.is_numeric_dtype(frame[name]) else words for name in frame]
+    columns = tuple(column for kind, name in zip(kinds, frame, strict=True) for column in kind(str(name)))
+    return Table(columns, tuple(lines), "" if lines else "No row was found.", (more,) if more else ())
+
+
+def _value(value: Any, exact: bool) -> str:
+    if isinstance(value, float) and not exact:
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
+
+
 def runs(frame: pd.DataFrame, last: int | None = None) -> Table:
     """A row per stored run, with its figures where `frame` has one endpoint, else its slowest one.
 
@@ -128,7 +144,8 @@ def _runs(frame: pd.DataFrame, last: int | None, marks: Mapping[tuple[str, str],
     """`marks`: by how much a percentile changed with a run."""
     notes = tuple(f"Left out: {name} ({why})" for name, why in frame.attrs.get("unreadable", {}).items())
     if frame.empty:
-        return Table((), (), "There are no stored runs; `perflib run light_load` makes one.", notes, id="runs")
+        none = frame.attrs.get("none") or "There are no stored runs; `perflib run light_load` makes one."
+        return Table((), (), none, notes, id="runs")
     single = frame["endpoint"].nunique() == 1
     if last is not None:
         newest = frame["run_id"].drop_duplicates().tail(last)

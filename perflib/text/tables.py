@@ -29,6 +29,7 @@ from perflib.text.answers import changed as changed
 from perflib.text.answers import check as check
 from perflib.text.answers import history as history
 from perflib.text.answers import junit as junit
+from perflib.text.answers import of_frame as of_frame
 from perflib.text.answers import runs as runs
 from perflib.text.comparison import about_measured as about_measured
 from perflib.text.comparison import about_runs as about_runs
