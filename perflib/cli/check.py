@@ -20,7 +20,7 @@ def check(
     /,
     options: Options,
     *,
-    format_: Literal["table", "markdown", "junit", "json"] = "table",
+    format_: Literal["table", "markdown", "short", "junit", "json"] = "table",
     runs: Count | None = None,
     budget: Duration = 300.0,
     max_errors: Share = 0.0,
@@ -31,7 +31,7 @@ def check(
 
     Args:
         names: Scenarios, which are measured anew, and ids of stored runs.
-        format_: What is printed.
+        format_: What is printed; short: Markdown for a pull request or a chat, the table folded.
         runs: Exactly so many fresh runs per scenario, judged together and once.
         budget: Measure each scenario until the check is clear, at most so long (default: 5min; 0: one run).
         max_errors: Share of failed requests that is allowed.

@@ -25,7 +25,7 @@ def compare(
     block: Annotated[Duration | None, ABOVE_0] = None,
     noise: Annotated[Share, ABOVE_0] = 0.05,
     although_different: bool = False,
-    format_: Literal["table", "markdown", "json"] = "table",
+    format_: Literal["table", "markdown", "short", "json"] = "table",
 ) -> ExitStatus:
     """Compare `a` with `b`, print the verdicts.
 
@@ -38,7 +38,7 @@ def compare(
         block: Length of a block; default: what a p95 needs, 5 to 30 s.
         noise: How much restarts are expected to vary; what varies more than that takes more of them.
         although_different: Compare stored runs of different setups all the same.
-        format_: What is printed.
+        format_: What is printed; short: Markdown for a pull request or a chat, the table folded.
     """
     from perflib.judge import compare as verdict
     from perflib.session import by_turns, stored

@@ -50,7 +50,7 @@ def _as_text(found: "pd.DataFrame", form: _Form) -> str:
     if form == "json":
         return str(found.to_json(orient="records", date_format="iso", date_unit="us", double_precision=15))
     table = tables.of_frame(found, most=100 if form == "table" else None)
-    return table.text(color=in_color()) if form == "table" else table.csv().rstrip("\n")
+    return table.write("table" if form == "table" else "csv", color=in_color())
 
 
 def _write(found: "pd.DataFrame", form: _Form, output: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 Tone = Literal["", "good", "bad", "quiet"]
-Format = Literal["table", "markdown", "html", "csv", "json"]
+Format = Literal["table", "markdown", "short", "html", "csv", "json"]
 
 _ANSI = {"good": "32", "bad": "1;31", "quiet": "2", "strong": "1"}
 _CONTROL = re.compile(
@@ -32,6 +32,9 @@ _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
 _SPLIT = re.compile(rf"([;|][\s\"]*)(?=[{_FORMULA}])")
 """Where a spreadsheet of another country begins a cell, and it would be a formula."""
+
+
+_SHORT_ROWS = 5
 
 
 def one_line(text: str) -> str:
@@ -148,16 +151,18 @@ class Table:
         return replace(self, id=name)
 
     def write(self, form: Format, *, color: bool = False) -> str:
-        """The table in one of its formats; `color` is for a terminal."""
+        """The table in one of its formats, to be printed; `color` is for a terminal."""
         match form:
             case "table":
                 return self.text(color=color)
             case "markdown":
                 return self.markdown()
+            case "short":
+                return self.short()
             case "html":
                 return self.html()
             case "csv":
-                return self.csv()
+                return self.csv().removesuffix("\n")
             case "json":
                 return json.dumps(self.records())
 
@@ -189,6 +194,17 @@ class Table:
         title = f"**{escape_markdown(self.title)}**" if self.title else ""
         notes = "\n".join(f"- {escape_markdown(note)}" for note in self.notes)
         return _paragraphs(title, "\n".join(f"| {' | '.join(line)} |" for line in lines), notes)
+
+    def short(self) -> str:
+        """For a chat, or a comment on a pull request: ten lines at the most, the rest folded (as GitHub does).
+
+        Seen are the title and the first rows in which something is bad.
+        """
+        bad = [one for one in self.rows if any(cell.tone == "bad" for cell in one.cells)]
+        shown = replace(self, rows=tuple(bad[:_SHORT_ROWS]), notes=()).markdown()
+        folded = replace(self, title="").markdown()
+        head = f"<summary>{'All figures' if self.rows else 'More'}, and how to read them</summary>"
+        return _paragraphs(shown, f"<details>{head}\n\n{folded}\n\n</details>" if folded else "")
 
     def html(self) -> str:
         """For a page or a notebook, on light and on dark ground; every text escaped."""

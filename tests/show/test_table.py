@@ -176,6 +176,25 @@ def test_a_notebook_shows_the_html_and_a_console_the_text() -> None:
     assert table.write("markdown") == table.markdown()
 
 
+def test_the_short_form_shows_ten_lines_at_the_most_and_folds_the_rest() -> None:
+    rows = [row(f"GET /{number}", Cell("missed", "bad" if number % 2 else "")) for number in range(30)]
+    table = Table(words("Endpoint", "Met"), tuple(rows), "The check failed.", tuple(f"Note {n}." for n in range(9)))
+    seen, _, folded = table.write("short").partition("<details>")
+    assert seen.splitlines()[0] == "**The check failed.**"
+    assert re.findall(r"GET /\d+", seen) == [f"GET /{number}" for number in (1, 3, 5, 7, 9)]
+    assert len(seen.strip().splitlines()) <= 10
+    assert folded.count("GET /") == 30
+    assert "- Note 8." in folded
+    assert folded.rstrip().endswith("</details>")
+    assert folded.startswith("<summary>All figures, and how to read them</summary>\n\n| Endpoint")
+
+
+def test_the_short_form_of_what_has_nothing_bad_is_its_title() -> None:
+    fine = Table(words("Endpoint"), (row("GET /a"),), "All met.")
+    assert fine.write("short").partition("\n\n<details>")[0] == "**All met.**"
+    assert Table(words("Name"), (), "No request failed.").write("short") == "**No request failed.**"
+
+
 def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="2 columns"):
         Table(words("a", "b"), (row("only one"),))
