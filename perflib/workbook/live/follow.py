@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from perflib.figures.failures import Failure, evidence_of
 from perflib.spec import ERROR_KINDS, Closed, Facts, Ramp
 from perflib.stats.histogram import LogHistogram
-from perflib.stats.percentile import required_count
 from perflib.store.failures import FAILURE_SPOOLS, spooled
 from perflib.store.runs import RunFolder
 from perflib.store.spool import GENERATOR_ROW, MEMORY_ROW, generator_spool, memory_spool, read_spool, requests_spool
 from perflib.text.failures import failure_lines
+from perflib.workbook.live.so_far import EndpointSoFar, SoFar, supported
 
 Rows = NDArray[np.void]
 
@@ -36,6 +36,8 @@ class Progress:
     so_far_p95_ms: float | None
     why: str = ""
     """Of the endpoint with the most failures: which, how often, since when, and why; empty where none failed."""
+    endpoints: tuple[EndpointSoFar, ...] = ()
+    """Of the newest second alone."""
 
 
 class Follower:
@@ -44,6 +46,7 @@ class Follower:
     def __init__(self, folder: RunFolder) -> None:
         self._path, self._facts = folder.path, folder.read_facts()
         self._so_far, self._errors, self._taken = LogHistogram(), 0, 0
+        self._endpoints = SoFar(self._facts.target)
         self._failed: dict[tuple[int, int, int], _Failed] = {}
 
     def news(self) -> list[Progress]:
@@ -57,7 +60,8 @@ class Follower:
         seconds = range(self._taken, min(map(len, health)))
         self._taken = max(self._taken, seconds.stop)
         news = [self._second(second, health, requests) for second in seconds]
-        return [*news[:-1], *(replace(last, why=self._why()) for last in news[-1:])]
+        whole = [replace(last, why=self._why(), endpoints=self._endpoints.endpoints()) for last in news[-1:]]
+        return [*news[:-1], *whole]
 
     def _second(self, second: int, health: list[Rows], requests: list[Rows]) -> Progress:
         ends = [(int(rows["requests"][second]), int(rows["t_ns"][second])) for rows in health]
@@ -71,6 +75,7 @@ class Follower:
         times_ms.add_all((good["end_ns"] - good["start_ns"]) / 1e6)
         self._so_far.add_bins(times_ms.bins())
         self._errors += len(rows) - len(good)
+        self._endpoints.add(rows, max((now[1] - before[1]) / 1e9 for before, now in spans))
         elapsed_s = max(at_ns for _, at_ns in ends) / 1e9
         return Progress(
             elapsed_s=elapsed_s,
@@ -80,10 +85,10 @@ class Follower:
             requests=sum(count for count, _ in ends),
             errors=self._errors,
             rate_per_s=sum((now[0] - before[0]) / (now[1] - before[1]) * 1e9 for before, now in spans),
-            p50_ms=_supported(times_ms, 0.50),
-            p95_ms=_supported(times_ms, 0.95),
-            so_far_p50_ms=_supported(self._so_far, 0.50),
-            so_far_p95_ms=_supported(self._so_far, 0.95),
+            p50_ms=supported(times_ms, 0.50),
+            p95_ms=supported(times_ms, 0.95),
+            so_far_p50_ms=supported(self._so_far, 0.50),
+            so_far_p95_ms=supported(self._so_far, 0.95),
         )
 
     def _count_failures(self, bad: Rows) -> None:
@@ -131,10 +136,6 @@ def planned_s(facts: Facts) -> float:
     """The longest that a run takes, warm-up included, the drain not."""
     scenario = facts.scenario
     return scenario.lasts_s(facts.target)
-
-
-def _supported(times_ms: LogHistogram, q: float) -> float | None:
-    return times_ms.percentile(q) if times_ms.count >= required_count(q) else None
 
 
 def _doing(facts: Facts, rows: Rows) -> str:

@@ -1,17 +1,19 @@
 """The panel of a run in a notebook: one piece of HTML and SVG, without a script, legible on light and dark ground."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from perflib.figures.summary import measured, summarize
 from perflib.judge.leak import memory_column
 from perflib.show.numbers import NOTHING, amount_of, ms, seconds
+from perflib.show.table import Table
 from perflib.spec import Facts, Run
 from perflib.stats.percentile import percentile
 from perflib.text.cells import failed
 from perflib.text.failures import rest
 from perflib.text.words import verdict_sentence
+from perflib.workbook.live import so_far
 from perflib.workbook.live.follow import Progress, Rows
 
 LAST_S = 60
@@ -27,11 +29,18 @@ class Tile:
     at_s: Sequence[float] = ()
     values: Sequence[float | None] = ()
     bad: bool = False
+    written: Callable[[float], str] = "{:,.0f}".format
+    """How one of its values is."""
+
+    @property
+    def highest(self) -> float:
+        """The top of its course; 0 where nothing is known."""
+        return max((value for value in self.values if value is not None), default=0.0)
 
     def path(self, until_s: float) -> str:
         """The minute until a moment, or what there is of it, as an SVG path from zero up; a gap for what is unknown."""
         from_s = max(until_s - LAST_S, min(self.at_s))
-        highest = max((value for value in self.values if value is not None), default=0.0) or 1.0
+        highest = self.highest or 1.0
         path, pen = "", "M"
         for at_s, value in zip(self.at_s, self.values, strict=True):
             if value is None or at_s < from_s:
@@ -62,6 +71,7 @@ def panel(facts: Facts, last: Sequence[Progress], memory: Rows, broken_off: bool
         "percent": f"{100 * min(1.0, now.elapsed_s / now.planned_s):.1f}",
         "doing": f"{facts.target.name}: {now.doing}",
         "why": now.why,
+        "endpoints": so_far.table(now.endpoints),
     }
     return _drawn(facts, _live_tiles(facts, last, memory), shown)
 
@@ -114,10 +124,10 @@ def _live_tiles(facts: Facts, last: Sequence[Progress], memory: Rows) -> list[Ti
     return [
         Tile(users, f"{now.users:,}", at_s, [second.users for second in last]),
         Tile("requests/s", f"{now.rate_per_s:,.0f}", at_s, [second.rate_per_s for second in last]),
-        Tile(f"p50 {of}", _ms(now.so_far_p50_ms), at_s, p50s),
-        Tile(f"p95 {of}", _ms(now.so_far_p95_ms), at_s, p95s),
+        Tile(f"p50 {of}", _ms(now.so_far_p50_ms), at_s, p50s, written=_ms),
+        Tile(f"p95 {of}", _ms(now.so_far_p95_ms), at_s, p95s, written=_ms),
         Tile("failed", failed(now.errors, now.requests).text, at_s, new_errors, bad=now.errors > 0),
-        Tile("target memory", held_now, (memory["t_ns"] / 1e9).tolist(), held),
+        Tile("target memory", held_now, (memory["t_ns"] / 1e9).tolist(), held, written=amount_of("memory")),
     ]
 
 
@@ -130,9 +140,9 @@ def _ms(value: float | None) -> str:
     return NOTHING if value is None else f"{ms(value)} ms"
 
 
-def _drawn(facts: Facts, tiles: Sequence[Tile], shown: dict[str, str]) -> str:
+def _drawn(facts: Facts, tiles: Sequence[Tile], shown: Mapping[str, str | Table]) -> str:
     from perflib.workbook.template import templates  # a terminal shows its line without it
 
     until_s = max((tile.at_s[-1] for tile in tiles if tile.at_s), default=0.0)
     known = {"facts": facts, "tiles": tiles, "until_s": until_s, "width": _WIDTH, "height": _HEIGHT}
-    return templates(Path(__file__).with_name("templates")).get_template("panel.html.j2").render(known | shown)
+    return templates(Path(__file__).with_name("templates")).get_template("panel.html.j2").render({**known, **shown})

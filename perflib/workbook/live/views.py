@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
+from rich.text import Text
 
 from perflib.show.numbers import amount_of, ms
 from perflib.show.table import one_line
 from perflib.spec import Run
 from perflib.store.runs import RunFolder
 from perflib.text.failures import rest
+from perflib.workbook.live import so_far
 from perflib.workbook.live.follow import Follower, Progress, memory_so_far
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from IPython.display import DisplayHandle  # a plain script does without IPython
 
 _EVERY_S = 10.0
+_LINES_BESIDE = 5
+"""Of a terminal, besides the rows: the bar, the head, a note and the cursor."""
 
 
 class View(AbstractContextManager["View"]):
@@ -87,31 +92,36 @@ class Lines(View):
 
 
 class Line(View):
-    """One line on a terminal, renewed every second; gone when the run is over."""
+    """A line on a terminal and the endpoints below it, renewed every second; gone when the run is over."""
 
     def __init__(self, folder: RunFolder, console: Console | None = None) -> None:
         super().__init__(folder)
         bar = BarColumn(bar_width=10, table_column=Column(no_wrap=True, min_width=10))
         words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-        shown = console or Console(stderr=True)
-        self._bar = Bar(bar, words, console=shown, transient=True, auto_refresh=False)
+        self._console = console or Console(stderr=True)
+        self._bar = Bar(bar, words, console=self._console, auto_refresh=False)
         self._task = self._bar.add_task("starts", total=None)
+        self._live = Live(self._bar.get_renderable(), console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._live.start(refresh=True)
         return self
 
     def show(self, news: Sequence[Progress]) -> None:
         now = news[-1]
         words = "  ".join([*_figures(now, self._memory_bytes()), *_words(now)])
-        self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=words, refresh=True)
+        self._bar.update(self._task, completed=now.elapsed_s, total=now.planned_s, description=words)
+        room = max(1, self._console.height - _LINES_BESIDE)
+        lines = so_far.table(now.endpoints, room).text(color=self._console.color_system is not None)
+        below = Text.from_ansi(lines, no_wrap=True, overflow="ellipsis")
+        self._live.update(Group(self._bar.get_renderable(), below), refresh=True)
 
     def ended(self, run: Run) -> Run:
-        self._bar.stop()
+        self._live.stop()
         return super().ended(run)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 class Panel(View):

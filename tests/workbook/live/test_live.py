@@ -24,6 +24,7 @@ from perflib.store.runs import RunFolder
 from perflib.store.spool import MEMORY_ROW, Spool, memory_spool
 from perflib.workbook.live import panel, views
 from perflib.workbook.live.follow import Follower, Progress
+from perflib.workbook.live.so_far import EndpointSoFar
 from tests.servers import Served, answer, answering
 from tests.synthetic import make_run, make_target
 
@@ -41,8 +42,17 @@ SECOND = Progress(
     so_far_p50_ms=4.4,
     so_far_p95_ms=12.3,
 )
+ENDPOINTS = (
+    EndpointSoFar("GET /a", 1000, 0, 4.0, 12.0, 99.0, 4.1),
+    EndpointSoFar("GET /b", 1001, 2, 40.0, None, 99.0, None),
+)
 LINE = "0:07/0:11 · 10 active · 812/s · p50 4.40 p95 12.3 ms · 2 failed"
 NO_MEMORY = np.empty(0, MEMORY_ROW)
+
+
+def many(count: int) -> tuple[EndpointSoFar, ...]:
+    """The later, the slower."""
+    return tuple(EndpointSoFar(f"GET /{number}", 9, 0, 1.0 + number, None, 1.0, None) for number in range(count))
 
 
 def minute(count: int = 60) -> list[Progress]:
@@ -96,6 +106,20 @@ def test_the_line_on_a_terminal_fits_80_columns_with_its_bar_and_is_gone_afterwa
     assert shown.getvalue().endswith("\x1b[2K")
 
 
+def test_the_endpoints_stand_below_the_line_and_the_worst_of_them_where_the_terminal_is_low(tmp_path: Path) -> None:
+    for height, seen in ((40, 30), (15, 10)):
+        shown = io.StringIO()
+        console = Console(file=shown, force_terminal=True, width=100, height=height)
+        with views.Line(RunFolder(tmp_path), console) as line:
+            line.show([replace(SECOND, endpoints=many(30))])
+            last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue().rpartition("\x1b[2K")[2]).splitlines()
+        rows = [one for one in last if one.startswith("GET /")]
+        assert len(rows) == seen
+        assert "GET /29 " in rows[-1]
+        assert len(last) < height
+        assert any("20 more, faster" in one for one in last) == (seen == 10)
+
+
 def test_a_name_with_brackets_is_no_markup_on_a_terminal(tmp_path: Path) -> None:
     shown = io.StringIO()
     with views.Line(RunFolder(tmp_path), Console(file=shown, force_terminal=True, width=200)) as line:
@@ -143,6 +167,14 @@ def test_the_panel_says_how_far_it_is_and_what_it_sees() -> None:
         *("target memory 84 MB", f'perflib.attach("{facts.run_id}")'),
     ):
         assert words in said
+
+
+def test_the_panel_has_a_row_per_endpoint_and_failures_in_colour() -> None:
+    html = panel.panel(make_run().facts, [replace(SECOND, endpoints=ENDPOINTS)], NO_MEMORY)
+    said = text_of(html)
+    assert "GET /a 1,000 0 4.00 12.0 99 4.10" in said
+    assert "GET /b 1,001 2 (0.2 %) 40.0 – 99 –" in said
+    assert 'class="right bad"' in html
 
 
 def test_the_panel_survives_a_first_second_without_figures() -> None:
@@ -309,7 +341,9 @@ def test_who_watches_a_run_and_who_reads_its_spools_later_see_the_same_seconds(
     follower = Follower(folder)
     followed = follower.news()
     rows = folder.rows()
-    assert [replace(one, why="") for one in followed] == [replace(one, why="") for one in watched]
+    bare = [[replace(one, why="", endpoints=()) for one in some] for some in (followed, watched)]
+    assert bare[0] == bare[1]
+    assert followed[-1].endpoints == watched[-1].endpoints
     why = r"/b: 500 × [\d,]+ since [\d.]+ s, application/json, '500 Internal Server Error'"
     assert all(re.fullmatch(why, told) for told in (followed[-1].why, watched[-1].why))
     assert len(followed) >= 2
@@ -318,6 +352,10 @@ def test_who_watches_a_run_and_who_reads_its_spools_later_see_the_same_seconds(
         assert second.requests == pytest.approx(len(before), abs=8)
         assert second.users == 4
     assert 0 < followed[-1].errors <= (rows["error"] >= 0).sum()
+    good, bad = followed[-1].endpoints
+    assert (good.errors, bad.errors) == (0, bad.requests == followed[-1].errors and followed[-1].errors)
+    assert good.requests + bad.requests == followed[-1].requests
+    assert good.p50_ms == pytest.approx(followed[-1].so_far_p50_ms)
     assert follower.news() == []
 
 
