@@ -25,8 +25,10 @@ Moments = NDArray[np.int64]
 
 _PAUSING = [ERROR_KINDS.index(kind) for kind in ("connect", "generator")]
 _NEVER = np.iinfo(np.int64).max // 2
-_LONG_SEND_NS, _LONG_SEND_SHARE = 50_000, 0.01
-"""A send that took longer than both was preempted: the request may have left at any moment within."""
+_LONG_SEND_NS, _LONG_SEND_SHARE, _TIMES_USUAL = 50_000, 0.01, 3.0
+"""A send that took longer than both, and than so many times what a worker's sends usually take, was preempted: the
+request may have left at any moment within. What all sends take is how this machine sends: to wake a sleeping core takes
+some of them half a millisecond, after the request has left."""
 _COPIED_PER_NS = 1.0
 """Bytes of a body that the kernel takes in, at the least."""
 _PERCENTILES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
@@ -188,7 +190,8 @@ def _errors_ns(rows: NDArray[np.void], target: Target, lag_ms: float) -> Moments
     """By how much each answer's time may be too long at the most. Shape (rows,)."""
     took_ns = rows["end_ns"] - rows["intended_ns"]
     late_ns = np.maximum(rows["start_ns"] - rows["intended_ns"], 0)
-    long_ns = np.maximum(_LONG_SEND_NS + _copied_ns(target)[rows["item"]], _LONG_SEND_SHARE * took_ns)
+    least_ns = max(_LONG_SEND_NS, _TIMES_USUAL * _usual_send_ns(rows))
+    long_ns = np.maximum(least_ns + _copied_ns(target)[rows["item"]], _LONG_SEND_SHARE * took_ns)
     sending_ns = np.where(rows["send_ns"] > long_ns, rows["send_ns"], 0)
     unread_ns = np.where(rows["read_late_ns"] < 0, round(lag_ms * 1e6), 0)
     whole = rows["item"] >= len(target.endpoints)
@@ -197,6 +200,12 @@ def _errors_ns(rows: NDArray[np.void], target: Target, lag_ms: float) -> Moments
         ours[whole] += _of_pages_ns(rows, whole, ours, target)
     answered = (rows["end_ns"] >= 0) & (rows["start_ns"] >= 0)
     return np.where(answered, ours, 0)
+
+
+def _usual_send_ns(rows: NDArray[np.void]) -> float:
+    """The median over what was sent; 0 for nothing."""
+    sent_ns = rows["send_ns"][(rows["start_ns"] >= 0) & (rows["send_ns"] > 0)]
+    return float(np.median(sent_ns)) if len(sent_ns) else 0.0
 
 
 def _copied_ns(target: Target) -> Moments:
