@@ -28,7 +28,7 @@ report: setup ## run every scenario, write data/reports/latest/index.html (PROFI
 	$(BIN)/perflib report --profile $(PROFILE) $(ARGS)
 
 test: setup ## run all the tests (ARGS="-k layers": some)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 check: setup ## lint, format, types, layers, notebook form
 	$(BIN)/ruff check .

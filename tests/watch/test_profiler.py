@@ -180,7 +180,7 @@ def test_nothing_is_attached_unasked_nor_against_a_word() -> None:
         assert why_not(pid, attach=True, unasked=False) == ""
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["itself", "parent"])
 def test_perflib_and_who_started_it_are_never_looked_into(pid: int) -> None:
     assert (
         why_not(pid, attach=True, unasked=True) == f"process {pid} is perflib, or has started it: no function is named"

@@ -69,6 +69,7 @@ def test_what_only_forwards_connections_is_not_the_target(tmp_path: Path) -> Non
         ("http://192.0.2.1:80", None, "not on this machine"),
         ("http://127.0.0.1:1", 2**22 + 5, "there is no process 4194309"),
     ],
+    ids=["closed", "elsewhere", "no process"],
 )
 def test_where_memory_cannot_be_had_the_reason_is_said(url: str, pid: int | None, why: str) -> None:
     found = find(target_at(url), pid)
