@@ -27,7 +27,7 @@ _SCALES = 0.7
 _HELD_UP = 0.6
 """A victim waits so many of the aggressor's own waits, or longer, where it is held up by them."""
 _NEARLY_ALL = 0.75
-_STANDS_OUT = 3.0
+_STANDS_OUT = 1.5
 
 
 WAITING: tuple[Kind, ...] = ("wait", "lock", "limit", "blocks")
@@ -90,7 +90,7 @@ def _waits(alone: Alone) -> bool:
 
 
 def _stands_out(picture: Picture, name: str) -> bool:
-    """Whether its CPU is several times that of the endpoints in the middle."""
+    """Whether its CPU is much more than that of the endpoints in the middle."""
     others = [one.cpu_ms for other, one in picture.alone.items() if other != name]
     return not others or picture.alone[name].cpu_ms >= _STANDS_OUT * float(np.median(others))
 

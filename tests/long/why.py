@@ -1,5 +1,7 @@
 """Plants a cause in a server and asks why it is slow. `python -m tests.long.why --seeds 10 --sound 40 --keep DIR`.
 
+`--again DIR` judges the experiments kept there once more, as after a change of the rules.
+
 Right is a diagnosis whose first two findings name the planted kind and endpoint; of a lock, either of its two. False is
 one that holds a server up (see HOLDS_UP) but was not planted: on a sound server any. A line a trial goes to stderr.
 """
@@ -8,24 +10,30 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import random
 import statistics
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
+from perflib.judge.why import Evidence
+from perflib.session import investigation
 from perflib.session.why import why
 from perflib.spec import Options
+from perflib.spec.diagnosis import Diagnosis
 from tests.planted import KINDS, SERVERS, Plant, planted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perflib.spec.diagnosis import Diagnosis, Finding
+    from perflib.spec.diagnosis import Finding
 
 SOUND = "sound"
 HOLDS_UP = ("blocks", "lock", "limit", "stall", "wait", "transfer")
@@ -91,12 +99,22 @@ def trial(server: str, kind: str, seed: int, asked: argparse.Namespace, folder: 
         options = Options(target="t.toml", profile="quick", pid=site.pid, seed=seed)
         attach = site.is_python and not asked.no_attach
         begun_s = time.monotonic()
-        diagnosis = why("light_load", options, budget=asked.budget, attach=attach, say=lambda _: None)
+        with kept_evidence() as seen:
+            diagnosis = why("light_load", options, budget=asked.budget, attach=attach, say=lambda _: None)
         took_s = time.monotonic() - begun_s
     if asked.keep:
         kept = asked.keep / f"{server}-{kind}-{seed}.json"
         kept.write_text(diagnosis.model_dump_json(indent=1), encoding="utf-8")
-    named = [f"GET {site.paths[number]}" for number in plant.at]
+        kept.with_suffix(".pickle").write_bytes(pickle.dumps((seen[-1], site.paths)))
+    return judged(server, kind, seed, diagnosis, site.paths, attach, took_s)
+
+
+def judged(
+    server: str, kind: str, seed: int, diagnosis: Diagnosis, paths: Sequence[str], attach: bool, took_s: float
+) -> Trial:
+    """Whether a diagnosis is right."""
+    plant = plant_of(kind, seed)
+    named = [f"GET {paths[number]}" for number in plant.at]
     hits = [finding for finding in diagnosis.findings[:2] if _is_of(finding, plant, named)]
     return Trial(
         server,
@@ -109,6 +127,29 @@ def trial(server: str, kind: str, seed: int, asked: argparse.Namespace, folder: 
         took_s=took_s,
         valid=diagnosis.valid,
     )
+
+
+@contextmanager
+def kept_evidence() -> Iterator[list[Evidence]]:
+    """What an investigation rests on, the newest last."""
+    seen: list[Evidence] = []
+
+    def keeping(*parts: object) -> Evidence:
+        seen.append(Evidence(*parts))
+        return Evidence(*parts)
+
+    with patch.object(investigation, "Evidence", keeping):
+        yield seen
+
+
+def again(folder: Path) -> Iterator[Trial]:
+    """The trials that were kept there, by the rules of now."""
+    for path in sorted(folder.glob("*.pickle")):
+        server, kind, seed = path.stem.split("-")
+        evidence, paths = pickle.loads(path.read_bytes())  # noqa: S301 - written by this module
+        diagnosis = Diagnosis.model_validate_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+        now = diagnosis.replaced(findings=evidence.findings())
+        yield judged(server, kind, int(seed), now, paths, attach=bool(diagnosis.code), took_s=diagnosis.span_s)
 
 
 def _is_of(finding: Finding, plant: Plant, named: Sequence[str]) -> bool:
@@ -160,6 +201,11 @@ def table(trials: Sequence[Trial]) -> str:
 
 def main() -> None:
     asked = _asked()
+    if asked.again:
+        kept = list(again(asked.again))
+        sys.stderr.writelines(f"{one}\n" for one in kept)
+        sys.stdout.write(table(kept))
+        return
     if asked.keep:
         asked.keep = asked.keep.absolute()
         asked.keep.mkdir(parents=True, exist_ok=True)
@@ -186,6 +232,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--servers", type=lambda text: text.split(","), default=["sample"], metavar=",".join(SERVERS))
     parser.add_argument("--budget", type=float, default=90.0, help="seconds of a diagnosis")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep each diagnosis as JSON")
+    parser.add_argument("--again", type=Path, metavar="DIR", help="judge what was kept there")
     parser.add_argument("--no-attach", action="store_true")
     return parser.parse_args()
 
