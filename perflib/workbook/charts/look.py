@@ -89,6 +89,11 @@ TEMPLATE, _DARK_TEMPLATE = _template(LIGHT), _template(DARK)
 _AT_NIGHT = dict(zip(LIGHT.all, DARK.all, strict=True))
 
 
+def night() -> dict[str, Any]:
+    """What a page needs to show any chart on a dark ground: the dark colour of each light one, and the template."""
+    return {"colours": _AT_NIGHT, "template": _DARK_TEMPLATE.to_plotly_json()}
+
+
 def dark(figure: go.Figure) -> go.Figure:
     """The same chart for a dark ground, such as JupyterLab's dark theme; the one given stays as it is.
 

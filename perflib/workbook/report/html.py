@@ -13,6 +13,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from perflib.store.atomic import write_atomically
+from perflib.workbook.charts.look import night
 from perflib.workbook.template import templates
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -51,6 +52,8 @@ def _report() -> Environment:
     found.globals |= {
         "style": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+        "sorting": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
+        "night": night,
         "plotly": get_plotlyjs,
         "packed_plotly": _packed_plotly,
     }

@@ -19,15 +19,32 @@
       annotations: annotations?.map((one) => ({ ...one, text: one.text && wrapped(one.text, 46) })),
     };
   };
+  const night = JSON.parse(document.getElementById("night").textContent);
+  const repainted = (part, attribute = "") => {
+    if (Array.isArray(part)) return part.map((one) => repainted(one, attribute));
+    if (part && typeof part === "object") {
+      const kept = (key) => key === "meta" || key === "template";
+      return Object.fromEntries(Object.entries(part).map(([key, one]) => [key, kept(key) ? one : repainted(one, key)]));
+    }
+    return /(color|colors|colorscale|colorway)$/.test(attribute) ? (night.colours[part] ?? part) : part;
+  };
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const figures = charts.map((chart) => JSON.parse(chart.nextElementSibling.textContent));
+  const draw = (isDark) =>
+    Promise.all(
+      charts.map((chart, at) => {
+        const { data, layout } = isDark ? repainted(figures[at]) : structuredClone(figures[at]);
+        if (isDark) layout.template = night.template;
+        return Plotly.react(chart, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
+      }),
+    );
   try {
     const script = document.createElement("script");
     script.textContent = await unpack("plotly");
     document.head.append(script);
-    for (const chart of charts) {
-      const { data, layout } = JSON.parse(chart.nextElementSibling.textContent);
-      if (innerWidth < 640) Object.assign(layout, narrow(layout));
-      await Plotly.newPlot(chart, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
-    }
+    if (innerWidth < 640) for (const { layout } of figures) Object.assign(layout, narrow(layout));
+    await draw(prefersDark.matches);
+    prefersDark.addEventListener("change", () => draw(prefersDark.matches));
   } catch (error) {
     for (const chart of charts) if (!chart.firstChild) chart.textContent = `This chart could not be drawn: ${error}`;
   }
@@ -38,7 +55,13 @@
   };
   const heights = charts.map((chart) => chart.offsetHeight);
   const lowest = (height) => Math.min(height, 780);
-  addEventListener("beforeprint", () => charts.forEach((chart, at) => resize(chart, { width: 680 }, lowest(heights[at]))));
-  addEventListener("afterprint", () => charts.forEach((chart, at) => resize(chart, { width: null, autosize: true }, heights[at])));
+  addEventListener("beforeprint", () => {
+    if (prefersDark.matches) draw(false);
+    charts.forEach((chart, at) => resize(chart, { width: 680 }, lowest(heights[at])));
+  });
+  addEventListener("afterprint", () => {
+    charts.forEach((chart, at) => resize(chart, { width: null, autosize: true }, heights[at]));
+    if (prefersDark.matches) draw(true);
+  });
   document.documentElement.dataset.drawn = charts.length;
 })();
