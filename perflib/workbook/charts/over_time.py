@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from perflib.figures.level import level_change
 from perflib.figures.spike import users_at
 from perflib.figures.summary import item_rows
 from perflib.spec import ERROR_KINDS, Open, Ramp, Run
@@ -21,13 +22,13 @@ _GREY = {"color": LIGHT.quiet, "width": 2}
 
 
 def over_time(run: Run) -> go.Figure:
-    """When it was slow: p95 and p50 by endpoint, requests per second, users and failures on one time axis.
+    """When it was slow: p95 and p50 by endpoint, requests per second, users, failures, the target's CPU and memory.
 
     Percentiles are of warm successes by window of intended start. A window is a second (longer in a long run), and is
     widened until it holds enough successes for its percentile; warm-up, which is shaded, has windows of its own. Where
     an endpoint has too few successes for any p95, each of them is drawn. Requests and failures are those on the wire,
-    parts of pages included. Shaded too is when requests waited that were never answered. Single cold answers have a
-    panel if there are some, failures if there are some.
+    parts of pages included. Shaded too is when requests waited that were never answered; a change of level is marked.
+    Single cold answers, failures, CPU and memory have a panel if there are some.
 
     >>> import perflib
     >>> perflib.charts.over_time(perflib.load_run("sample-28-release-1.4")).layout.annotations[2].text
@@ -35,10 +36,10 @@ def over_time(run: Run) -> go.Figure:
     """
     words = Words(
         "Over time",
-        "p95 and p50 response times in milliseconds, requests per second, users and failures over time",
+        "p95 and p50 response times in milliseconds, requests per second, users, failures, CPU and memory over time",
         "A bump of all endpoints at one moment is the machine or the whole server; a bump of one is its own. Look what "
-        "the users, the requests per second and the failures did at that moment. After the shaded warm-up the lines "
-        "should be level. A click on a name in the legend hides it.",
+        "the users, the requests per second, the failures and the target's CPU did at that moment. After the shaded "
+        "warm-up the lines should be level. A click on a name in the legend hides it.",
     )
     wire = wire_of(run)
     if wire.empty:
@@ -51,17 +52,24 @@ def over_time(run: Run) -> go.Figure:
         _load(run, wire, edges),
         Panel(list(_cold_answers(run)), "ms", "Single cold answers", 80),
         _failures(wire, edges),
+        *_of_the_target(run, edges[-1]),
     ]
     figure = parts.stacked(words, [panel for panel in panels if panel.traces], run, x_title=_SINCE)
     parts.shade_warmups(figure, run)
     parts.shade_unanswered(figure, run, edges[-1])
+    if changed := level_change(run):
+        label = f"from here on {changed.ratio:.2f} × as long"
+        figure.add_vline(x=changed.at_s, line_width=1.4, row="all", col=1)
+        parts.label_top(figure, changed.at_s, label)
     figure.update_xaxes(range=[0, edges[-1]])
     return figure.update_layout(barmode="stack", updatemenus=[_linear_or_log(figure)], margin_t=106)
 
 
 def wire_of(run: Run) -> pd.DataFrame:
     """The requests on the wire, warm-up and parts of pages included."""
-    return run.requests.loc[run.requests["kind"] == "request", ["endpoint", *_TIMES, "error", "warmup", "user"]]
+    return run.requests.loc[
+        run.requests["kind"] == "request", ["endpoint", *_TIMES, "error", "status", "warmup", "user"]
+    ]
 
 
 def completed_s(wire: pd.DataFrame) -> Floats:
@@ -169,10 +177,13 @@ def _cold_answers(run: Run) -> Iterator[go.Scatter]:
 
 
 def _failures(wire: pd.DataFrame, edges: Floats) -> Panel:
-    """By kind of failure and window of intended start."""
+    """By kind of failure, or status, and window of intended start."""
     bars, total = [], np.zeros(len(edges) - 1)
-    for number, kind in enumerate(ERROR_KINDS):
-        counts = np.histogram(wire.loc[wire["error"] == kind, "intended_ns"] / 1e9, edges)[0]
+    bad = wire[wire["error"].notna()]
+    kinds = bad["error"].astype(str).where(bad["error"] != "status", "HTTP " + bad["status"].astype(str))
+    known = [kind for kind in ERROR_KINDS if kind != "status"]
+    for number, kind in enumerate([*sorted(set(kinds) - set(known)), *known]):
+        counts = np.histogram(bad.loc[kinds == kind, "intended_ns"] / 1e9, edges)[0]
         pattern = {"shape": ("", "/", "x", ".")[number % 4], "fillmode": "overlay", "solidity": 0.15}
         look = {"color": COLOURS[number % len(COLOURS)], "pattern": pattern}
         bar = {"x": middles(edges), "y": counts, "width": np.diff(edges), "name": kind.replace("_", " ")}
@@ -182,6 +193,20 @@ def _failures(wire: pd.DataFrame, edges: Floats) -> Panel:
     ticks = {"dtick": 1} if total.max() < 4 else {"nticks": 4}
     unit = "per second" if width_s(edges[-1]) == 1 else f"per {width_s(edges[-1])} s"
     return Panel(bars, unit, "Failed requests", 90, {"rangemode": "tozero"} | ticks)
+
+
+def _of_the_target(run: Run, end_s: float) -> Iterator[Panel]:
+    """Its CPU and its memory, where they were sampled."""
+    samples = run.memory
+    if samples is None or samples.empty:
+        return
+    within = samples[samples["t_ns"] <= end_s * 1e9]
+    at_s, cores = within["t_ns"] / 1e9, within.get("cpu_share", pd.Series(np.nan, within.index))
+    if cores.notna().any():
+        used = scatter(at_s, cores, "%{y:.3~r} cores at %{x:.4~g} s", line=_GREY)
+        yield Panel([used], "cores", "CPU of the target", 64)
+    held = scatter(at_s, within["rss_bytes"] / 1e6, "%{y:,.4~r} MB at %{x:.4~g} s", line=_GREY)
+    yield Panel([held], "MB", "Memory of the target", 64)
 
 
 def _linear_or_log(figure: go.Figure) -> dict[str, Any]:

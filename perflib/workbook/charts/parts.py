@@ -197,9 +197,14 @@ def shade_unanswered(figure: go.Figure, run: Run, end_s: float) -> None:
     _shade(figure, seen, COLOURS[1], "unanswered requests waiting", 0.10)
 
 
+def label_top(figure: go.Figure, x: float, text: str) -> None:
+    """Words at the top of the first panel, from this place on."""
+    corner = {"x": x, "xref": "x", "xanchor": "left", "y": 1, "yref": "y domain", "yanchor": "top"}
+    figure.add_annotation(text=text, **corner)
+
+
 def _shade(figure: go.Figure, spans: Sequence[tuple[float, float]], colour: str, label: str, opacity: float) -> None:
     for begin, end in spans:
         figure.add_vrect(x0=begin, x1=end, fillcolor=colour, opacity=opacity, line_width=0, layer="below")
     for begin, _ in spans[:1]:
-        corner = {"x": begin, "xref": "x", "xanchor": "left", "y": 1, "yref": "y domain", "yanchor": "top"}
-        figure.add_annotation(text=label, **corner)
+        label_top(figure, begin, label)

@@ -21,7 +21,7 @@ from perflib.stats.percentile import required_count
 from perflib.workbook import charts
 from perflib.workbook.charts.parts import log_ms_axis
 from perflib.workbook.charts.windows import widened
-from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, without_rows, without_successes
+from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, sampled, without_rows, without_successes
 
 OTHERS = [charts.memory, charts.memory_and_load, charts.shift, charts.distributions]
 """They need memory samples, or two runs."""
@@ -228,10 +228,32 @@ def test_every_completed_request_is_in_the_throughput(run: Run) -> None:
     assert mean.y[0] == pytest.approx(summarize(run).throughput_per_s)
 
 
-def test_every_failure_is_in_the_chart_of_failures_by_its_kind(run: Run) -> None:
+def test_every_failure_is_in_the_chart_of_failures_by_its_kind_and_status(run: Run) -> None:
     wire = run.requests[run.requests["kind"] == "request"]
-    drawn = {trace.name: int(sum(trace.y)) for trace in panel(charts.over_time(run), "Failed requests")}
-    assert drawn == {kind: n for kind in ERROR_KINDS if (n := int((wire["error"] == kind).sum()))}
+    refused = wire.index[wire["error"] == "status"][:20]
+    status = run.requests["status"].mask(run.requests.index.isin(refused), 429)
+    mixed = replace(run, requests=run.requests.assign(status=status))
+    drawn = {trace.name: int(sum(trace.y)) for trace in panel(charts.over_time(mixed), "Failed requests")}
+    by_kind = {kind: n for kind in ERROR_KINDS if (n := int((wire["error"] == kind).sum()))}
+    assert drawn == by_kind | {"HTTP 429": 20, "HTTP 500": by_kind.pop("status") - 20}
+
+
+def test_the_targets_cpu_and_memory_stand_on_the_same_time_axis() -> None:
+    run = sampled(make_run(), 2.0)
+    figure = charts.over_time(run)
+    (cores,), (held,) = panel(figure, "CPU of the target"), panel(figure, "Memory of the target")
+    assert set(cores.y) == {0.5}
+    assert set(held.y) == {100.0}
+    assert "of the target" not in words(charts.over_time(make_run()))
+
+
+def test_a_change_of_level_is_marked_where_it_is() -> None:
+    changed = make_run(slowdown=lambda at_s: np.where(at_s < 5.0, 1.0, 3.0), per_s=400)
+    figure = charts.over_time(changed)
+    [note] = [one for one in figure.layout.annotations if "as long" in (one.text or "")]
+    assert note.x == pytest.approx(5.0, abs=1.0)
+    assert re.fullmatch(r"from here on [23]\.\d\d × as long", note.text)
+    assert "as long" not in words(charts.over_time(make_run(per_s=400)))
 
 
 def test_a_run_without_failures_says_so() -> None:
