@@ -1,7 +1,7 @@
 """The index of a report: the set's verdict, then each scenario's table; as HTML and as Markdown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perflib.figures.failures import failures
@@ -21,6 +21,7 @@ from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lin
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
+from perflib.workbook.report.overview import Course, across, course_of, measured
 from perflib.workbook.report.validation import validation
 from perflib.workbook.report.why import Explained
 
@@ -36,6 +37,7 @@ class _Section:
     sentences: tuple[str, ...] = ()
     table: Table | None = None
     environment: str = ""
+    course: Course | None = None
 
 
 def write_index(
@@ -64,6 +66,9 @@ def write_index(
     asked = next((outcome.run.facts.target.validation for outcome in outcomes if outcome.run), "")
     shown = {
         "title": f"Performance report, brief {brief}" if brief else "Performance report",
+        "measured": measured(outcomes, made_at),
+        "across": across(outcomes),
+        "rule": tables.RULE if any(one.run for one in outcomes) else "",
         "lines": validation(asked, outcomes, known),
         "verdict": set_verdict(outcomes),
         "sections": [_section(outcome, known, runs) for outcome in outcomes],
@@ -109,6 +114,7 @@ def _section(outcome: Outcome, baselines: Baselines, runs: Path | None) -> _Sect
         return _Section(outcome)
     like = history(runs, figures_of, setups=[setup_of(run.facts).hash]) if runs else None
     judged, against = run.facts.valid, check([run], baselines, beside=Beside(like))
+    table = tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}")
     grew = outcome.scenario == "sustained" or memory.verdict in ("LEAK", "STEP")
     of_memory = [tables.memory_sentence(run, memory)] if grew else []
     return _Section(
@@ -122,8 +128,9 @@ def _section(outcome: Outcome, baselines: Baselines, runs: Path | None) -> _Sect
             *why_lines(run, summary),
             *of_memory,
         ),
-        table=tables.brief(summary, judged=judged, against=against).with_id(f"brief-{outcome.scenario}"),
+        table=replace(table, notes=tuple(note for note in table.notes if note != tables.RULE)),
         environment=environment_line(run.facts),
+        course=None if outcome.unfit else course_of(summary, like),
     )
 
 

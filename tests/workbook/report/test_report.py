@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -553,6 +554,45 @@ def test_the_index_opens_with_the_six_lines_and_says_how_a_run_compares_with_its
         assert top is not None
         assert verdict is not None
         assert top["y"] < verdict["y"]
+
+
+def test_the_index_says_what_was_measured_and_shows_each_endpoint_across_the_scenarios(tmp_path: Path) -> None:
+    light, steady = make_run(failures=0.2), make_run(scenario="steady_rate")
+    late = Run(light.facts.replaced(invalid_reasons=("it was late",)), light.requests)
+    outcomes = [
+        Outcome("light_load", "light_load.html", light),
+        Outcome("steady_rate", "steady_rate.html", steady),
+        Outcome("medium_load", "medium_load.html", late),
+    ]
+    write_index(tmp_path, outcomes, "today")
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.splitlines()[2].startswith("dashboard at http://127.0.0.1:8420 · ")
+    assert summary.splitlines()[2].endswith(" · today")
+    across = summary.partition("## Every endpoint across the scenarios")[2]
+    cells = next(line for line in across.splitlines() if line.startswith("| GET /clients")).split(" | ")
+    assert cells[1].startswith("✗ ")
+    assert float(cells[2]) > 0
+    assert cells[3].endswith("(not judged)")
+    assert "| – |" in next(line for line in across.splitlines() if line.startswith("| Dashboard home"))
+    assert summary.count("nearest-rank") == 1, "how to read the tables is said once"
+    write_index(tmp_path, outcomes[:1], "today")
+    assert "across the scenarios" not in (tmp_path / "summary.md").read_text()
+
+
+def test_the_index_shows_the_course_of_the_slowest_endpoint_from_run_to_run(tmp_path: Path, browser: Browser) -> None:
+    runs, folder = tmp_path / "runs", tmp_path / "report"
+    folder.mkdir()
+    for day in range(1, 5):
+        store(runs, a_day(day, 1.0))
+    new = a_day(5, 2.0)
+    write_index(folder, [Outcome("light_load", "light_load.html", new)], "today", runs=runs)
+    with opened(browser, folder / "index.html") as seen:
+        told = seen.page.inner_text(".course")
+        assert re.search(r"p95 of .*: [\d.,]+ ms; [\d.,]+ ms in the 4 runs like it before \(\+\d+%\)", told)
+        assert seen.page.get_attribute(".course path", "d").count("L") == 4
+        assert not seen.errors
+    write_index(folder, [Outcome("light_load", "light_load.html", new)], "today")
+    assert 'class="course"' not in (folder / "index.html").read_text()
 
 
 def test_a_report_of_a_target_that_asks_for_no_brief_has_no_checklist(tmp_path: Path) -> None:
