@@ -55,8 +55,6 @@ class Crowd:
     cpu_ms: float
     cores_used: float
     """By the target."""
-    busy_cores: float
-    """The same, with half of what was ready to run without a core: about what it would use of an idle machine."""
 
     def at_once(self, alone_ms: float) -> float:
         """How many were truly served at once, by Little's law: of a time that one alone takes."""
@@ -182,8 +180,7 @@ def _alone(name: str, blocks: Sequence[Measured], idle: tuple[float, float], dra
 
 def _crowd(name: str, blocks: Sequence[Measured], idle: tuple[float, float], draw: np.random.Generator | None) -> Crowd:
     ended, lasted_s = sum(block.ended for block in blocks), sum(block.duration_s for block in blocks)
-    cpu_per_s, queue_per_s = _spent_per_s(blocks)
-    used = _above(cpu_per_s - idle[0])
+    used = _above(_spent_per_s(blocks)[0] - idle[0])
     return Crowd(
         users=blocks[0].users,
         p50_ms=median(_pooled(blocks, name, "whole_ms", draw)),
@@ -191,5 +188,4 @@ def _crowd(name: str, blocks: Sequence[Measured], idle: tuple[float, float], dra
         throughput_per_s=ended / lasted_s,
         cpu_ms=1e3 * used * lasted_s / ended if ended else np.nan,
         cores_used=used,
-        busy_cores=used + _above(queue_per_s - idle[1]) / 2,
     )

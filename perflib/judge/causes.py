@@ -4,6 +4,7 @@ The laws are operational (Denning and Buzen 1978): by Little's law a crowd's thr
 waits is how many wait for the same thing at once, and by the utilization law what computes is bound by its cores.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,9 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_BUSY, _OF_ONE_CORE, _OF_ITS_CORES = 0.75, 0.9, 0.7
-"""A target that computes more than so much of a core, or would, may be what the crowd waits for itself: and more than
-these shares of what it would compute if nothing else made the crowd wait, on one core, or on as many as other crowds
-made it use, which threads share less well."""
+_OF_ITS_LOAD, _ONE_CORE = 0.9, (0.9, 1.1)
+"""A crowd may wait for the target's computing alone where it makes the target compute this share or more of what it
+would if nothing else made the crowd wait in turn; and where it fills one core, as an interpreter lock does."""
 _ALONE_AT_ONCE = 1.4
 """Up to so many at once are one at a time, measured."""
 _SCALES = 0.7
@@ -97,7 +97,7 @@ def _stands_out(picture: Picture, name: str) -> bool:
 
 def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, processes: int) -> Cause:
     """What an endpoint waits for, as far as a crowd on it tells."""
-    if crowd is None or not crowd.busy_cores < _computes_alone(picture, name):
+    if crowd is None or _computes_alone(picture, name):
         return Cause("wait", name)
     at_once, held_up = crowd.at_once(alone.held_ms), _held_up(picture, name)
     victims = [victim for victim, aggressor in picture.beside_ms if aggressor == name]
@@ -110,12 +110,21 @@ def _waiting(picture: Picture, name: str, alone: Alone, crowd: Crowd | None, pro
     return Cause("wait", name)
 
 
-def _computes_alone(picture: Picture, name: str) -> float:
-    """From how many cores on a target may be what a crowd on it waits for."""
+def _computes_alone(picture: Picture, name: str) -> bool:
+    """Whether computing may be all that a crowd on it waits for in turn; so it is where its CPU is not known."""
     crowd, held_ms = picture.crowd[name], picture.alone[name].held_ms
-    used = [other.cores_used for other in picture.crowd.values() if other.cores_used > 1]
-    cores = max(used, default=1.0)
-    return max(_BUSY, _OF_ONE_CORE * _load(crowd, held_ms, 1.0), _OF_ITS_CORES * _load(crowd, held_ms, cores))
+    if not math.isfinite(crowd.cores_used):
+        return True
+    others = [other.cores_used for other_name, other in picture.crowd.items() if other_name != name]
+    cores = max(others, default=0.0) if max(others, default=0.0) > 1 else 1 / (1 + _queued_per_ran(picture))
+    fills_one = _ONE_CORE[0] <= crowd.cores_used <= _ONE_CORE[1]
+    return fills_one or crowd.cores_used >= _OF_ITS_LOAD * _load(crowd, held_ms, cores)
+
+
+def _queued_per_ran(picture: Picture) -> float:
+    """How long the target stood without a core per second of work, one user at a time: what its neighbours take."""
+    told = [alone.queue_ms / alone.cpu_ms for alone in picture.alone.values() if alone.cpu_ms > LEAST_MS / 2]
+    return float(np.median(told)) if told else 0.0
 
 
 def _load(crowd: Crowd, held_ms: float, cores: float) -> float:
