@@ -258,7 +258,7 @@ def _as_stored(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
 
 
 def sampled(run: Run, cpu_ms: float, waits: float = 0.02) -> Run:
-    """The same run, its target's CPU a request and its wait for a core sampled by second."""
+    """The same run, its target's CPU per request and its wait for a core sampled by second."""
     at_s = np.arange(0.0, run.facts.parts[-1].measured_to_ns / 1e9 + 1.0)
     wire = run.requests[run.requests["kind"] == "request"]["end_ns"].sort_values().to_numpy() / 1e9
     ran_ns = np.searchsorted(wire, at_s) * cpu_ms * 1e6

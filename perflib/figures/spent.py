@@ -15,7 +15,7 @@ from perflib.stats import Floats
 _LEAST_SAMPLES = 3
 _LEAST_NS = 1_000_000_000
 _LEAST_ANSWERS = 100
-"""Fewer say little of the CPU a request: what a server does anyhow would be laid to them."""
+"""Fewer say little of the CPU per request: what a server does anyhow would be laid to them."""
 _FULL = 0.85
 
 

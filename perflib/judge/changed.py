@@ -44,7 +44,7 @@ def _of_endpoint(old: Anatomy, new: Anatomy) -> Iterator[_Weighed]:
             continue
         less = _less(_span(old, what), _span(new, what), was, now)
         if max(now, was) > _TIMES * min(now, was) and (less is None or less[0] > 0 or less[1] < 0):
-            says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms a request{_told(less)}"
+            says = f"{new.endpoint}: {_NAMES[what]} {ms(was)} → {ms(now)} ms per request{_told(less)}"
             change = Change(endpoint=new.endpoint, what=what, before=was, after=now, interval=less, says=says)
             yield _Weighed(change, abs(now - was))
     yield from _of_crowd(old, new)

@@ -14,9 +14,9 @@ from perflib.spec.baselines import Baseline
 from perflib.spec.run import Generator
 from perflib.stats import Floats
 
-CPU = "CPU a request"
+CPU = "CPU per request"
 ALL = "all requests"
-"""What the CPU a request is of, where several endpoints share the load."""
+"""What the CPU per request is of, where several endpoints share the load."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Fresh:
 
     @property
     def cpu_names(self) -> tuple[str, ...]:
-        """What a CPU a request is of."""
+        """What a CPU per request is of."""
         return (ALL,) if ALL in self.efforts else tuple(self.rows)
 
 
@@ -53,7 +53,7 @@ def held_of(run: Run) -> str:
 
 
 def cpu_after(name: str, runs: Sequence[Fresh]) -> Floats:
-    """Milliseconds of CPU a request by run, NaN where it is not known. Shape (runs,)."""
+    """Milliseconds of CPU per request by run, NaN where it is not known. Shape (runs,)."""
     return np.array([run.effort(name).cpu_ms_per_request for run in runs], np.float64)
 
 

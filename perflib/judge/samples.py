@@ -18,11 +18,11 @@ from perflib.stats.spending import Look
 
 _FIGURES = ("p50", "p95")
 CPU_SLOPE_SD = 0.25
-"""CPU a request grows little beside neighbours: they take the caches."""
+"""CPU per request grows little beside neighbours: they take the caches."""
 
 
 def samples_of(runs: Sequence[Fresh], known: Known) -> list[Sample]:
-    """Both percentiles of each endpoint that is known, and the CPU a request as far as enough runs tell it."""
+    """Both percentiles of each endpoint that is known, and the CPU per request as far as enough runs tell it."""
     rows = runs[0].rows
     percentiles = [
         _sample(name, figure, known, _judged_ms(runs, name, figure), rows[name].target_ms, runs)

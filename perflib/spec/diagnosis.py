@@ -44,7 +44,7 @@ class Finding(Spec):
 
 
 class Anatomy(Spec):
-    """Where the time of an endpoint goes, alone and in a crowd. Medians a request; parts add up to the whole."""
+    """Where the time of an endpoint goes, alone and in a crowd. Medians per request; parts add up to the whole."""
 
     endpoint: str
     alone_p50_ms: float | None = None
@@ -121,7 +121,7 @@ class Ceiling(Spec):
     probes: tuple[Probe, ...] = ()
     usl: Usl | None = None
     cpu_bound_per_s: float | None = None
-    """No more is possible by the utilization law: usable cores over mean CPU a request."""
+    """No more is possible by the utilization law: usable cores over mean CPU per request."""
     told: str = ""
     """What is not known of it, and why."""
 

@@ -64,4 +64,4 @@ class FigureRow:
     waited_per_ran: float | None = None
     """The target's wait for a core in this endpoint's part of the run, see `figures.spent.Effort`; None: not known."""
     cpu_ms_per_request: float | None = None
-    """The target's CPU a request: of the endpoint where it had a part of the run for itself, else of all together."""
+    """The target's CPU per request: of the endpoint where it had a part of the run for itself, else of all together."""

@@ -13,7 +13,7 @@ _SOUND = "Nothing stands out: no endpoint is held up by more than its own work, 
 _NONE = "Nothing was measured: no request was answered after warm-up"
 _PARTS = (
     "Alone: one user. Crowd: several users, or the load of the run. At once: how many requests were truly served at "
-    "the same time, by Little's law. Medians a request; below them 95 % intervals, by how the blocks differ."
+    "the same time, by Little's law. Medians per request; below them 95 % intervals, by how the blocks differ."
 )
 
 

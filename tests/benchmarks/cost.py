@@ -1,4 +1,4 @@
-"""What does a request cost its generator? CPU a request and requests a second against a static answer of nginx.
+"""What does a request cost its generator? CPU per request and requests a second against a static answer of nginx.
 
     python -m tests.benchmarks.cost
 

@@ -527,7 +527,7 @@ def test_every_format_shows_a_check_of_requests_that_all_failed() -> None:
 
 
 def of_cpu(others: float = 1.0, waits: float = 0.02, **values: Any) -> Baselines:
-    """A baseline whose runs differ in their CPU a request by about 1 %."""
+    """A baseline whose runs differ in their CPU per request by about 1 %."""
     noise = np.random.default_rng(3).normal(1.0, 0.01, 8)
     runs = [sampled(run_of(seed, **values), 2.1 * noise[seed - 1] * others, waits) for seed in range(1, 9)]
     return Baselines(baselines=(baseline_of(runs),))
@@ -537,9 +537,9 @@ def test_more_cpu_a_request_is_a_regression_of_all_requests_where_no_percentile_
     found = check([sampled(run_of(100), 2.42)], of_cpu())
     assert verdicts(found)["all requests"] == "REGRESSION"
     [reason] = found.reasons
-    assert re.fullmatch(r"all requests: CPU a request 2\.[01]\d* -> 2\.4\d* ms \(\+1\d %, \d+ % to \d+ %\)", reason)
+    assert re.fullmatch(r"all requests: CPU per request 2\.[01]\d* -> 2\.4\d* ms \(\+1\d %, \d+ % to \d+ %\)", reason)
     told = next(row for row in found.as_json()["endpoints"] if row["endpoint"] == "all requests")
-    assert (told["figure"], told["p95_ms"]) == ("CPU a request", None)
+    assert (told["figure"], told["p95_ms"]) == ("CPU per request", None)
     assert told["cpu_ms_per_request"] == pytest.approx(2.42, rel=0.02)
     assert told["baseline_cpu_ms_per_request"] == pytest.approx(2.1, rel=0.02)
     assert "in 2 of" not in tables.check(found).title
