@@ -65,8 +65,11 @@ def _exporter() -> HTMLExporter:
 
 
 def _parameters(executed: Path, notebook: NotebookNode) -> list[dict[str, Any]]:
+    """Those that were given another value than their default."""
     given = notebook.metadata.get("papermill", {}).get("parameters", {})
+    known = papermill.inspect_notebook(executed)
     return [
-        {"name": name, "value": repr(given[name]) if name in given else known["default"], "meaning": known["help"]}
-        for name, known in papermill.inspect_notebook(executed).items()
+        {"name": name, "value": repr(value), "meaning": known.get(name, {}).get("help", "")}
+        for name, value in given.items()
+        if repr(value) != known.get(name, {}).get("default", "").replace('"', "'")
     ]

@@ -366,10 +366,13 @@ def test_a_script_in_an_output_cannot_run(book: Path, browser: Browser) -> None:
 
 def test_parameters_stand_in_a_table_at_the_end_and_their_cells_are_dropped(book: Path) -> None:
     notebook, executed = write_notebook(book, "users"), book / "executed.ipynb"
-    execute(notebook, executed, {"users": 7}, lambda line: None)
+    execute(notebook, executed, {"users": 7, "note": "", "brief": "PS"}, lambda line: None)
     write_page(executed, book / "page.html", "A page")
     page = (book / "page.html").read_text()
     assert "<td>users</td><td>7</td><td>virtual users</td>" in page
+    assert "<td>brief</td><td>&#39;PS&#39;</td>" in page
+    assert "<td>note</td>" not in page, "it is as by default"
+    assert "<td>url</td>" not in page
     assert "users: int" not in page
     assert "# Parameters" not in page
     assert len(page) < 20_000, "a page without charts carries no plotly"
