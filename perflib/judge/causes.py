@@ -17,7 +17,7 @@ LEAST_MS = 3.0
 """Of a request: what is shorter is nobody's cause."""
 _LEAST_CPU_MS = 5.0
 _WAIT_SHARE, _MOST_SHARE = 0.35, 0.5
-_OF_ITS_LOAD, _ONE_CORE = 0.9, (0.9, 1.1)
+_OF_ITS_LOAD, _ONE_CORE = 0.87, (0.9, 1.1)
 """A crowd may wait for the target's computing alone where it makes the target compute this share or more of what it
 would if nothing else made the crowd wait in turn; and where it fills one core, as an interpreter lock does."""
 _ALONE_AT_ONCE = 1.4

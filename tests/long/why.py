@@ -56,6 +56,9 @@ SIZES_S = {
     "block": (0.015, 0.030),
     "stall": (0.150, 0.400),
 }
+CPU_S, MOST_CORES = (0.0005, 0.002, 0.007, 0.0085), 1.6
+"""Of a request to each endpoint of the sample dashboard in a crowd. A limit that lets through more computing than so
+many cores is none on two: the crowd never comes to it."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,11 @@ def plant_of(kind: str, seed: int) -> Plant:
     if kind == SOUND:
         return Plant()
     draw = random.Random(f"{kind} {seed}")
-    at = () if kind == "stall" else tuple(draw.sample(range(4), 2 if kind == "lock" else 1))
-    return Plant(kind, at, draw.uniform(*SIZES_S[kind]), draw.uniform(1.5, 3.0), draw.choice((2, 3)))
+    while True:
+        at = () if kind == "stall" else tuple(draw.sample(range(4), 2 if kind == "lock" else 1))
+        plant = Plant(kind, at, draw.uniform(*SIZES_S[kind]), draw.uniform(1.5, 3.0), draw.choice((2, 3)))
+        if kind != "limit" or plant.at_once / plant.size_s * CPU_S[at[0]] < MOST_CORES:
+            return plant
 
 
 def trial(server: str, kind: str, seed: int, asked: argparse.Namespace, folder: Path) -> Trial:
