@@ -82,7 +82,7 @@ def test_choices_and_defaults_stand_in_the_help(capsys: pytest.CaptureFixture[st
     assert "[choices: quick, brief] [default: quick]" in profiles["run"]
     assert "[choices: quick, brief] [default: quick]" in profiles["report"]
     assert "[choices: quick, brief] [default: brief]" in profiles["check"]
-    assert "[choices: table, markdown, junit, json] [default: table]" in profiles["check"]
+    assert "[choices: table, markdown, short, junit, json] [default: table]" in profiles["check"]
     assert "[default: 10%]" in helped("compare", capsys=capsys)
 
 
@@ -121,9 +121,12 @@ def test_the_help_imports_nothing_heavy_and_no_room_of_the_pipeline() -> None:
         ),
         (["run"], 'Command "run" parameter SCENARIO requires an argument; see `perflib run --help`'),
         (["run", "light_load", "spike"], "['spike']; see `perflib run --help`"),
-        (["rum"], 'Unknown command "rum". Did you mean "run"?; see `perflib --help`'),
+        (["ru"], 'Unknown command "ru". Did you mean "run"?; see `perflib --help`'),
         (["check"], "SCENARIO|RUN requires an argument; see `perflib check --help`"),
-        (["check", "light_load", "--format", "yaml"], 'Choose from: "table", "markdown", "junit", "json"; see'),
+        (
+            ["check", "light_load", "--format", "yaml"],
+            'Choose from: "table", "markdown", "short", "junit", "json"; see',
+        ),
         (["check", "light_load", "--runs", "0"], "--runs: '0' is no whole number from 1 on; see"),
         (["check", "light_load", "--max-errors", "101%"], "--max-errors: '101%' is no share; write 1%; see"),
         (["check", "light_load", "--max-errors", "nan"], "--max-errors: 'nan' is no share; write 1%; see"),

@@ -46,14 +46,19 @@ def test_the_json_of_a_run_has_its_failures_with_a_sample_and_its_notices(capsys
     assert 0 <= failure["first_s"] <= failure["last_s"] < 5
     assert failure["sample"]["headers"]["Content-Type"] == "text/html"
     assert "shard 3 is gone" in failure["sample"]["body"]
-    assert found["notices"] == []
+    assert of_the_target(found["notices"]) == []
 
 
 def test_a_run_without_failures_has_empty_lists(capsys: pytest.CaptureFixture[str]) -> None:
     with answering(answer()) as server:
         assert main([*RUN, "--url", server.url, "--duration", "0.5s", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["failures"], found["notices"]) == ([], [])
+    assert (found["failures"], of_the_target(found["notices"])) == ([], [])
+
+
+def of_the_target(notices: list[str]) -> list[str]:
+    """Without what a busy machine did to the load generator."""
+    return [one for one in notices if "load generator" not in one]
 
 
 def test_the_table_has_the_line_and_bodies_are_shown_on_demand_alone(capsys: pytest.CaptureFixture[str]) -> None:
