@@ -1,4 +1,4 @@
-"""Two processes share the tests: one measures, run after run; the other takes the rest, a file at a time."""
+"""What measures runs alone; of the rest two processes take a file each at a time (see the Makefile)."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 
 TESTS = Path(__file__).parent
 MEASURING = ("integration", "session", "watch")
-"""Rooms whose tests drive loads and look at time; two of them at once would measure each other."""
+"""Rooms whose tests drive loads and look at time: other tests beside them would be measured too."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.path.relative_to(TESTS)
-        group = "measuring" if place.parts[0] in MEASURING else place.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+        is_measuring = place.parts[0] in MEASURING
+        item.add_marker(pytest.mark.measuring if is_measuring else pytest.mark.xdist_group(place.as_posix()))
