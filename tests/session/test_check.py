@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -61,9 +62,13 @@ class Server:
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Server]:
     server = Server()
-    with answering(server) as served:
-        server.url = served.url
-        yield server
+    gc.disable()  # it stops this process, the server with it, for up to 0.1 s
+    try:
+        with answering(server) as served:
+            server.url = served.url
+            yield server
+    finally:
+        gc.enable()
 
 
 @pytest.fixture
@@ -148,7 +153,8 @@ def test_the_same_server_passes_in_every_format_of_its_stored_run(check: Checked
 
 def test_a_server_slower_by_half_is_a_regression(check: Checked, server: Server) -> None:
     server.delay_s = 1.5 * DELAY_S
-    status, said = check("light_load", "--format", "json")
+    tried = (check("light_load", "--format", "json") for _ in range(TRIES))
+    status, said = next(one for one in tried if "INCONCLUSIVE" not in one[1])  # a hiccup of this process
     found = json.loads(said)
     assert status == 1
     assert [row["verdict"] for row in found["endpoints"]] == ["REGRESSION", "REGRESSION"]
