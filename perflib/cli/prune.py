@@ -18,11 +18,13 @@ def prune(*, keep: Count = 100, yes: bool = False) -> None:
 
     found = removal.beyond(keep)
     if found.spared:
-        say(f"{found.spared} older runs stay: baselines stand on them")
+        say(f"older runs that stay, as baselines stand on them: {found.spared}")
     if not found.run_ids:
         say(f"nothing to remove: no other run is older than the newest {keep}")
         return
     span = f"{found.run_ids[0]} … {found.run_ids[-1]}"
-    if confirmed(f"Remove {len(found.run_ids):,} runs ({span})", found.size_bytes, yes=yes):
+    if confirmed(
+        f"Remove {len(found.run_ids):,} run{'s' if found.run_ids[1:] else ''} ({span})", found.size_bytes, yes=yes
+    ):
         found.carry_out()
         say(f"removed {len(found.run_ids):,}")

@@ -27,8 +27,7 @@ _PAUSING = [ERROR_KINDS.index(kind) for kind in ("connect", "generator")]
 _NEVER = np.iinfo(np.int64).max // 2
 _LONG_SEND_NS, _LONG_SEND_SHARE, _TIMES_USUAL = 50_000, 0.01, 3.0
 """A send that took longer than both, and than so many times what a worker's sends usually take, was preempted: the
-request may have left at any moment within. What all sends take is how this machine sends: to wake a sleeping core takes
-some of them half a millisecond, after the request has left."""
+request may have left at any moment within. What all sends take is how this machine sends."""
 _COPIED_PER_NS = 1.0
 """Bytes of a body that the kernel takes in, at the least."""
 _PERCENTILES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))

@@ -115,8 +115,8 @@ def _computes_alone(picture: Picture, name: str) -> bool:
     crowd, held_ms = picture.crowd[name], picture.alone[name].held_ms
     if not math.isfinite(crowd.cores_used):
         return True
-    others = [other.cores_used for other_name, other in picture.crowd.items() if other_name != name]
-    cores = max(others, default=0.0) if max(others, default=0.0) > 1 else 1 / (1 + _queued_per_ran(picture))
+    filled = max((other.cores_used for other_name, other in picture.crowd.items() if other_name != name), default=0.0)
+    cores = filled if filled > 1 else 1 / (1 + _queued_per_ran(picture))
     fills_one = _ONE_CORE[0] <= crowd.cores_used <= _ONE_CORE[1]
     return fills_one or crowd.cores_used >= _OF_ITS_LOAD * _load(crowd, held_ms, cores)
 

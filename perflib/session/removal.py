@@ -7,7 +7,7 @@ from perflib.session.stored import runs, stored_baselines
 from perflib.spec import InputError
 from perflib.store.folders import Workbook
 from perflib.store.owner import Fate
-from perflib.store.runs import stored_folder
+from perflib.store.runs import RunFolder, stored_folder
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def of_runs(run_ids: Sequence[str]) -> Removal:
             raise InputError(f"{name}: no such run; `perflib runs` lists the newest")
         if folder.fate() in (Fate.HERE, Fate.ELSEWHERE):
             raise InputError(f"{name}: is under way; end it first, or wait")
-        if name in of_baseline:
-            told = f"{name}: a baseline of {of_baseline[name]} stands on it"
-            raise InputError(f"{told}; record another first: perflib baseline record {of_baseline[name]}")
+        if scenario := of_baseline.get(_run_in(folder)):
+            told = f"{name}: a baseline of {scenario} stands on it"
+            raise InputError(f"{told}; record another first: perflib baseline record {scenario}")
     return Removal(names)
 
 
@@ -52,6 +52,14 @@ def beyond(keep: int) -> Removal:
     there = [name for name in older if (folders / name).is_dir()]
     free = tuple(name for name in there if name not in of_baseline)
     return Removal(free, len(there) - len(free))
+
+
+def _run_in(folder: RunFolder) -> str:
+    """The run that a folder holds, which may have been renamed; its own name where that cannot be read."""
+    try:
+        return folder.read_facts().run_id
+    except InputError:
+        return folder.path.name
 
 
 def _of_baselines() -> dict[str, str]:

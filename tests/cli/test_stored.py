@@ -142,15 +142,18 @@ def test_a_run_of_a_baseline_is_never_removed(shell: Shell) -> None:
     done = shell.perflib("rm", RUNS[0], "--yes")
     assert (done.returncode, shell.stored) == (2, [*RUNS])
     assert "a baseline of light_load stands on it" in done.stderr
+    shell.runs.joinpath(RUNS[0]).rename(shell.runs / "renamed")
+    assert shell.perflib("rm", "renamed", "--yes").returncode == 2
+    (shell.runs / "renamed").rename(shell.runs / RUNS[0])
     done = shell.perflib("prune", "--keep", "1", "--yes")
     assert (done.returncode, shell.stored) == (0, [RUNS[0], RUNS[2]])
-    assert "1 older runs stay" in done.stderr
+    assert "older runs that stay, as baselines stand on them: 1" in done.stderr
 
 
 def test_prune_keeps_the_newest(shell: Shell) -> None:
     done = shell.perflib("prune", "--keep", "2", answers="y\n")
     assert (done.returncode, shell.stored) == (0, [*RUNS[1:]])
-    assert "Remove 1 runs" in done.stderr
+    assert "Remove 1 run (" in done.stderr
     done = shell.perflib("prune")
     assert (done.returncode, done.stderr) == (0, "nothing to remove: no other run is older than the newest 100\n")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from perflib.figures.summary import measured, summarize
 from perflib.judge.leak import memory_column
 from perflib.show.numbers import NOTHING, amount_of, ms, seconds
+from perflib.show.sparkline import path_of
 from perflib.show.table import Table
 from perflib.spec import Facts, Run
 from perflib.stats.percentile import percentile
@@ -40,16 +41,9 @@ class Tile:
     def path(self, until_s: float) -> str:
         """The minute until a moment, or what there is of it, as an SVG path from zero up; a gap for what is unknown."""
         from_s = max(until_s - LAST_S, min(self.at_s))
-        highest = self.highest or 1.0
-        path, pen = "", "M"
-        for at_s, value in zip(self.at_s, self.values, strict=True):
-            if value is None or at_s < from_s:
-                pen = "M"
-                continue
-            x = _WIDTH * (at_s - from_s) / max(until_s - from_s, 1.0)
-            path += f"{pen}{x:.1f},{_HEIGHT - 2 - (_HEIGHT - 4) * value / highest:.1f}"
-            pen = "L"
-        return path
+        px_per_s = _WIDTH / max(until_s - from_s, 1.0)
+        shown = ((at_s, value) for at_s, value in zip(self.at_s, self.values, strict=True) if at_s >= from_s)
+        return path_of(((px_per_s * (at_s - from_s), value) for at_s, value in shown), self.highest, _HEIGHT)
 
 
 def panel(facts: Facts, last: Sequence[Progress], memory: Rows, broken_off: bool = False) -> str:

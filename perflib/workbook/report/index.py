@@ -21,7 +21,7 @@ from perflib.text.notices import slow_receiving_lines, unverified_lines, why_lin
 from perflib.workbook.report import html
 from perflib.workbook.report.compare import PAGE, Compared
 from perflib.workbook.report.outcome import Outcome
-from perflib.workbook.report.overview import Course, across, course_of, measured
+from perflib.workbook.report.overview import COURSE_PX, Course, across, course_of, measured
 from perflib.workbook.report.validation import validation
 from perflib.workbook.report.why import Explained
 
@@ -68,6 +68,7 @@ def write_index(
         "title": f"Performance report, brief {brief}" if brief else "Performance report",
         "measured": measured(outcomes, made_at),
         "across": across(outcomes),
+        "course_px": COURSE_PX,
         "rule": tables.RULE if any(one.run for one in outcomes) else "",
         "lines": validation(asked, outcomes, known),
         "verdict": set_verdict(outcomes),

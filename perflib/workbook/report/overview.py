@@ -9,12 +9,14 @@ import pandas as pd
 from perflib.figures.summary import EndpointSummary, Summary
 from perflib.judge.changes import judged
 from perflib.show.numbers import NOTHING, limit, ms
+from perflib.show.sparkline import height_of, path_of
 from perflib.show.table import Cell, Table, numbers, row, words
 from perflib.spec.revision import shown
 from perflib.text import cells
 from perflib.workbook.report.outcome import Outcome
 
-_WIDTH, _HEIGHT, _RUNS, _LEAST = 140, 26, 30, 4
+COURSE_PX = (140, 26)
+_RUNS, _LEAST = 30, 4
 
 
 def measured(outcomes: Sequence[Outcome], made_at: str) -> str:
@@ -61,21 +63,19 @@ class Course:
     endpoint: str
     p95_ms: tuple[float, ...]
 
-    width, height = _WIDTH, _HEIGHT
-
     @property
     def path(self) -> str:
-        """As an SVG path, from zero up."""
-        step, highest = _WIDTH / (len(self.p95_ms) - 1), max(self.p95_ms)
-        points = (f"{step * at:.1f},{self.y_of(value, highest):.1f}" for at, value in enumerate(self.p95_ms))
-        return f"M{'L'.join(points)}"
-
-    def y_of(self, value: float, highest: float) -> float:
-        return _HEIGHT - 2 - (_HEIGHT - 4) * value / highest
+        """As an SVG path in a box of `COURSE_PX`."""
+        step_px = COURSE_PX[0] / (len(self.p95_ms) - 1)
+        return path_of(((step_px * place, value) for place, value in enumerate(self.p95_ms)), *self._scale)
 
     @property
     def last_y(self) -> float:
-        return self.y_of(self.p95_ms[-1], max(self.p95_ms))
+        return height_of(self.p95_ms[-1], *self._scale)
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        return max(self.p95_ms), COURSE_PX[1]
 
     @property
     def told(self) -> str:
