@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-MEASURING = ("integration", "session", "watch")
-"""Rooms whose tests drive loads and look at time: other tests beside them would be measured too."""
+MEASURING = frozenset(
+    {f"session/test_{name}.py" for name in ("by_turns", "ceiling", "check", "memory", "sound", "until_clear")}
+    | {f"session/test_{name}.py" for name in ("validity", "why", "workloads")}
+    | {f"watch/test_{name}.py" for name in ("allocations", "process", "profiler", "sampler", "tree_clock", "waits")}
+)
+"""Tests that compare times, rates or memory: other tests beside them would be measured too."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        place = item.path.relative_to(TESTS)
-        is_measuring = place.parts[0] in MEASURING
-        item.add_marker(pytest.mark.measuring if is_measuring else pytest.mark.xdist_group(place.as_posix()))
+        place = item.path.relative_to(TESTS).as_posix()
+        item.add_marker(pytest.mark.measuring if place in MEASURING else pytest.mark.xdist_group(place))

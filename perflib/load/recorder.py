@@ -73,7 +73,7 @@ class Recorder:
         self._judges = [Judge(target.with_defaults(endpoint)) for endpoint in target.endpoints]
         self._counters = [Counter() for _ in target.endpoints]
         self._names = [endpoint.name for endpoint in target.endpoints]
-        self._unchecked: dict[str, None] = {}
+        self._unchecked: set[tuple[int, str]] = set()
         self._spool = spool
         self.evidence = evidence or Evidence(target)
         self.origin_ns = 0
@@ -91,8 +91,8 @@ class Recorder:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What was not judged: an endpoint each, with the reason."""
-        return tuple(self._unchecked)
+        """What was not judged: an endpoint each, in the target's order, with the reason."""
+        return tuple(f"{self._names[index]}: {reason}" for index, reason in sorted(self._unchecked))
 
     @property
     def repeats(self) -> tuple[Repeats, ...]:
@@ -115,7 +115,7 @@ class Recorder:
         else:
             self._counters[index].add(exchange)
             if exchange.reason:
-                self._unchecked[f"{self._names[index]}: {exchange.reason}"] = None
+                self._unchecked.add((index, exchange.reason))
         self.keep(exchange, index, page, user, intended_ns)
 
     def _failed(self, exchange: Exchange, index: int, intended_ns: int) -> None:

@@ -388,9 +388,10 @@ class Worker:
         recorder = self._recorder
         tick = 0
         second_ns, cpu_s = perf_counter_ns(), process_time()
+        now_ns = second_ns
         while True:
-            due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
-            await asyncio.sleep(_TICK_S)
+            due_ns = now_ns + int(_TICK_S * 1e9)  # what follows a tick, a slow disk in it, delays the next
+            await asyncio.sleep((due_ns - perf_counter_ns()) / 1e9)
             now_ns = perf_counter_ns()
             recorder.loop_lag_ms.add(max(0, now_ns - due_ns) / 1e6)
             self._standstills.tick(due_ns, now_ns)

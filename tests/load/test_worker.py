@@ -306,6 +306,22 @@ def test_a_spool_that_cannot_be_written_ends_the_run(tmp_path: Path, workload: W
 # Memory
 
 
+def test_a_disk_that_holds_up_a_write_makes_the_worker_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(spool: Spool) -> None:
+        time.sleep(0.3)
+        at_once(spool)
+
+    at_once = Spool.flush
+    monkeypatch.setattr(Spool, "flush", slowly)
+    with answering(lambda _: (0.01, OK)) as server:
+        run = Driven(tmp_path, facts_of(server.url, duration_s=1.5))
+    [still] = run.outcome.generator.standstills
+    assert still.lasted_s > 0.5
+    assert still.touched == 2
+
+
 def test_memory_stays_flat_however_many_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 

@@ -41,7 +41,7 @@ def test_a_check_measures_an_invalid_run_again_and_judges_the_new_one(tmp_path: 
         worker.resume()
         _, said, errors = running.end()
     found = json.loads(said)
-    assert "stood still for" in errors
+    assert "stood still for" in errors, found
     assert "light_load: once more" in errors
     first = min(path.parent.name for path in tmp_path.glob("data/runs/*/run.json"))
     assert first not in found["runs"]
