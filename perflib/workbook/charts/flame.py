@@ -7,7 +7,7 @@ from itertools import groupby
 import plotly.graph_objects as go
 
 from perflib.spec.diagnosis import Diagnosis
-from perflib.workbook.charts.diagnosed import empty_figure, figure_of
+from perflib.workbook.charts.diagnosed import empty_figure, figure_of, not_measured
 from perflib.workbook.charts.look import COLOURS, LIGHT
 from perflib.workbook.charts.parts import Words, label_of
 
@@ -39,7 +39,8 @@ def flame(found: Diagnosis, endpoint: str = "") -> go.Figure:
     stacks = [stack for stack in found.stacks if stack.endpoint == chosen]
     if not stacks:
         of = f" of {endpoint}" if endpoint else ""
-        return empty_figure(words.title, f"No profile{of} was taken; perflib why --attach takes one.", found)
+        none = f"No profile{of} was taken; attach=True (--attach) takes one." if found.live else not_measured(found)
+        return empty_figure(words.title, none, found)
     own = {one.file for one in found.code}
     seen: Counter[Path] = Counter()
     for stack in stacks:
