@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from perflib.session.sample import sample_dashboard
 from perflib.store.folders import Workbook
@@ -26,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ("/health", "/clients", "/signals", "/patterns")
 PATHS = ("/a", "/b", "/c", "/d")
 KINDS = ("cpu", "wait", "lock", "limit", "drip", "block", "stall")
-SERVERS = ("sample", "workers", "node", "cluster")
+SERVERS = ("sample", "workers", "gunicorn", "node", "cluster")
 _STARTS_S = 60.0
 
 
@@ -57,8 +59,8 @@ class Site:
 @contextmanager
 def planted(server: str, plant: Plant, folder: Path) -> Iterator[Site]:
     """One of SERVERS, in processes of its own that end with the context; what it stores is in `folder`."""
-    start = {"sample": _sample, "workers": _workers, "node": _node, "cluster": _cluster}[server]
-    with start(plant, folder) as site:
+    starts = {"sample": _sample, "workers": _workers, "gunicorn": _gunicorn, "node": _node, "cluster": _cluster}
+    with starts[server](plant, folder) as site:
         yield site
 
 
@@ -78,12 +80,26 @@ def switches(plant: Plant) -> tuple[str, ...]:
     return (f"--{plant.kind}", f"{names}={size}") if plant.kind else ()
 
 
-@contextmanager
-def _workers(plant: Plant, folder: Path) -> Iterator[Site]:
+def _workers(plant: Plant, folder: Path) -> AbstractContextManager[Site]:
     """Two processes of uvicorn, on one socket."""
     port = free_port()
     quiet = ("--log-level", "warning", "--no-access-log", "--lifespan", "off", "--timeout-keep-alive", "75")
-    command = (sys.executable, "-m", "uvicorn", "tests.planted_site:app", "--workers", "2", "--port", str(port), *quiet)
+    return _asgi(plant, folder, port, "uvicorn", "--workers", "2", "--port", str(port), *quiet)
+
+
+def _gunicorn(plant: Plant, folder: Path) -> AbstractContextManager[Site]:
+    """Two processes of gunicorn, on one socket; skips where it is not installed."""
+    if find_spec("gunicorn") is None:
+        pytest.skip("gunicorn is not installed")
+    port = free_port()
+    quiet = ("--log-level", "warning", "--keep-alive", "75")
+    return _asgi(plant, folder, port, "gunicorn", "-k", "asgi", "-w", "2", "-b", f"127.0.0.1:{port}", *quiet)
+
+
+@contextmanager
+def _asgi(plant: Plant, folder: Path, port: int, module: str, *options: str) -> Iterator[Site]:
+    """The site of tests.planted_site, served by a module of this environment."""
+    command = (sys.executable, "-m", module, "tests.planted_site:app", *options)
     environment = os.environ | {"PLANT": _as_json(plant, lock_file=str(folder / "lock"))}
     with _process(command, environment, folder) as process:
         _await_connection(port, process)
