@@ -117,10 +117,11 @@ def memory_of(run: Run) -> Memory:
 
 
 def _under_load(run: Run, samples: pd.DataFrame) -> pd.DataFrame:
-    """Without the few after the load, as connections that are closed then give back what is judged."""
+    """Without the few after the load, as connections that are closed then give back what is judged; else all."""
     last_ns = int(samples["t_ns"].iloc[-1])
     over_ns = max((part.measured_to_ns for part in run.facts.parts), default=last_ns)
-    return samples.query("t_ns <= @until", local_dict={"until": max(over_ns, last_ns - _AFTER_NS)})
+    meanwhile = samples["t_ns"] <= max(over_ns, last_ns - _AFTER_NS)
+    return samples[meanwhile] if meanwhile.any() else samples
 
 
 def _known_starts(told: "pd.Series[float]") -> "pd.Series[float]":

@@ -331,3 +331,13 @@ def test_the_flame_graph_and_the_table_name_the_place_that_holds_most() -> None:
     nothing = Allocations(why_not="process 7 has ended")
     assert "process 7 has ended" in charts.allocations(nothing).layout.annotations[0].text
     assert "Process 7 has ended." in tables.allocations(nothing).html()
+
+
+def test_a_run_whose_only_sample_came_after_its_load_is_inconclusive_and_said_to_be() -> None:
+    run = sampled()
+    assert run.memory is not None
+    short = make_run(TARGET, scenario="sustained", seconds=0.1, per_s=100.0)
+    run = replace(short, memory=run.memory.iloc[[5]])
+    found = memory_of(run)
+    assert found.verdict == "INCONCLUSIVE"
+    assert tables.memory_sentence(run, found)

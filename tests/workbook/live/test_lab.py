@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import chromium
+from tests.integration.packaged import free_port
 
 ROOT = Path(__file__).parents[3]
 START = "00_start_here.ipynb"
@@ -69,7 +70,7 @@ def lab(workbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     folders += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     own = {name: str(home / name.lower()) for name in folders}
-    options = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root"]
+    options = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root", f"--ServerApp.port={free_port()}"]
     command = [sys.executable, "-m", "jupyterlab", *options, *AT_THE_ROOT.split()]
     with (
         (home / "log").open("w") as log,
