@@ -189,3 +189,16 @@ def test_a_run_moves_is_watched_from_elsewhere_and_stops_with_what_it_has(lab: L
     expect(panel_of(second)).to_contain_text(folder.name)
     expect(first.locator("text=Dashboard home (all data)").first).to_be_visible()
     shot(first, "after")
+
+
+def test_a_reload_ends_no_run_another_notebook_shows_it_and_stop_still_works(lab: Lab, browser: Browser) -> None:
+    page = open_notebook(browser, lab, START)
+    run_all(page)
+    see_it_move(page)
+    page.reload()
+    other = open_notebook(browser, lab, WATCH)
+    run_all(other)
+    see_it_move(other)
+    page.locator("[data-command='notebook:interrupt-kernel']").first.click()
+    expect(state_of(other)).to_have_text(re.compile("^interrupted"))
+    shot(other, "reloaded")
