@@ -38,7 +38,7 @@ def discover(
         token_env: The variable of a bearer token, which is sent to the server that you name.
         allow_hosts: A host besides this machine that may be asked (may be given several times).
         allow_plain_token: Send the token to another host over plain http.
-        max_requests: Send at most so many requests (default: three a GET).
+        max_requests: Send at most so many requests (default: three per GET).
     """
     from perflib.cli.options import say
     from perflib.session.discover import Wishes, discover

@@ -1,4 +1,4 @@
-"""Remove all stored runs but the newest, and those that a baseline stands on.
+"""Remove all stored runs but the newest, and those that a baseline was made from.
 
 Example: perflib prune --keep 100
 Exit status: 0 removed, or left after all; 2 wrong use.
@@ -18,7 +18,7 @@ def prune(*, keep: Count = 100, yes: bool = False) -> None:
 
     found = removal.beyond(keep)
     if found.spared:
-        say(f"older runs that stay, as baselines stand on them: {found.spared}")
+        say(f"older runs that stay, because baselines were made from them: {found.spared}")
     if not found.run_ids:
         say(f"nothing to remove: no other run is older than the newest {keep}")
         return

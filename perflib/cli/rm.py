@@ -1,7 +1,7 @@
 """Remove stored runs for good.
 
 Example: perflib rm 20260301-101500-light_load-3f2a
-Exit status: 0 removed, or left after all; 2 no such run, one under way, or one that a baseline stands on.
+Exit status: 0 removed, or left after all; 2 no such run, one under way, or one that a baseline was made from.
 """
 
 from perflib.cli.options import confirmed, say

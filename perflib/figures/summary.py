@@ -143,7 +143,7 @@ class Summary:
 
 
 def _row(one: EndpointSummary) -> Row:
-    met = {True: "met", False: "missed", None: "insufficient"}[one.meets_target] if one.limits else ""
+    met = {True: "met", False: "missed", None: "too few requests"}[one.meets_target] if one.limits else ""
     p95 = ms(one.p95_ms, no_less(one.p95_at_least_ms) or INSUFFICIENT)
     times = (ms(one.p50_ms), p95, ms(one.p99_ms), ms(one.max_ms))
     return row(one.endpoint, f"{one.requests:,}", f"{one.errors:,}", *times, limit(one), met)

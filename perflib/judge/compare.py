@@ -264,12 +264,13 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     told = [
         f"{done} of at most {most} {'restarts' if comparison.restarted else 'groups of blocks'}, "
         f"{comparison.pairs} blocks of {comparison.block_s:g} s per side in each, by turns in random order",
-        f"planned to see {comparison.detect:+.0%} nine times in ten; a false REGRESSION in {ALPHA:.0%} of comparisons",
+        f"planned to detect {comparison.detect:+.0%} in 9 of 10 cases; a false REGRESSION in "
+        f"{ALPHA:.0%} of comparisons",
     ]
     if not comparison.restarted:
         told.append("blocks, not restarts: luck that a start brings (memory layout, caches) may pass for a change")
     if comparison.state in ("interrupted", "broken"):
-        told.append(f"{comparison.broken or 'interrupted'}: what is not clear yet was not measured to its end")
+        told.append(f"{comparison.broken or 'interrupted'}: measuring ended before every figure was clear")
     if invalid := _invalid(comparison):
         told.append(f"blocks left out: {len(invalid)}, the last one as {invalid[-1]}")
     failed = ((side.upper(), count) for side, count in errors.items() if count)
@@ -469,7 +470,7 @@ def _told(found: Change | Insufficient, verdict: Verdict, known: Known) -> Figur
     told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
     if abs(math.log(found.by_wait)) >= _TOLD_OF_WAIT:
         told += f"; the target's wait for a core, which makes it {found.by_wait:.2f} x, is taken off"
-    told += f"; by how much runs differ in {known.in_words}"
+    told += f"; judged by how much runs differ in {known.in_words}"
     told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""
     return FigureVerdict(found.endpoint, found.figure, verdict, found.ratio, found.interval, found.mde, told)
 

@@ -174,7 +174,7 @@ class Holding:
             says=f"The server stopped {often}: for {ms(_usual_ms(some))} ms nothing was answered, whatever was asked "
             f"(first at second {first_s})",
             next="what runs on a timer in the server, or stops it from outside: a garbage collection, a checkpoint of "
-            f"the database, a scheduled task, a CPU quota; {self._again} tells whether the server computes meanwhile",
+            f"the database, a scheduled task, a CPU quota; {self._again} shows whether the server computes meanwhile",
         )
         return Weighed.by_share(finding, 1.0)
 

@@ -94,20 +94,22 @@ def _slowest(run: Run) -> tuple[Slow, ...]:
 def _notes(view: View) -> tuple[str, ...]:
     facts = view.run.facts
     told = [
-        "This is what the rows of a stored run tell: what happened at the same time, not what caused it. "
-        f"{facts.again('why')} makes experiments"
+        f"A stored run shows what happened at the same time, not what caused it. {facts.again('why')} makes experiments"
     ]
     if not isinstance(facts.scenario.workload, Open | Blocks) and len(view.times) > 1:
         told.append(
-            "Who holds up whom is not told: under a fixed number of users the endpoints under way depend on each "
-            f"other; {facts.again('run', 'steady_rate')} asks for them independently"
+            "Which endpoint holds up which is not known: under a fixed number of users the endpoints under way depend "
+            f"on each other; {facts.again('run', 'steady_rate')} asks for them independently"
         )
     elif isinstance(facts.scenario.workload, Open) and len(view.times) > 1 and not view.held_up:
-        told.append("Who holds up whom is not told: too few requests were answered; measure longer with --duration")
+        told.append(
+            "Which endpoint holds up which is not known: too few requests were answered; "
+            f"{facts.again('run')} with a longer --duration finds more"
+        )
     if is_full(view.run):
         told.append(
-            "The cores of this machine were in use: what changed during the run, and what waited without computing, is "
-            "not told, as it may be the machine's doing"
+            "The cores of this machine were all in use: changes during the run, and waits without computing, are not "
+            "reported, because the machine may have caused them"
         )
     if view.run.memory is None:
         told.append(f"The target's CPU is not known: {facts.memory.told}")

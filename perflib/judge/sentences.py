@@ -119,7 +119,7 @@ class Sentences:
         return (
             f"{cause.endpoint} computes {ms(alone.cpu_ms)} of its {ms(alone.p50_ms)} ms: one core serves at most "
             f"{1e3 / alone.cpu_ms:.0f} such requests/s",
-            "the function that most of its samples stand in; without one, `--attach` samples a Python process of this "
+            "the function that most of its samples were in; without one, `--attach` samples a Python process of this "
             "machine",
         )
 

@@ -193,8 +193,8 @@ class Symptoms:
             effect=min(1.0, effect),
             confidence=min(0.99, often),
             says=f"The target used {bound} in {share(often, 2)} of the seconds (median "
-            f"{float(np.median(self._view.spent.shares)):.2f} cores, {ms(self._view.spent.per_request_ms)} ms of CPU a "
-            f"request){one_core}: its CPU is the bound",
+            f"{float(np.median(self._view.spent.shares)):.2f} cores, {ms(self._view.spent.per_request_ms)} ms of CPU "
+            f"per request){one_core}: its CPU is the bound",
             next=f"which endpoint computes most, and in which function; {self._again} measures that, and --attach "
             "samples a Python process",
         )
@@ -219,7 +219,7 @@ class Symptoms:
                 effect=1 - spent.per_request_ms / each_ms,
                 confidence=_SURE,
                 says=f"{ms(spent.per_request_ms)} of {ms(each_ms)} ms of a mean request are CPU: the target waited",
-                next=f"what its handlers wait for: queries, other services; {self._again} tells it by endpoint",
+                next=f"what its handlers wait for: queries, other services; {self._again} measures it by endpoint",
             )
             yield Weighed.by_share(finding, 1.0)
 
@@ -230,7 +230,7 @@ class Symptoms:
         return (
             f"{times.endpoint} computed {ms(spent.per_request_ms)} of its {ms(times.p50_ms)} ms: it waited for a "
             "database, another service, or a sleep",
-            f"what its handler waits for: queries, calls to other services; {self._again} tells whether it is shared",
+            f"what its handler waits for: queries, calls to other services; {self._again} shows whether it is shared",
         )
 
     def _level(self) -> Iterable[Weighed]:

@@ -160,7 +160,7 @@ class LenientParser:
         if line is None:
             return False
         if line:
-            raise RefusedError("a chunk is longer than the size it tells")
+            raise RefusedError("a chunk is longer than its stated size")
         self._step = self._chunk_size
         return True
 

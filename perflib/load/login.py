@@ -165,7 +165,7 @@ class _Asking:
         """Make a user known. Returns how many seconds this lasts; 0: it is not said. Raises InputError."""
         data = tuple(dict.fromkeys((*(self._page.data if self._page else ()), *self._asked.data)))
         if not self._values.draw(user, data, _OF_LOGIN):
-            raise InputError(f"{self._told}: [data.{self._values.exhausted}] has no row left; give a row a user")
+            raise InputError(f"{self._told}: [data.{self._values.exhausted}] has no row left; give each user a row")
         user.pinned.update(data)
         connection = Connection(self._address, self._timeout_s)
         try:

@@ -411,7 +411,7 @@ class Worker:
                 second_ns, cpu_s = now_ns, cpu_s + used_s
 
     def _end_if_hopeless(self) -> None:
-        """After five seconds of nothing but errors: end the run, or only the part where each endpoint has its own."""
+        """After five seconds in which every request failed: end the run, or the endpoint's part of it."""
         outage = self._recorder.phase.outage
         outage.end_second()
         if not outage.seconds:
@@ -421,7 +421,8 @@ class Worker:
         if self._scenario.isolated:
             self._load.stop()
         else:
-            self._end(f"{_HOPELESS_S} s of nothing but errors, {self._recorder.evidence.commonest()}")
+            commonest = self._recorder.evidence.commonest()
+            self._end(f"every request failed for {_HOPELESS_S} s (--keep-going goes on), {commonest}")
 
     def _end_if_too_many_fail(self, now_ns: int) -> None:
         """End the run where more of its requests failed after warm-up than its rule allows."""

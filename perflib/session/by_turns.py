@@ -280,7 +280,7 @@ def _without_p95(each_per_s: Mapping[str, float], block_s: float) -> str:
     counts = ", ".join(f"{name} about {count:.0f}" for name, count in few.items())
     rarest_per_s = min(each_per_s.values())
     mend = f"; --block {math.ceil(_NEEDED / rarest_per_s)}s has enough" if rarest_per_s else ""
-    return f"in a block of {block_s:g} s a p95 needs {needed} requests, and {counts} come: p50 judges alone there{mend}"
+    return f"in a block of {block_s:g} s a p95 needs {needed} requests, but {counts} come: p50 judges alone there{mend}"
 
 
 def _is_url(side: str) -> bool:

@@ -178,7 +178,7 @@ def _without_revision(facts: Facts) -> list[str]:
 def _ended(folder: RunFolder, facts: Facts, outcome: Outcome, least: Floor) -> Facts:
     """The facts of a run that is over."""
     generator = outcome.generator.replaced(floor_p50_ms=least.p50_ms, floor_p99_ms=least.p99_ms)
-    cut = f"cut: {outcome.cut}" if outcome.cut else outcome.broken
+    cut = f"stopped early: {outcome.cut}" if outcome.cut else outcome.broken
     reasons = (cut,) if cut and outcome.state == "broken" else ()
     return facts.replaced(
         state=outcome.state,
@@ -282,7 +282,7 @@ def _announce(facts: Facts) -> None:
     """Say on stderr what another host is about to get. Raises InputError where it was not allowed."""
     if told := check_consent(facts.target, facts.scenario):
         unused = " and ".join(name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower()))
-        sys.stderr.write(f"{told}{f'; no proxy is used, whatever {unused} says' if unused else ''}\n")
+        sys.stderr.write(f"{told}{f'; no proxy is used, although {unused} is set' if unused else ''}\n")
 
 
 def require_transport(target: Target) -> None:

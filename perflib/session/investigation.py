@@ -229,7 +229,7 @@ class Investigation:
                 f"the load generator spoiled {len(self._blocks) - valid} of {len(self._blocks)} blocks"
             )
         if not self._knows_cpu:
-            self._notes.append(f"computing and waiting are not told apart: {facts.memory.told}")
+            self._notes.append(f"computing and waiting could not be separated: {facts.memory.told}")
         findings = (one.replaced(where=self._inside.where(one.endpoint)) for one in evidence.findings())
         sent = f"{self._bench.sent:,} requests were sent in {self._bench.spent_s:.0f} s"
         found = Diagnosis(

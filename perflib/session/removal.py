@@ -39,7 +39,7 @@ def of_runs(run_ids: Sequence[str]) -> Removal:
         if folder.fate() in (Fate.HERE, Fate.ELSEWHERE):
             raise InputError(f"{name}: is under way; end it first, or wait")
         if scenario := of_baseline.get(_run_in(folder)):
-            told = f"{name}: a baseline of {scenario} stands on it"
+            told = f"{name}: a baseline of {scenario} was made from it"
             raise InputError(f"{told}; record another first: perflib baseline record {scenario}")
     return Removal(names)
 

@@ -30,7 +30,7 @@ def with_validity(
         generator = generator.replaced(cores_used=cores_used, **_lateness(facts, folder, matters))
         reasons = invalid_reasons(generator, scenario.workload, facts.workers)
     except Exception as error:
-        reasons = (f"its validity could not be told: {in_a_line(error)}",)
+        reasons = (f"its validity could not be determined: {in_a_line(error)}",)
     return facts.replaced(generator=generator, invalid_reasons=(*reasons, *facts.invalid_reasons))
 
 

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-INSUFFICIENT, NOTHING = "insufficient", "–"
+INSUFFICIENT, NOTHING = "too few", "–"
 
 
 def ms(value: float | None, missing: str = INSUFFICIENT) -> str:
     """Milliseconds to three digits; None: the sample cannot support the figure.
 
     >>> [ms(value) for value in (0.1234, 4.567, 45.67, 456.7, 4567.8, None)]
-    ['0.12', '4.57', '45.7', '457', '4,568', 'insufficient']
+    ['0.12', '4.57', '45.7', '457', '4,568', 'too few']
     """
     if value is None:
         return missing

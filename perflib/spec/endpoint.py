@@ -149,7 +149,7 @@ class Endpoint(Spec):
         if "#" in self.path:
             return 'path: "#" and what follows is never sent; write it as %23'
         if length is not None:
-            return f"headers.{length}: perflib tells the length of the body itself; remove it"
+            return f"headers.{length}: perflib sends the length of the body itself; remove it"
         if expect.of_body and (self.method == "HEAD" or expect.judged_statuses <= WITHOUT_CONTENT):
             return f"expect: such an answer has no body; remove {', '.join(expect.of_body)}"
         return expect.flaw

@@ -152,7 +152,7 @@ class Target(Spec):
     max_requests: PositiveInt | None = None
     """Sent in a run at most. None: 1,000,000 to another host, any number to this machine."""
     keep_going: bool = False
-    """Whether a run goes on after five seconds of nothing but errors."""
+    """Whether a run goes on after five seconds in which every request failed."""
     samples: bool = True
     """Whether a run keeps samples of failed answers, which hold what the target said."""
     metrics_url: MetricsUrl | None = None

@@ -37,7 +37,7 @@ class Fate(Enum):
     """What became of those who write a run."""
 
     HERE = "they live on this machine"
-    ELSEWHERE = "they live on another machine, as far as can be told from here"
+    ELSEWHERE = "they seem to live on another machine"
     GONE = "none of them lives"
 
 

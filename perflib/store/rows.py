@@ -96,7 +96,7 @@ def _in_file(path: Path) -> Columns:
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as rows in UTF-8 ({error}); mend it") from None
     if not count:
-        raise InputError(f"{path}: holds no row; write one a line, a CSV after a line with the columns' names")
+        raise InputError(f"{path}: holds no row; write one per line, in a CSV below a line with the columns' names")
     return columns
 
 

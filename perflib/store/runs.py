@@ -61,7 +61,7 @@ _KINDS = ["request", "page", "journey"]
 _LATER = {"retried", "counted", "tls_ns", "read_late_ns", "send_ns", "row", "journey"}
 """Columns that runs of earlier versions lack."""
 _ROUNDED = ["read_late_ns", "send_ns"]
-"""The instrument's own delays, in whole µs: nanoseconds would cost 2 more bytes a request, and tell nothing."""
+"""The instrument's own delays, in whole µs: nanoseconds would cost 2 more bytes per request, and show nothing."""
 _FEW_VALUES = [*_NAMES, *_ROUNDED, "user", "bytes", "row"]
 _INTEGERS = [field.name for field in REQUESTS if pa.types.is_integer(field.type)]
 _GROUP_ROWS = 1_000_000

@@ -40,7 +40,7 @@ def check(found: Check) -> Table:
         columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
         rows=tuple(_check_row(one) for one in found.endpoints),
         title=check_sentence(found),
-        notes=(*found.reasons, *_failure_lines(found), *found.notes, *legend),
+        notes=(*found.reasons[1:], *_failure_lines(found), *found.notes, *legend),
         id="check",
     )
 

@@ -269,4 +269,7 @@ def remedies(measured: Comparison, options: Options) -> tuple[str, ...]:
         filter(None, ("perflib compare", shlex.join([measured.a, measured.b, *flags]), in_words(options.as_call())))
     )
     nouns = "restarts" if measured.restarted else "groups of blocks"
-    return (f"{restarts} {nouns} would tell, as they vary by {vary}; in about {minutes:.0f} min: `{command}`",)
+    return (
+        f"{restarts} {nouns} would make it clear, as they vary by {vary}; that takes about "
+        f"{minutes:.0f} min: `{command}`",
+    )

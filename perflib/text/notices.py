@@ -12,8 +12,8 @@ from perflib.spec import Run
 from perflib.text.failures import failure_lines, rate_limit_phrase
 
 UNVERIFIED = (
-    "The target's certificate is not verified (tls.verify = false in its file): whoever stands in between may have "
-    "answered, and read what was sent."
+    "The target's certificate is not verified (tls.verify = false in its file): another server may have answered, and "
+    "read what was sent."
 )
 _WHY_SLOW: dict[Why, str] = {
     "delayed acknowledgement": "the server sends its answer in two parts, and the second waits for a delayed "
@@ -71,7 +71,7 @@ def level_lines(run: Run) -> list[str]:
 def _clock_steps(run: Run) -> list[str]:
     """When somebody set the system clock, whose times the kernel stamps answers with."""
     steps = [f"by {one.by_s:+,.3f} s at {one.at_s:.1f} s" for one in run.facts.generator.clock_steps]
-    late = "; what may have arrived just before that ends when it was read"
+    late = "; answers that may have arrived just before that end when they were read"
     return [f"The system clock was set {', '.join(steps)}{late}."] if steps else []
 
 

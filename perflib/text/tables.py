@@ -64,7 +64,7 @@ _CLOCKS = {
 }
 _MEANINGS = {
     "scheduled": "every request that was due",
-    "completed": "answered as expected",
+    "completed": "succeeded: answered as expected",
     "failed": "answered otherwise, or not within the time-out",
     "dropped": "never sent, as no connection was free",
     "in_flight": "still without an answer when the wait for the last ones was over",
@@ -217,7 +217,7 @@ def _cold_row(one: EndpointSummary) -> Row:
 def degradation(run: Run) -> Table:
     """p50 and p95 by number of active users, and how many times the p95 of the fewest users that is."""
     bands = spike.degradation(run)
-    columns = numbers("Active users", "Requests", "Failed", "p50, ms", "p95, ms", "Against the first")
+    columns = numbers("Active users", "Requests", "Failed", "p50, ms", "p95, ms", "p95 / first p95")
     note = (
         "Active users: as many as the ramp asked for when a request was due, until the load went back. Successes after "
         "warm-up, outside pages and not cold; all endpoints together, as every user calls the same mix of them."

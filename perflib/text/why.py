@@ -186,7 +186,7 @@ def _pair(one: Interference) -> str:
 
 
 def _code(one: CodeShare) -> str:
-    return f"{one.endpoint}: {share(one.share, 2)} of the samples stood in {one.function} ({one.file}:{one.line})"
+    return f"{one.endpoint}: {share(one.share, 2)} of the samples were in {one.function} ({one.file}:{one.line})"
 
 
 def _ceiling(one: Ceiling) -> str:

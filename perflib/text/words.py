@@ -23,7 +23,7 @@ def verdict_sentence(run: Run, summary: Summary) -> str:
     if facts.state == "running":
         return f"Under way since {facts.started_at}, not judged yet; perflib.attach({facts.run_id!r}) follows it."
     if not facts.valid:
-        return f"Invalid run, not judged: {'; '.join(facts.invalid_reasons)}."
+        return f"Invalid run, do not trust its figures: {'; '.join(facts.invalid_reasons)}."
     begin = f"Interrupted after {seconds(facts.duration_s)}: " if facts.interrupted else ""
     if why := unmeasured(run):
         return f"{begin}{why if begin else why.capitalize()}."
@@ -116,7 +116,7 @@ def check_sentence(check: Check) -> str:
     """What a check could detect, and what became of it."""
     mdes, verdicts = sorted(check.mdes), [row.verdict for row in check.endpoints]
     outcome = {ExitStatus.OK: "passed", ExitStatus.FOUND: "failed", ExitStatus.INTERRUPTED: "was interrupted"}
-    told = f"The check {outcome.get(check.exit_status, 'could not judge')}"
+    told = f"The check {outcome.get(check.exit_status, 'could not judge')}{_first_reason(check)}"
     if not mdes:
         why = "Too few earlier runs are known" if check.compared else "Nothing was compared"
         begin = f"{why}, so a regression cannot be found. Limits and errors were checked: "
@@ -126,7 +126,15 @@ def check_sentence(check: Check) -> str:
     timed = sum(row.endpoint != ALL for row in check.endpoints)
     where = "" if len(mdes) == timed else f", in {len(mdes)} of {timed} endpoints and pages"
     counts = ", ".join(f"{verdicts.count(one)} {one.replace('_', ' ')}" for one in sorted(set(verdicts)))
-    return f"Smallest detectable change of p95: {between}{where}. {_compared_with(check)}. {told}: {counts}."
+    return f"Smallest detectable change of p95: {between}{where}. {_compared_with(check)}. {told}. Verdicts: {counts}."
+
+
+def _first_reason(check: Check) -> str:
+    """Why a check did not pass; a table has the other reasons below."""
+    if not check.reasons:
+        return ""
+    first, *more = check.reasons
+    return f": {first}" + (f" ({len(more)} more reason{'s' if more[1:] else ''} below)" if more else "")
 
 
 def _compared_with(check: Check) -> str:
@@ -182,7 +190,7 @@ def memory_sentence(run: Run, memory: Memory) -> str:
         said.append(f"The target restarted at {times}; {judged}.")
     exported = run.facts.memory.kind == "prometheus"
     if memory.gone_s is not None:
-        what = "Its metrics were not told any more" if exported else "The target was gone"
+        what = "Its metrics could not be read any more" if exported else "The target was gone"
         said.append(f"{what} after {memory.gone_s:,.0f} s.")
     return " ".join([*said, *_processes_sentence(run, memory)])
 
@@ -193,7 +201,7 @@ def kept_per_request(memory: Memory) -> str:
     if between is None or between.low <= 0 or estimate is None or estimate < 1:
         return ""
     low, high = three_digits(between.low / 1e3), three_digits(between.high / 1e3)
-    return f"{three_digits(estimate / 1e3)} KB a request ({low} to {high})"
+    return f"{three_digits(estimate / 1e3)} KB per request ({low} to {high})"
 
 
 def _processes_sentence(run: Run, memory: Memory) -> list[str]:
@@ -203,7 +211,11 @@ def _processes_sentence(run: Run, memory: Memory) -> list[str]:
         return [f"Several processes answer metrics_url, {memory.answering} so far: {one}."]
     said = []
     if memory.recycled:
-        held = "only the peaks tell of growth, as each new worker begins anew" if memory.peaks else "the target went on"
+        held = (
+            "only the peaks show growth, because each new worker starts small again"
+            if memory.peaks
+            else "the target went on"
+        )
         said = [f"{memory.recycled:,} worker{'s' if memory.recycled > 1 else ''} recycled: {held}."]
     if run.facts.memory.kind == "process" and (memory.processes or 0) > 1:
         said.append(f"Sampled: {run.facts.memory.told}.")

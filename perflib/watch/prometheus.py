@@ -50,7 +50,7 @@ class PrometheusText:
             return None
         rss, files, started = _total(told[_RSS]), _total(told[_FILES]), _total(told[_STARTED])
         if math.isnan(rss):
-            self.why_not = f"{self._url} tells no process_resident_memory_bytes; mend metrics_url in the target file"
+            self.why_not = f"{self._url} has no process_resident_memory_bytes; mend metrics_url in the target file"
             return None
         return Reading(
             rss_bytes=int(rss),

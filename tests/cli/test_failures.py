@@ -87,7 +87,10 @@ def test_a_run_that_was_cut_says_why_and_exits_3_and_so_does_its_check(capsys: p
     assert "interrupted" not in error
     assert main(["check", stored(), "--format", "json"]) == 3
     for said in (out, capsys.readouterr().out):
-        assert "cut: 5 s of nothing but errors, most of them no connection from GET /a" in said
+        assert (
+            "stopped early: every request failed for 5 s (--keep-going goes on), most of them no connection from GET /a"
+            in said
+        )
 
 
 def test_a_run_cut_in_its_warm_up_shows_what_failed_there(capsys: pytest.CaptureFixture[str]) -> None:

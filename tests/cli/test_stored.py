@@ -141,13 +141,13 @@ def test_a_run_of_a_baseline_is_never_removed(shell: Shell) -> None:
     (shell.folder / "performance_baselines.json").write_text(recorded.model_dump_json())
     done = shell.perflib("rm", RUNS[0], "--yes")
     assert (done.returncode, shell.stored) == (2, [*RUNS])
-    assert "a baseline of light_load stands on it" in done.stderr
+    assert "a baseline of light_load was made from it" in done.stderr
     shell.runs.joinpath(RUNS[0]).rename(shell.runs / "renamed")
     assert shell.perflib("rm", "renamed", "--yes").returncode == 2
     (shell.runs / "renamed").rename(shell.runs / RUNS[0])
     done = shell.perflib("prune", "--keep", "1", "--yes")
     assert (done.returncode, shell.stored) == (0, [RUNS[0], RUNS[2]])
-    assert "older runs that stay, as baselines stand on them: 1" in done.stderr
+    assert "older runs that stay, because baselines were made from them: 1" in done.stderr
 
 
 def test_prune_keeps_the_newest(shell: Shell) -> None:

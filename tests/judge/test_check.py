@@ -247,6 +247,16 @@ def test_a_run_without_requests_is_no_pass() -> None:
     assert "no request was measured" in found.reasons[0]
 
 
+def test_a_check_that_fails_names_its_first_reason_in_its_title_and_the_others_below() -> None:
+    found = check([run_of(100, times=3.0)], BASELINES)
+    first, *others = found.reasons
+    table = tables.check(found)
+    assert f"The check failed: {first} ({len(others)} more reason{'s' if others[1:] else ''} below). " in table.title
+    assert table.title.endswith("Verdicts: 2 REGRESSION.")
+    assert first not in table.notes
+    assert set(others) <= set(table.notes)
+
+
 def test_an_invalid_run_beside_a_sound_one_is_left_out_and_told() -> None:
     invalid = run_of(101, times=9.0, invalid_reasons=("overloaded",))
     found = check([run_of(100), invalid], BASELINES)

@@ -210,7 +210,7 @@ def test_runs_of_after_the_change_do_not_hide_it() -> None:
 @pytest.mark.parametrize("like", [None, LIKE], ids=["nothing known", "a history"])
 @pytest.mark.parametrize("state", ["finished", "broken"])
 def test_a_run_in_which_all_failed_is_slower_whatever_is_known(like: pd.DataFrame | None, state: str) -> None:
-    reasons = ("cut: 5 s of nothing but errors",) if state == "broken" else ()
+    reasons = ("stopped early: every request failed for 5 s",) if state == "broken" else ()
     a, b = TWELVE[-1], a_run(20, failures=1.0, state=state, invalid_reasons=reasons)
     found = compare_stored(a, b, NOTHING, like)
     assert set(by_endpoint(found).values()) == {"REGRESSION"}

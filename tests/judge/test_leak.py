@@ -71,7 +71,7 @@ def test_what_is_kept_of_each_request_is_told_with_its_interval() -> None:
     assert between is not None
     assert between.low < 200e6 / 3600 / 5 < between.high
     assert found.as_json()["interval_bytes_per_request"] == [between.low, between.high]
-    told = f"KB a request ({between.low / 1e3:.1f} to {between.high / 1e3:.1f})"
+    told = f"KB per request ({between.low / 1e3:.1f} to {between.high / 1e3:.1f})"
     assert told in tables.memory_sentence(run, found)
     assert told in tables.memory(run).markdown()
     assert "a request" not in tables.memory_sentence(sampled(), memory_of(sampled()))
@@ -276,7 +276,7 @@ def test_a_start_that_is_not_always_told_or_trembles_is_no_restart_and_one_that_
 
 def test_metrics_that_are_not_told_any_more_do_not_say_that_the_target_is_gone() -> None:
     run = exported(sampled(ends_s=600), np.full(600, 1000.0))
-    assert "Its metrics were not told any more after 599 s." in tables.memory_sentence(run, memory_of(run))
+    assert "Its metrics could not be read any more after 599 s." in tables.memory_sentence(run, memory_of(run))
 
 
 def test_a_target_that_went_away_is_a_finding() -> None:

@@ -145,7 +145,7 @@ def test_sound_servers_are_told_as_sound_in_19_of_20() -> None:
 def test_a_closed_run_tells_why_nobody_is_named() -> None:
     found = observed(make_run(make_target(*NAMES)))
     assert not found.interference
-    assert any("Who holds up whom is not told" in note and "steady_rate" in note for note in found.notes)
+    assert any("Which endpoint holds up which is not known" in note and "steady_rate" in note for note in found.notes)
 
 
 def test_head_and_body_40_ms_apart_are_the_delayed_acknowledgement() -> None:

@@ -222,7 +222,7 @@ def test_the_time_budget_of_a_run_covers_all_that_it_may_wait_for() -> None:
     assert longest_s < 11 * (scenario.warmup_s + scenario.duration_s + 2 * scenario.timeout_s)
 
 
-# Nothing but errors
+# Every request fails
 
 
 def test_seconds_of_nothing_but_errors_count_in_a_row() -> None:
@@ -246,7 +246,10 @@ def test_nothing_but_errors_ends_a_run_which_is_kept_and_says_why() -> None:
     assert run.facts.state == "broken"
     assert 4 <= run.facts.duration_s <= 9
     assert len(run.requests) > 50
-    told = r"Invalid run, not judged: cut: 5 s of nothing but errors, most of them no connection from GET /[ab] .*\."
+    told = (
+        r"Invalid run, do not trust its figures: stopped early: every request failed for 5 s \(--keep-going goes on\), "
+        r"most of them no connection from GET /[ab] .*\."
+    )
     assert re.fullmatch(told, verdict_sentence(run, summarize(run)))
 
 
@@ -259,7 +262,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_arrivals_end_with_it_too(tmp_path: Path) -> None:
     facts = facts_of(closed_port(), workload=Open(rate_per_s=50), duration_s=15)
     driven = Driven(tmp_path, facts)
-    assert driven.outcome.cut.startswith("1 s of nothing but errors, ")
+    assert driven.outcome.cut.startswith("every request failed for 1 s (--keep-going goes on), ")
     assert "most of them no connection from GET /" in driven.outcome.cut
     assert driven.outcome.parts[0].duration_s < 5
 

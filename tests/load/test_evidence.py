@@ -267,7 +267,9 @@ def failing(every: int) -> Answers:
 def test_a_run_ends_once_more_requests_have_failed_than_it_allows(workers: int) -> None:
     run = run_of(failing(5), duration=60, abort_on="errors > 5 %", workers=workers)
     assert run.facts.duration_s < 30
-    assert run.facts.invalid_reasons == ("cut: more than 5 % failed (--abort-on), most of them HTTP 503 from GET /a",)
+    assert run.facts.invalid_reasons == (
+        "stopped early: more than 5 % failed (--abort-on), most of them HTTP 503 from GET /a",
+    )
     assert not run.facts.interrupted
     assert 5 < (run.requests["error"] == "status").sum() < len(run.requests) / 2
 
@@ -283,7 +285,8 @@ def test_arrivals_without_a_connection_count_and_leave_no_sample() -> None:
     with answering(lambda _: (0.5, answer())) as server:
         run = perflib.run("steady_rate", target="t.toml", url=server.url, report=lambda _: None, **given)
     assert run.facts.duration_s < 15
-    told = "cut: more than 50 % failed (--abort-on), most of them never sent, as no connection was free from GET /a"
+    why = "most of them never sent, as no connection was free from GET /a"
+    told = f"stopped early: more than 50 % failed (--abort-on), {why}"
     assert told in run.facts.invalid_reasons
     assert run.failures.empty
 
@@ -317,5 +320,5 @@ def test_a_rule_that_is_none_is_refused_in_one_line(rule: str, capsys: pytest.Ca
 def test_a_target_file_brings_the_rule_of_a_scenario_and_the_command_line_another(workbook: Path) -> None:
     (workbook / "t.toml").write_text(f'{TARGET}[scenario.light_load]\nabort_on = "errors>2%"\n')
     reasons = run_of(failing(5), duration=60).facts.invalid_reasons
-    assert any(reason.startswith("cut: more than 2 % failed") for reason in reasons)
+    assert any(reason.startswith("stopped early: more than 2 % failed") for reason in reasons)
     assert run_of(failing(5), duration=1, abort_on="errors>90%").facts.state == "finished"

@@ -125,7 +125,7 @@ REFUSED = {
     "several Content-Lengths that differ": head(LENGTH, b"Content-Length: 12"),
     "a Content-Length that is no number": head(b"Content-Length: ten"),
     "a chunk without a size": head(CHUNKED, body=b"xyz\r\n"),
-    "a chunk is longer than the size it tells": head(CHUNKED, body=b"5\r\n" + J + b"\r\n"),
+    "a chunk is longer than its stated size": head(CHUNKED, body=b"5\r\n" + J + b"\r\n"),
     "7 bytes beyond the end of the answer": head(LENGTH) + b"surplus",
     "15 bytes beyond the end of the answer": head(LENGTH, status=b"HTTP/1.1 204 No") + b"more",
     "the server switches to another protocol (101)": b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n",

@@ -232,7 +232,7 @@ def test_a_target_that_leaks_fails(check_stored: Checked, recorded: Path) -> Non
     measured = replace(make_run(make_target("GET /a"), run_id="leaking"), memory=memory)
     status, said = check_stored(store(recorded, measured))
     assert status == 1
-    assert "- leaking: the target leaks memory" in said
+    assert "leaking: the target leaks memory" in said
 
 
 def test_an_invalid_run_is_not_judged(check_stored: Checked, recorded: Path) -> None:

@@ -113,13 +113,13 @@ def test_an_interrupted_check_judges_what_was_measured(noisy: Measuring) -> None
 
 
 def test_a_run_that_its_target_cut_ends_it_and_is_not_passed_over(quiet: Measuring) -> None:
-    quiet.next = lambda seed: run_of(seed, state="broken", invalid_reasons=("cut: every request failed",))
+    quiet.next = lambda seed: run_of(seed, state="broken", invalid_reasons=("stopped early: every request failed",))
     found = quiet.check()
     assert (found.exit_status, len(quiet.measured)) == (3, 1)
 
 
 def test_a_target_that_dies_after_a_sound_run_is_not_passed_over(noisy: Measuring) -> None:
-    died: dict[str, Any] = {"state": "broken", "invalid_reasons": ("cut: every request failed",)}
+    died: dict[str, Any] = {"state": "broken", "invalid_reasons": ("stopped early: every request failed",)}
     noisy.next = lambda seed: run_of(seed, noise=0.3, **(died if seed == 102 else {}))
     found = noisy.check()
     assert (found.exit_status, len(noisy.measured)) == (3, 2)

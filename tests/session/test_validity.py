@@ -74,6 +74,6 @@ def test_where_its_validity_cannot_be_told_a_run_is_invalid_and_whole(
         run = perflib.run("light_load", target=target_file(tmp_path, server.url), users=2, duration="1s", warmup="0s")
         asked = len(server.requests)
     [reason] = run.facts.invalid_reasons
-    assert reason.startswith("its validity could not be told: ZeroDivisionError: division by zero")
+    assert reason.startswith("its validity could not be determined: ZeroDivisionError: division by zero")
     assert len(run.requests) == asked > 0
     assert run.facts.state == "finished"

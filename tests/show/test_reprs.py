@@ -122,7 +122,7 @@ def test_a_summary_shows_its_figures_and_says_what_was_missed() -> None:
     assert f"{row.p95_ms:.1f}" in texts
     assert "missed" in texts
     assert "GET /b" in repr(summarize(run)).partition("limits missed: ")[2]
-    assert "insufficient" in shown(summarize(without_successes(run))).texts
+    assert "too few" in shown(summarize(without_successes(run))).texts
 
 
 def test_a_run_shows_why_it_is_invalid() -> None:

@@ -289,7 +289,7 @@ def test_degradation_is_told_against_the_fewest_users() -> None:
     assert "5 1," not in shown
     assert re.search(r" 5 [\d,]+ 0 [\d.]+ [\d.]+ 1\.00 × 6–10 ", shown)
     assert re.search(r" 81–100 [\d,]+ 0 [\d.]+ [\d,.]+ \d+\.\d\d × ", shown)
-    assert "insufficient" in text(tables.degradation(make_spike(5.0, per_s=3)))
+    assert "too few" in text(tables.degradation(make_spike(5.0, per_s=3)))
     assert text(tables.degradation(make_run()))
 
 
@@ -308,7 +308,7 @@ def test_the_sentence_on_recovery_gives_its_rule() -> None:
 
 def test_the_sentence_for_an_invalid_run_gives_its_reason_and_no_verdict() -> None:
     run = make_run(invalid_reasons=("the generator was saturated",))
-    assert sentence(run) == "Invalid run, not judged: the generator was saturated."
+    assert sentence(run) == "Invalid run, do not trust its figures: the generator was saturated."
 
 
 def test_the_sentence_for_an_interrupted_run_says_after_how_long() -> None:

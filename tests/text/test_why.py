@@ -45,7 +45,7 @@ def test_pairs_code_ceiling_and_notes_follow() -> None:
     told = why.diagnosis(FOUND).notes
     assert told == (
         "GET /a beside GET /b: × 9.00 (7.00 to 11.00), 20.0 ms more.",
-        "GET /b: 61 % of the samples stood in render (views.py:88).",
+        "GET /b: 61 % of the samples were in render (views.py:88).",
         "Every limit holds up to 145 requests/s (138 to 151), limited by: blocks.",
         "412 requests were sent.",
     )

@@ -87,7 +87,7 @@ def test_a_memory_that_can_be_none_is_no_reading_and_other_odd_values_are_not_kn
 @pytest.mark.parametrize(
     ("actions", "why"),
     [
-        ([answer(b"up 1\n", TEXT)], "tells no process_resident_memory_bytes; mend metrics_url"),
+        ([answer(b"up 1\n", TEXT)], "has no process_resident_memory_bytes; mend metrics_url"),
         ([answer(b"", TEXT, status="500 Internal Server Error")], "500 Internal Server Error"),
         ([answer(b"", TEXT, "Location: /elsewhere", status="302 Found")], "302 Found"),
         ([answer(b"not gzip", TEXT, "Content-Encoding: gzip")], "was not read"),

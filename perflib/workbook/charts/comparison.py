@@ -114,7 +114,7 @@ def restarts(comparison: Comparison | None, figure_name: str = "p95") -> go.Figu
 def distributions(*runs: Run) -> go.Figure:
     """The response times of two runs, A and B, over each other: a panel per endpoint, the largest change first.
 
-    A curve is the share of warm requests answered within a time; failures keep it below 100 %.
+    A curve is the share of warm requests that took no longer; failures keep it below 100 %.
 
     >>> import perflib
     >>> a, b = map(perflib.load_run, ("sample-12-release-1.2", "sample-13-release-1.3"))

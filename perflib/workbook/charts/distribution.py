@@ -1,4 +1,4 @@
-"""Distributions: the share answered within a time, and counts of response times."""
+"""Distributions: the cumulative one, and counts of response times."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _HEAT_COLUMNS, _HEAT_ROWS = 100, 40
 
 
 def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
-    """The share of an endpoint's warm requests answered within a time, a curve per run; failures keep it below 100 %.
+    """The cumulative distribution of an endpoint's response times, a curve per run; failures keep it below 100 %.
 
     Args:
         runs: any, at best a handful; a curve gets fewer points the more there are.
@@ -29,7 +29,7 @@ def overlay(*runs: Run, endpoint: str = "") -> go.Figure:
     >>> perflib.charts.overlay(a, b, endpoint="GET /clients").layout.title.subtitle.text
     'GET /clients · 2 of 2 runs'
     """
-    title = "Requests answered within a time"
+    title = "Cumulative distribution of response times"
     names = [[item.name for item in parts.items_of(run)] for run in runs]
     common = [name for name in (names[0] if names else []) if all(name in some for some in names)]
     chosen = endpoint or max(common, key=lambda name: _median_ms(runs[-1], name), default="")
@@ -97,7 +97,7 @@ def histogram(run: Run) -> go.Figure:
     items = parts.items_of(run)
     values = {item.name: item_rows(run, item.name).warm_ms for item in items}
     if not any(len(ms) for ms in values.values()):
-        return parts.empty_figure(words.title, "No request was answered as expected after warm-up.", run)
+        return parts.empty_figure(words.title, "No request succeeded after warm-up.", run)
     edges = log_edges(np.concatenate(list(values.values())))
     panels = []
     for item in items:
@@ -133,7 +133,7 @@ def heatmap(run: Run) -> go.Figure:
     rows = pooled(run)
     good = rows[rows["error"].isna() & (rows["end_ns"] >= 0)]
     if good.empty:
-        return parts.empty_figure(words.title, "No request was answered as expected.", run)
+        return parts.empty_figure(words.title, "No request succeeded.", run)
     at_s, log_ms = good["intended_ns"].to_numpy() / 1e9, np.log10(np.maximum(good["response_ms"].to_numpy(), 1e-3))
     x_step = max(1, math.ceil(at_s.max() / _HEAT_COLUMNS))
     y_step = next(step for step in (0.05, 0.1, 0.2, 0.4) if np.ptp(log_ms) / step < _HEAT_ROWS - 1 or step == 0.4)

@@ -29,7 +29,7 @@ def phases(run: Run) -> go.Figure:
     )
     found = phases_of(run)
     if not found:
-        return parts.empty_figure(words.title, "No request was answered as expected after warm-up.", run)
+        return parts.empty_figure(words.title, "No request succeeded after warm-up.", run)
     bars = [_label(one) for one in found]
     figure = parts.figure_of(words, run)
     for phase in PHASES:

@@ -69,7 +69,7 @@ def response_and_service(run: Run) -> go.Figure:
     rows = pooled(run)
     good = rows[rows["error"].isna() & ~rows["warmup"]]
     if good.empty:
-        return parts.empty_figure(words.title, "No request was answered as expected after warm-up.", run)
+        return parts.empty_figure(words.title, "No request succeeded after warm-up.", run)
     response, service = (np.sort(good[f"{kind}_ms"].to_numpy(dtype=np.float64)) for kind in ("response", "service"))
     solid, dashed = {"color": COLOURS[0], "width": 2.6}, {"color": COLOURS[1], "width": 2.0, "dash": "dash"}
     curves = [
@@ -97,7 +97,7 @@ def lateness(run: Run) -> go.Figure:
     rows = run.requests
     if "read_late_ns" not in rows or not (rows["read_late_ns"] >= 0).any():
         return parts.empty_figure(
-            words.title, "The kernel did not tell when answers arrived: how late is unknown.", run
+            words.title, "The kernel did not report when answers arrived: how late is unknown.", run
         )
     good = rows[rows["error"].isna() & ~rows["warmup"] & (rows["kind"] == "request") & (rows["read_late_ns"] >= 0)]
     response_ns = good["end_ns"] - good["intended_ns"]
@@ -116,7 +116,7 @@ def _curve(values: Floats, name: str, line: dict[str, Any], group: str | None = 
         last = 0.05 ** (1 / len(values))  # required_count(last) is just as many
         q = np.unique([*(1 - np.geomspace(1, 1 - last, POINTS // 2)), *(mark for mark in _MARKS if mark <= last)])
     ranks = np.ceil(q * len(values) - 1e-9).astype(np.int64).clip(1) - 1
-    hover, label = "%{fullData.name}<br>%{customdata:.5~g} % within %{y:.3~r} ms", "" if len(q) else " (insufficient)"
+    hover, label = "%{fullData.name}<br>%{customdata:.5~g} % within %{y:.3~r} ms", "" if len(q) else " (too few)"
     return parts.scatter(1 / (1 - q), values[ranks], hover, name=name + label, group=group, line=line, data=100 * q)
 
 

@@ -28,7 +28,7 @@ def latency_by_active_users(run: Run) -> go.Figure:
     )
     bands = [band for band in degradation(run) if band.requests]
     if not any(band.p50_ms is not None for band in bands):
-        return _empty(words, run, "No request was answered as expected before the load went back.")
+        return _empty(words, run, "No request succeeded before the load went back.")
     figure = parts.figure_of(words, run)
     x, data = [_users(band) for band in bands], [[band.requests, band.errors] for band in bands]
     p50, p95 = [band.p50_ms for band in bands], [band.p95_ms for band in bands]
@@ -38,7 +38,7 @@ def latency_by_active_users(run: Run) -> go.Figure:
         figure.add_trace(scatter(x, ms, hover, name=name, line=line, marker={"size": 7}, data=data))
     for place, value in enumerate(p95):
         if value is None:
-            figure.add_annotation(x=place, y=0.5, yref="paper", text="p95 insufficient", textangle=-90)
+            figure.add_annotation(x=place, y=0.5, yref="paper", text="p95: too few", textangle=-90)
     axis = {"type": "category", "range": [-0.4, len(x) - 0.6]}
     figure.update_xaxes(title="Active users, as the ramp asks for", **axis)
     return figure.update_yaxes(title="Response time, ms (log)", **parts.log_ms_axis([*p50, *p95]))

@@ -20,7 +20,7 @@ def stalls(found: Diagnosis) -> go.Figure:
         "start is a warm-up.",
     )
     if not found.stalls:
-        seen = f"None was seen in {found.span_s:,.0f} s." if found.span_s else "They were not looked for."
+        seen = f"No stall was seen in {found.span_s:,.0f} s." if found.span_s else "Stalls were not looked for."
         return empty_figure(words.title, seen, found)
     figure = figure_of(words, found)
     x, y = [], []

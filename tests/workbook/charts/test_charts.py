@@ -64,7 +64,7 @@ def test_a_percentile_curve_stops_where_the_sample_no_longer_supports_it(run: Ru
 def test_an_endpoint_with_too_few_successes_has_a_legend_entry_and_no_curve() -> None:
     figure = charts.percentiles(make_run(make_target("GET /a"), per_s=0.4))
     line = curve(figure, "GET /a")
-    assert line.name == "GET /a (insufficient)"
+    assert line.name == "GET /a (too few)"
     assert len(line.y) == 0
 
 
@@ -74,7 +74,7 @@ def test_how_late_answers_were_read_stands_beside_the_response_times(run: Run) -
     late, sending = (next(one for one in figure.data if one.name == name) for name in ("answer read late", "sending"))
     assert set(late.y) == {2.0}
     assert set(sending.y) == {0.05}
-    assert "The kernel did not tell" in words(charts.lateness(replace(run, requests=rows.assign(read_late_ns=-1))))
+    assert "The kernel did not report" in words(charts.lateness(replace(run, requests=rows.assign(read_late_ns=-1))))
 
 
 def test_a_control_character_in_a_name_is_in_no_chart() -> None:
@@ -360,7 +360,7 @@ def test_the_curve_over_active_users_reads_the_same_as_the_table() -> None:
 
 def test_a_band_with_too_few_requests_says_so() -> None:
     figure = charts.latency_by_active_users(make_spike(5.0, per_s=3))
-    assert "p95 insufficient" in words(figure)
+    assert "p95: too few" in words(figure)
 
 
 def test_the_timeline_marks_the_band_and_the_moment_of_recovery() -> None:

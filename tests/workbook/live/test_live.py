@@ -244,7 +244,7 @@ def test_an_invalid_run_is_shown_as_one() -> None:
     run = make_run()
     run = replace(run, facts=run.facts.model_copy(update={"invalid_reasons": ("the load generator was overloaded",)}))
     assert "invalid" in text_of(panel.card(run)).split()
-    assert "not judged" in text_of(panel.card(run))
+    assert "do not trust its figures" in text_of(panel.card(run))
 
 
 def test_one_display_handle_takes_the_panel_and_what_stays_of_it(
