@@ -139,7 +139,7 @@ class Investigation:
         """The highest rate at which all limits hold; of another machine only where its user asked for it."""
         target, left_s = self._facts.target, self._budget_s - self._bench.spent_s
         if not (self._consent.find_ceiling or target.unix_socket or is_here(target.base_url)):
-            self._notes.append(f"{target.name} is another machine: its ceiling is looked for with --find-ceiling alone")
+            self._notes.append("the target is on another machine: its ceiling is looked for with --find-ceiling alone")
         elif left_s < _LEAST_CEILING_S or not evidence.mix or not self._bench.requests_left:
             self._notes.append("the ceiling was not looked for: the budget was used up; --budget gives more")
         else:
@@ -203,7 +203,8 @@ class Investigation:
         if not self._bench.requests_left:
             self._notes.append("the experiments ended early: the budget of requests was used up (--max-requests)")
         if spoiled and self._has_time():
-            self._say(f"{len(spoiled)} blocks are measured again: the load generator was late")
+            blocks = f"{len(spoiled)} block{'s' if spoiled[1:] else ''}"
+            self._say(f"measuring {blocks} again: the load generator was late")
             self._bench.measure(spoiled, self._blocks)
             yield
 
