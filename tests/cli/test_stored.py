@@ -118,6 +118,15 @@ def test_a_stored_run_is_shown_in_every_form(shell: Shell) -> None:
     assert all("GET /clients" in text for text in shown.values())
 
 
+def test_a_comparison_and_a_check_are_ten_lines_at_most_for_a_chat(shell: Shell) -> None:
+    for words in (("compare", *RUNS[:2]), ("check", RUNS[0])):
+        short = shell.perflib(*words, "--format", "short").stdout
+        open_lines = short.partition("<details>")[0].strip().splitlines()
+        assert 1 <= len(open_lines) <= 10
+        assert "GET /clients" in short
+        assert short.count("<details>") == short.count("</details>") == 1
+
+
 def test_a_run_is_removed_after_a_yes_and_stays_after_anything_else(shell: Shell) -> None:
     done = shell.perflib("rm", RUNS[0], answers="\n")
     assert (done.returncode, shell.stored) == (0, [*RUNS])

@@ -436,6 +436,28 @@ def test_the_index_judges_the_set_and_shows_names_as_text(tmp_path: Path, browse
     assert "| 10.0 | 10.0 |" in (tmp_path / "summary.md").read_text()
 
 
+def test_the_tables_of_the_index_are_sorted_by_a_click_and_it_is_dark_where_its_reader_prefers_that(
+    tmp_path: Path, browser: Browser
+) -> None:
+    run = make_run(make_target("GET /a", "GET /b", target_ms=5000.0))
+    write_index(tmp_path, [Outcome("light_load", "light_load.html", run)], "today")
+    with opened(browser, tmp_path / "index.html") as seen:
+        table = seen.page.locator("table", has_text="GET /b").first
+        head = table.locator("thead th", has_text="Endpoint").first
+        orders = []
+        for _ in range(2):
+            head.click()
+            orders.append(table.locator("tbody tr", has_text="GET /").all_inner_texts())
+        assert orders[0] == orders[1][::-1]
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = seen.page.evaluate(ground)
+        seen.page.emulate_media(color_scheme="dark")
+        assert seen.page.evaluate(ground) != light
+        seen.page.emulate_media(color_scheme="dark", media="print")
+        assert seen.page.evaluate(ground) == light
+        assert not seen.errors
+
+
 def an_outcome(scenario: str, profile: Any = "brief", per_s: float = 10.0, **change: Any) -> Outcome:
     """A sound run of what a scenario asks in a profile; the made-up minute stands for its whole length."""
     target = make_target("GET /a", "GET /b", page="Home", target_ms=5000.0).model_copy(update={"validation": "PS-5.1"})
