@@ -14,7 +14,7 @@ from perflib.spec import Run
 
 @dataclass(frozen=True)
 class Gauge:
-    """A value of a metric; its unit is in UCUM."""
+    """A value of a metric; its unit is in UCUM, empty where 1 means yes and 0 no."""
 
     name: str
     unit: str
@@ -43,7 +43,7 @@ def of_the_end(run: Run) -> list[Gauge]:
     """The figures of a run that is over, as its table has them; a percentile that is insufficient is left out."""
     summary = summarize(run)
     found = [
-        Gauge("perflib.result.valid", "1", int(run.facts.valid)),
+        Gauge("perflib.result.valid", "", int(run.facts.valid)),
         Gauge("perflib.result.throughput", "{request}/s", summary.throughput_per_s),
     ]
     return [*found, *(gauge for row in summary.endpoints for gauge in _of_row(row))]
@@ -55,4 +55,4 @@ def _of_row(row: EndpointSummary) -> Iterator[Gauge]:
         if value_ms is not None:
             yield Gauge("perflib.result.response_time", "s", value_ms / 1e3, about | {"quantile": quantile})
     if row.meets_target is not None:
-        yield Gauge("perflib.result.limits_met", "1", int(row.meets_target), about)
+        yield Gauge("perflib.result.limits_met", "", int(row.meets_target), about)

@@ -54,7 +54,8 @@ def resource_of(facts: Facts) -> Resource:
 
 def message_of(resource: Resource, span: Span, tally: Tally, gauges: Sequence[Gauge]) -> MetricsData:
     """All that is known until now."""
-    metrics = [_requests(span, tally), _times(span, tally), *_gauges(span, gauges)]
+    known = [_requests(span, tally), _times(span, tally), *_gauges(span, gauges)]
+    metrics = [metric for metric in known if metric.data.data_points]
     scope = InstrumentationScope("perflib", version("perflib"))
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
 
