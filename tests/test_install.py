@@ -22,6 +22,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 MOST_PACKAGES = 40
 """perflib and all that it needs, without extras."""
 LEFT_OUT = {"fastapi", "great-tables", "ipykernel", "ipython", "jupyter-client", "jupyterlab", "memray", "py-spy"} | {
+    *("googleapis-common-protos", "opentelemetry-sdk", "protobuf", "requests"),
     *("nbclient", "nbconvert", "nbformat", "papermill", "playwright", "plotly", "pytest", "starlette", "uvicorn"),
 }
 QUICK = ["--profile", "quick", "--duration", "1s", "--warmup", "0.2s", "--users", "2"]
@@ -169,6 +170,7 @@ def test_a_workbook_made_from_the_wheel_measures_the_only_target_that_it_has(cor
         ("run light_load", "demo"),
         ("demo", "demo"),
         ("query SELECT", "query"),
+        ("run light_load --target small.toml --otlp http://127.0.0.1:4318", "otel"),
     ],
 )
 def test_what_is_not_installed_is_one_line_with_the_command_that_installs_it(

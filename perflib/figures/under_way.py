@@ -1,15 +1,26 @@
-"""Under way: how many requests of each endpoint the target had to answer at a moment. Pure."""
+"""Under way: how many users, and requests of each endpoint, the target had to answer at a moment. Pure."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perflib.spec import Run
+from perflib.spec import Closed, Ramp, Run, Scenario
 
 Moments = NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).max
+
+
+def users_now(scenario: Scenario, senders: NDArray[np.int32], elapsed_s: float) -> int:
+    """The users so long after the run's start; of an open workload the connections among the last rows' `user`s."""
+    workload = scenario.workload
+    if isinstance(workload, Closed):
+        return workload.users
+    if isinstance(workload, Ramp):
+        return math.ceil(workload.users_at(elapsed_s - scenario.warmup_s))
+    return len(np.unique(senders[senders >= 0]))
 
 
 def on_the_wire(run: Run) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from perflib.load.worker import Outcome, in_a_line
 from perflib.session.floor import Floor, floor
 from perflib.session.machine import git_commit, revision_of, this_machine
 from perflib.session.sample import is_sample, require_sample, sample_dashboard
+from perflib.session.sending import sent_too
 from perflib.session.validity import with_validity
 from perflib.spec import Facts, InputError, Options, Run, Scenario, Target
 from perflib.spec.auth import Outgoing
@@ -87,6 +88,7 @@ def run(scenario: str, options: Options | None = None, *, watch: Watch = unwatch
     if _asks_for_sample(options, workbook):
         require_sample()
     scenario_of(scenario, options, workbook)
+    watch = sent_too(watch, options.otlp)
     with aimed(options, workbook) as at:
         facts = prepare(scenario, at, workbook)
         facts = facts.replaced(scenario=at.lengthened(facts.scenario))

@@ -6,8 +6,9 @@ from typing import Unpack
 
 from perflib.load.event_loop import new_event_loop
 from perflib.load.worker import Outcome, Worker
-from perflib.session.drive import aimed, prepare, require_secrets, require_transport, sealed
+from perflib.session.drive import Watch, aimed, prepare, require_secrets, require_transport, sealed, unwatched
 from perflib.session.floor import Floor, floor
+from perflib.session.sending import sent_too
 from perflib.spec import Facts, Run
 from perflib.spec.options import Said, options_of
 from perflib.store.folders import Workbook
@@ -18,18 +19,19 @@ from perflib.watch.sampler import Found
 
 
 async def run_async(scenario: str, **said: Unpack[Said]) -> Run:
-    """`perflib.run` awaited in this process; it takes the same options."""
-    workbook = Workbook.find()
-    with aimed(options_of(said).replaced(workers=1), workbook) as options:
+    """`perflib.run` awaited in this process; it takes the same options. Nothing but the end is sent to `otlp`."""
+    workbook, asked = Workbook.find(), options_of(said).replaced(workers=1)
+    watch = sent_too(unwatched, asked.otlp)
+    with aimed(asked, workbook) as options:
         facts = prepare(scenario, options, workbook)
         require_secrets(facts.target)
         require_transport(facts.target)
         found = sampler.find(facts.target, options.pid)
         least = await asyncio.to_thread(floor)
-        return await _driven_here(facts.replaced(memory=found.about), found, least, workbook)
+        return await _driven_here(facts.replaced(memory=found.about), found, least, workbook, watch)
 
 
-async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workbook) -> Run:
+async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workbook, watch: Watch) -> Run:
     with RunFolder.create(workbook.runs, facts) as folder:
         sampling = sampler.Sampler(found.source, folder.path)
         with (
@@ -43,7 +45,8 @@ async def _driven_here(facts: Facts, found: Found, least: Floor, workbook: Workb
                 outcome: Outcome | None = await worker.drive(origin_ns)
             except asyncio.CancelledError:
                 outcome = None
-        return sealed(folder, facts, outcome, least, sampling)
+        with watch(folder) as watching:  # not before: whoever sends would be measured
+            return watching.ended(sealed(folder, facts, outcome, least, sampling))
 
 
 def run_in_process(scenario: str, **said: Unpack[Said]) -> Run:

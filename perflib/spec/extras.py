@@ -8,6 +8,7 @@ _BRINGS = {
     "workbook": ("nbconvert", "papermill", "plotly"),
     "demo": ("fastapi", "uvicorn"),
     "query": ("duckdb",),
+    "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
 }
 """Some packages of each extra of pyproject.toml, by which it is known to be there."""
 
@@ -17,5 +18,12 @@ def require_extra(extra: str, what: str) -> None:
 
     >>> require_extra("workbook", "perflib report")
     """
-    if not all(find_spec(package) for package in _BRINGS[extra]):
+    if not all(map(_is_there, _BRINGS[extra])):
         raise InputError(f"{what} needs the {extra} extra: pip install 'perflib[{extra}]'")
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # what it would lie in
+        return False

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Self, TypedDict
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from perflib.spec.address import target_at
+from perflib.spec.extras import require_extra
 from perflib.spec.load import NOT_TAKEN, Load, Source
 from perflib.spec.scenario import Scenario, scenario_names, scenario_of
 from perflib.spec.scenario_table import Profile
 from perflib.spec.secret import Variable
-from perflib.spec.target import Host, Target
+from perflib.spec.target import Host, Target, base_url_of
 from perflib.spec.undriven import by_url
 from perflib.spec.values import InputError, NonNegativeDuration, Text, must
 from perflib.spec.workload import Open
@@ -35,6 +36,33 @@ def _check_url(url: str) -> str:
     if url and not url.startswith(("http://", "https://")):
         raise ValueError("not a URL; write http://host:port/path or https://host/path")
     return url
+
+
+_ENV, _METRICS = "env", "/v1/metrics"
+
+
+def _check_receiver(to: str) -> str:
+    if not to:
+        return to
+    require_extra("otel", "--otlp")
+    return to if to == _ENV else base_url_of(to, "--otlp")
+
+
+def receiver_of(otlp: str, environment: Mapping[str, str]) -> str:
+    """The URL that gets the metrics, by OpenTelemetry's rule for a base URL and its variables.
+
+    >>> receiver_of("http://127.0.0.1:4318", {})
+    'http://127.0.0.1:4318/v1/metrics'
+
+    Raises:
+        InputError: where the environment is to name it, and does not.
+    """
+    if otlp == _ENV and (whole := environment.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")):
+        return whole
+    base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "") if otlp == _ENV else otlp
+    if not base:
+        raise InputError("--otlp env: OTEL_EXPORTER_OTLP_ENDPOINT is not set; export it first, or give a URL")
+    return base.rstrip("/").removesuffix(_METRICS) + _METRICS
 
 
 def _is_run_id(text: str) -> bool:
@@ -81,6 +109,9 @@ class Options(Load):
     """Keep no samples of failed answers: their headers, and the first 512 bytes of their bodies."""
     revision: Annotated[Text, Field(max_length=200)] = ""
     """The version of the target that is measured, kept with the run (default: what the target file says)."""
+    otlp: Annotated[str, AfterValidator(_check_receiver)] = ""
+    """Send the metrics of each run to this OpenTelemetry receiver, such as http://127.0.0.1:4318, by OTLP over HTTP;
+    env: to the one that OTEL_EXPORTER_OTLP_ENDPOINT names. Experiments (why, compare) send nothing."""
     pid: PositiveInt | None = None
     """The target's process, to watch its memory (default: the one that listens on its port)."""
     brief: Text = ""
@@ -231,6 +262,7 @@ class Said(TypedDict, total=False):
     keep_going: bool
     no_samples: bool
     revision: str
+    otlp: str
     pid: int | None
     brief: str
     note: str

@@ -366,6 +366,12 @@ def _checked(rows: NDArray[np.void], folder: Path, facts: Facts) -> NDArray[np.v
     return rows
 
 
+def frame_of(rows: NDArray[np.void], facts: Facts) -> pd.DataFrame:
+    """Spooled rows as `Run.requests` will have them, except that a first success is not marked as cold."""
+    frame: pd.DataFrame = _as_table(rows, np.array(rows["flags"]), facts).to_pandas()
+    return frame
+
+
 def _as_table(rows: NDArray[np.void], flags: NDArray[np.uint8], facts: Facts) -> pa.Table:
     items, first_journey = _item_names(facts.target), facts.target.first_journey
     columns = {

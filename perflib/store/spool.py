@@ -157,3 +157,17 @@ def read_spool(path: Path, dtype: np.dtype[np.void] = REQUEST_ROW) -> NDArray[np
     """All whole rows of a spool, a torn last one left out. Shape (rows,)."""
     rows = path.stat().st_size // dtype.itemsize if path.exists() else 0
     return np.memmap(path, dtype, mode="r", shape=(rows,)) if rows else np.empty(0, dtype)
+
+
+def memory_so_far(folder: Path) -> NDArray[np.void]:
+    """The samples of the target's memory until now, `MEMORY_ROW`; none where it is not sampled. Shape (samples,).
+
+    Its `rss_bytes` have what several processes share once, as soon as the kernel has told that (PSS).
+    """
+    try:
+        rows = read_spool(memory_spool(folder), MEMORY_ROW)
+    except FileNotFoundError:  # sealed just now
+        return np.empty(0, MEMORY_ROW)
+    told = rows[(rows["processes"] > 1) & (rows["pss_bytes"] >= 0)].copy()
+    told["rss_bytes"] = told["pss_bytes"]
+    return told if len(told) else rows

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perflib.figures.failures import Failure, evidence_of
-from perflib.spec import ERROR_KINDS, Closed, Facts, Ramp
+from perflib.figures.under_way import users_now
+from perflib.spec import ERROR_KINDS, Facts
 from perflib.stats.histogram import LogHistogram
 from perflib.store.failures import FAILURE_SPOOLS, spooled
 from perflib.store.runs import RunFolder
-from perflib.store.spool import GENERATOR_ROW, MEMORY_ROW, generator_spool, memory_spool, read_spool, requests_spool
+from perflib.store.spool import GENERATOR_ROW, generator_spool, read_spool, requests_spool
 from perflib.text.failures import failure_lines
 from perflib.workbook.live.so_far import EndpointSoFar, SoFar, supported
 
@@ -81,7 +82,7 @@ class Follower:
             elapsed_s=elapsed_s,
             planned_s=planned_s(self._facts),
             doing=_doing(self._facts, rows),
-            users=_users(self._facts, rows, elapsed_s),
+            users=users_now(self._facts.scenario, rows["user"], elapsed_s),
             requests=sum(count for count, _ in ends),
             errors=self._errors,
             rate_per_s=sum((now[0] - before[0]) / (now[1] - before[1]) * 1e9 for before, now in spans),
@@ -118,20 +119,6 @@ class _Failed:
     first_ns: int
 
 
-def memory_so_far(folder: RunFolder) -> Rows:
-    """The samples of the target's memory until now, `MEMORY_ROW`; none where it is not sampled. Shape (samples,).
-
-    Its `rss_bytes` have what several processes share once, as soon as the kernel has told that (PSS).
-    """
-    try:
-        rows = read_spool(memory_spool(folder.path), MEMORY_ROW)
-        told = rows[(rows["processes"] > 1) & (rows["pss_bytes"] >= 0)].copy()
-        told["rss_bytes"] = told["pss_bytes"]
-        return told if len(told) else rows
-    except FileNotFoundError:  # sealed just now
-        return np.empty(0, MEMORY_ROW)
-
-
 def planned_s(facts: Facts) -> float:
     """The longest that a run takes, warm-up included, the drain not."""
     scenario = facts.scenario
@@ -143,12 +130,3 @@ def _doing(facts: Facts, rows: Rows) -> str:
         return f"{len(facts.scenario.takes(facts.target))} endpoints and pages"
     last = rows[-1]
     return facts.target.items[int(last["page"] if last["page"] >= 0 else last["item"])].name
-
-
-def _users(facts: Facts, rows: Rows, elapsed_s: float) -> int:
-    workload = facts.scenario.workload
-    if isinstance(workload, Closed):
-        return workload.users
-    if isinstance(workload, Ramp):
-        return math.ceil(workload.users_at(elapsed_s - facts.scenario.warmup_s))
-    return len(np.unique(rows["user"][rows["user"] >= 0]))

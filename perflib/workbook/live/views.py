@@ -18,9 +18,10 @@ from perflib.show.numbers import amount_of, ms
 from perflib.show.table import one_line
 from perflib.spec import Run
 from perflib.store.runs import RunFolder
+from perflib.store.spool import memory_so_far
 from perflib.text.failures import rest
 from perflib.workbook.live import so_far
-from perflib.workbook.live.follow import Follower, Progress, memory_so_far
+from perflib.workbook.live.follow import Follower, Progress
 from perflib.workbook.live.panel import LAST_S, card, clock, panel
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class View(AbstractContextManager["View"]):
         """Give the place back."""
 
     def _memory_bytes(self) -> float | None:
-        rows = memory_so_far(self._folder)
+        rows = memory_so_far(self._folder.path)
         return float(rows["rss_bytes"][-1]) if len(rows) else None
 
 
@@ -146,7 +147,7 @@ class Panel(View):
             self._draw_live(broken_off=True)
 
     def _draw_live(self, broken_off: bool = False) -> None:
-        facts, memory = self._folder.read_facts(), memory_so_far(self._folder)
+        facts, memory = self._folder.read_facts(), memory_so_far(self._folder.path)
         self._draw(panel(facts, self._last, memory[-LAST_S:], broken_off), describe(self._last[-1], None))
 
     def _draw(self, as_html: str, as_text: str) -> None:

@@ -1,5 +1,6 @@
 """Writing a report: notebooks executed one after the other, their pages, the index."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from tempfile import TemporaryDirectory
 from perflib.session.drive import aimed, new_run_id, require_consent, scenario_of, target_of
 from perflib.spec import InputError, Options
 from perflib.spec.exits import ExitStatus
-from perflib.spec.options import IdleError
+from perflib.spec.options import IdleError, receiver_of
 from perflib.spec.scenario import scenario_names
 from perflib.store.atomic import replacing
 from perflib.store.baselines import load_baselines
@@ -72,6 +73,8 @@ def write_report(scenarios: Sequence[str], options: Options, out: Path | None, p
     """
     workbook = Workbook.find()
     options = _portable(options, workbook)
+    if options.otlp:
+        receiver_of(options.otlp, os.environ)
     with TemporaryDirectory() as scratch:
         jobs = _jobs(scenarios, options, workbook, Path(scratch))
         for job in jobs:
