@@ -203,8 +203,8 @@ class Investigation:
         if not self._bench.requests_left:
             self._notes.append("the experiments ended early: the budget of requests was used up (--max-requests)")
         if spoiled and self._has_time():
-            blocks = f"{len(spoiled)} block{'s' if spoiled[1:] else ''}"
-            self._say(f"measuring {blocks} again: the load generator was late")
+            some = f"{len(spoiled)} block{'s' if spoiled[1:] else ''}"
+            self._say(f"measuring {some} again: the load generator was late")
             self._bench.measure(spoiled, self._blocks)
             yield
 
