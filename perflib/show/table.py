@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jinja2 import Template
+    from markupsafe import Markup
 
 Tone = Literal["", "good", "bad", "quiet"]
 Format = Literal["table", "markdown", "short", "html", "csv", "json"]
@@ -28,6 +29,7 @@ _CONTROL = re.compile(
 )
 """What acts on a terminal or cannot be seen; the two joiners stay, as Persian and Hindi are spelled with them."""
 
+_COMMAND = re.compile(r"`([^`]+)`")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"
 _SPLIT = re.compile(rf"([;|][\s\"]*)(?=[{_FORMULA}])")
@@ -44,6 +46,17 @@ def one_line(text: str) -> str:
     'first second [31mred'
     """
     return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def with_code(text: str) -> Markup:
+    """Text as HTML, escaped; what stands between two backticks is code, such as a command.
+
+    >>> with_code("<b> `perflib runs`")
+    Markup('&lt;b&gt; <code>perflib runs</code>')
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def escape_markdown(text: str) -> str:
@@ -276,4 +289,6 @@ def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader
 
     folder = FileSystemLoader(Path(__file__).with_name("templates"))
-    return Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template("table.html")
+    environment = Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = with_code
+    return environment.get_template("table.html")

@@ -391,7 +391,7 @@ class Run:
         They began after warm-up, or in it and were unanswered all through the measured time.
         `response_ms`, from the intended start to the last byte, is the sum of `late_ms` (before it was sent),
         `connect_ms` (0: a connection was reused), `waiting_ms` (until the first byte) and `receiving_ms`. A request
-        that was never answered is none of them.
+        that was never answered is none of them. `page` and `error` are empty where there is none.
 
         >>> import perflib
         >>> perflib.load_run("sample-28-release-1.4").slowest(2)["endpoint"].tolist()
@@ -416,7 +416,8 @@ class Run:
             receiving_ms=(rows["end_ns"] - rows["first_byte_ns"]) / 1e6,
         )
         order = ["endpoint", "page", "at_s", "response_ms", "late_ms", "connect_ms", "waiting_ms", "receiving_ms"]
-        return shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True).round(3)
+        shown = shown[[*order, "status", "error", "bytes", "user"]].reset_index(drop=True).round(3)
+        return shown.astype({"page": object, "error": object}).fillna({"page": "", "error": ""})
 
     def __repr__(self) -> str:
         state = "" if self.facts.state == "finished" else f", {self.facts.state}"

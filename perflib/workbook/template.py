@@ -6,14 +6,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from perflib.show.table import escape_markdown
+from perflib.show.table import escape_markdown, with_code
 
 
 @cache
 def templates(folder: Path) -> Environment:
     """The templates of a folder. A value is text, never markup; a missing one is an error.
 
-    In Markdown a value goes through the filter `md`.
+    In Markdown a value goes through the filter `md`; in HTML one with commands through `code`.
     """
     found = Environment(
         loader=FileSystemLoader(folder),
@@ -24,5 +24,6 @@ def templates(folder: Path) -> Environment:
         keep_trailing_newline=True,
     )
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    found.filters["code"] = with_code
     found.filters["md"] = lambda text: Markup(escape_markdown(str(text)))
     return found

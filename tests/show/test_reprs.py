@@ -91,7 +91,7 @@ def test_whatever_shows_itself_as_html_shows_names_as_text() -> None:
     judged, compared = check([run], Baselines()), a_comparison()
     for thing in (run.facts.target, run, summarize(run), judged, judged.endpoints[0], compared, verdicts(compared)[0]):
         seen = shown(thing)
-        assert seen.tags <= {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+        assert seen.tags <= {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td", "code"}
         assert any(NASTY in text for text in seen.texts), thing
 
 

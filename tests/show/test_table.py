@@ -31,13 +31,13 @@ def a_table(*texts: str, title: str = "A title", notes: tuple[str, ...] = ("A no
 
 
 class Texts(HTMLParser):
-    """The tags of a page, and the text of each of its elements but styles."""
+    """The tags of a page, and the text of each of its elements but styles; code is text between backticks."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.opened: list[str] = []
         self.texts: dict[str, list[str]] = {}
-        self.feed(page)
+        self.feed(re.sub("</?code>", "`", page))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.opened.append(tag)
@@ -60,6 +60,18 @@ def test_no_text_breaks_out_of_html(cell: str, title: str, note: str) -> None:
     assert seen.opened == [*tags, "tr", "th", "td", "p"]
     assert seen.texts["td"] == [one_line(cell)]
     assert seen.texts["p"][-1].strip() == one_line(note)
+
+
+@pytest.mark.parametrize(
+    ("note", "html"),
+    [
+        ("`perflib runs` lists <all>", "<code>perflib runs</code> lists &lt;all&gt;"),
+        ("`<b>`", "<code>&lt;b&gt;</code>"),
+        ("one ` alone", "one ` alone"),
+    ],
+)
+def test_a_command_in_a_note_is_code_on_a_page(note: str, html: str) -> None:
+    assert f"<p>{html}</p>" in a_table("x", notes=(note,)).html()
 
 
 @given(NASTY, NASTY, NASTY)

@@ -35,7 +35,7 @@ def empty_figure(title: str, why: str, found: Diagnosis) -> go.Figure:
 def not_measured(found: Diagnosis) -> str:
     """Why a diagnosis lacks what only an experiment tells."""
     if not found.live:
-        return "A stored run alone does not show this; its first note names the command that measures it."
+        return "Not known of a stored run; the first note names the command."
     return "Not measured: the notes of the diagnosis say why."
 
 

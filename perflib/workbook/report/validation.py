@@ -82,7 +82,9 @@ def _recorded(criterion: Criterion, run: Run, baselines: Baselines) -> _Found:
         fitting = [one for one in baselines.baselines if (one.target, one.scenario, one.environment) == key]
         if not fitting:
             command = run.facts.again("baseline record", scenario)
-            return _Found(False, f"no baseline of {scenario} for this target and machine; {command} records one")
+            return _Found(
+                False, f"no baseline of scenario {scenario} for this target and machine; {command} records one"
+            )
         timed = {name for one in fitting for name, row in one.endpoints.items() if row.p95_ms is not None}
         lacking = [item.name for item in run.facts.target.items if item.name not in timed]
         if lacking and criterion.question == "every p95 recorded":

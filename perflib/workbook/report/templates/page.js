@@ -5,7 +5,7 @@
     return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
   const wrapped = (text, width) => text.replace(/<br>/g, " ").replace(new RegExp(`(?=.{${width + 1}})(.{1,${width}}) `, "g"), "$1<br>");
-  const narrow = ({ margin, title, annotations }) => {
+  const narrow = ({ margin, title, annotations, updatemenus }) => {
     const subtitle = wrapped(title?.subtitle?.text ?? "", 44);
     const lines = subtitle.split("<br>").length;
     return {
@@ -17,6 +17,7 @@
         subtitle: { ...title?.subtitle, text: subtitle, font: { ...title?.subtitle?.font, size: 10 } },
       },
       annotations: annotations?.map((one) => ({ ...one, text: one.text && wrapped(one.text, 46) })),
+      updatemenus: updatemenus?.map((one) => ({ ...one, pad: { r: 0 } })),
     };
   };
   const night = JSON.parse(document.getElementById("night").textContent);
