@@ -1,14 +1,12 @@
 """Why a target was slow, by a stored run alone: what its rows tell, without an experiment. Pure."""
 
 from perflib.figures.held_up import HeldUp
+from perflib.figures.slow import slowest
 from perflib.figures.spent import is_full
-from perflib.figures.under_way import UnderWay, on_the_wire
 from perflib.judge.symptoms import Symptoms
 from perflib.judge.views import Times, View
 from perflib.spec import Blocks, Open, Run
-from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Diagnosis, Interference, Interval, Slow, Stall
-
-_SLOWEST = 20
+from perflib.spec.diagnosis import MOST_FINDINGS, Anatomy, Diagnosis, Interference, Interval, Stall
 
 
 def observed(run: Run) -> Diagnosis:
@@ -33,7 +31,7 @@ def observed(run: Run) -> Diagnosis:
         interference=tuple(_interference(one) for one in view.held_up if one.victim != one.aggressor),
         stalls=tuple(Stall(at_s=one.at_ns / 1e9, lasted_s=one.lasted_ns / 1e9) for one in symptoms.stalls),
         span_s=max((part.measured_to_ns for part in run.facts.parts), default=0) / 1e9,
-        slowest=_slowest(run),
+        slowest=slowest(run),
         notes=_notes(view),
     )
 
@@ -65,30 +63,6 @@ def _interference(one: HeldUp) -> Interference:
         interval=(max(0.0, low), high),
         added_ms=one.added_ms,
     )
-
-
-def _slowest(run: Run) -> tuple[Slow, ...]:
-    """Measured from when they were due; what they waited before they were sent counts as waiting."""
-    sent = on_the_wire(run)
-    rows = sent[~sent["warmup"] & (sent["end_ns"] >= 0) & (sent["first_byte_ns"] >= 0)]
-    rows = rows.loc[(rows["end_ns"] - rows["intended_ns"]).nlargest(_SLOWEST).index]
-    under_way = UnderWay.of(sent)
-    found = []
-    for row in rows.to_dict("records"):
-        whole_ns, received_ns = row["end_ns"] - row["intended_ns"], row["end_ns"] - row["first_byte_ns"]
-        found.append(
-            Slow(
-                endpoint=str(row["endpoint"]),
-                run_id=run.facts.run_id,
-                at_s=row["intended_ns"] / 1e9,
-                ms=whole_ns / 1e6,
-                waiting_ms=(whole_ns - received_ns - row["connect_ns"]) / 1e6,
-                receiving_ms=received_ns / 1e6,
-                connect_ms=row["connect_ns"] / 1e6,
-                under_way=under_way.names_at(int(row["start_ns"])),
-            )
-        )
-    return tuple(found)
 
 
 def _notes(view: View) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ from pathlib import Path
 from time import perf_counter
 
 from perflib.figures.blocks import Measured, measured_blocks
+from perflib.figures.slow import MOST, in_company, slowest
 from perflib.load.engine import drive
 from perflib.session.plan import WARMUP_S
 from perflib.spec import Facts, InputError
+from perflib.spec.diagnosis import Slow
 from perflib.spec.workload import Block, Blocks
 from perflib.store.runs import RunFolder
 from perflib.watch.process import ProcessTree
@@ -28,6 +30,8 @@ class Bench:
         """Of the target that compute."""
         self.measured = list[Measured]()
         """All blocks so far, whatever for."""
+        self.slowest = list[Slow]()
+        """Of those in which several endpoints were asked."""
 
     @property
     def spent_s(self) -> float:
@@ -61,6 +65,7 @@ class Bench:
         self.sent += len(run.requests)
         measured = measured_blocks(run, clock.ticks, begun_s)
         self.measured += measured
+        self.slowest = sorted([*self.slowest, *slowest(in_company(run), begun_s)], key=lambda one: -one.ms)[:MOST]
         if into is not None:
             into += measured
         if outcome.stopped:

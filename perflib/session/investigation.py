@@ -248,6 +248,7 @@ class Investigation:
             stalls=evidence.stalls,
             code=self._inside.code,
             stacks=self._inside.stacks,
+            slowest=tuple(self._bench.slowest),
             what_if=self._what_ifs,
             ceiling=self._ceiling,
             span_s=self._bench.spent_s,

@@ -18,8 +18,12 @@ _PARTS = (
 
 
 def tables(found: Diagnosis) -> tuple[Table, ...]:
-    """All that is told of a diagnosis, in its order; a table without a row is left out."""
-    return (diagnosis(found), *(one for one in (anatomy(found), slowest(found)) if one.rows))
+    """All that is told of a diagnosis, in its order; a table without a row is left out.
+
+    The slowest requests are those of a stored run: experiments have put together what was under way.
+    """
+    more = (anatomy(found),) if found.live else (anatomy(found), slowest(found))
+    return (diagnosis(found), *(one for one in more if one.rows))
 
 
 def diagnosis(found: Diagnosis) -> Table:

@@ -55,6 +55,17 @@ def test_the_anatomy_tells_computing_from_waiting(blocked: tuple[Diagnosis, list
     assert (slow.alone_p50_ms or 0) > 25 > 5 * (fast.alone_p50_ms or 0)
 
 
+def test_the_slowest_requests_of_the_experiments_name_who_was_under_way_beside_them(
+    blocked: tuple[Diagnosis, list[str], Path],
+) -> None:
+    found = blocked[0].slowest
+    assert [one.ms for one in found] == sorted((one.ms for one in found), reverse=True)
+    assert all(0 <= one.at_s <= blocked[0].span_s for one in found)
+    victims = [one for one in found if one.endpoint != "GET /patterns"]
+    assert victims
+    assert sum("GET /patterns" in one.under_way for one in victims) > len(victims) / 2
+
+
 def test_a_diagnosis_is_kept_and_shown_again(
     blocked: tuple[Diagnosis, list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

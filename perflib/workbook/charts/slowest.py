@@ -22,7 +22,8 @@ def slowest(found: Diagnosis) -> go.Figure:
         "that they share, which are under the mouse.",
     )
     if not found.slowest:
-        return empty_figure(words.title, "No request was answered.", found)
+        none = "In no block were several endpoints asked." if found.live else "No request was answered."
+        return empty_figure(words.title, none, found)
     rows = found.slowest
     figure = figure_of(words, found)
     late = [max(one.ms - one.connect_ms - one.waiting_ms - one.receiving_ms, 0) for one in rows]
