@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import as_unknown_user
 from tests.servers import answer, answering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 TARGET = """
@@ -26,6 +27,7 @@ name = "GET /größe – µ"
 path = "/a"
 """
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+PYTHON = (sys.executable, "-P")
 
 
 @pytest.fixture
@@ -56,10 +58,19 @@ def workbook(tmp_path: Path) -> Iterator[Path]:
     ids=str,
 )
 def test_nothing_around_a_run_changes_what_it_stores_and_tells(workbook: Path, variables: dict[str, str]) -> None:
+    measured_as_ever(workbook, PYTHON, variables)
+
+
+@pytest.mark.parametrize("home", [("-u", "HOME"), ("HOME=/nonexistent",)], ids=["no HOME", "no such folder"])
+def test_a_user_without_a_passwd_entry_measures_as_anybody_does(workbook: Path, home: tuple[str, ...]) -> None:
+    measured_as_ever(workbook, as_unknown_user(workbook, "env", *home, *PYTHON), {})
+
+
+def measured_as_ever(workbook: Path, python: Sequence[str], variables: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("PERFLIB_DATA", "PYTHONPATH")}
     options = ["--target", "t.toml", "--users", "1", "--duration", "0.5s", "--warmup", "0", "--note", "Größe"]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "perflib", "run", "light_load", *options, "--json"],
+        [*python, "-m", "perflib", "run", "light_load", *options, "--json"],
         cwd=workbook,
         env=environment | variables,
         capture_output=True,
