@@ -46,6 +46,15 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
+def harmless(text: str) -> str:
+    r"""Text with its lines as they are, without other control characters and changes of direction.
+
+    >>> harmless("first\n\u202esecond")
+    'first\n second'
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else " ", text)
+
+
 def escape_markdown(text: str) -> str:
     r"""Text that GitHub shows as it is, also within a cell of a table: on one line, without markup.
 
