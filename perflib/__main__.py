@@ -15,7 +15,7 @@ def entry() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as fault:
-        from perflib.cli.fault import where_kept
+        from perflib.store.fault_file import where_kept
 
         what = " ".join(f"{type(fault).__name__}: {fault}".split())
         mend = f"install it again (in its clone: make clean setup){where_kept(fault)}"

@@ -8,6 +8,7 @@ Of the server a master forks workers that share its socket, or listen each by it
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
 kept: list[bytes] = []
@@ -122,6 +125,29 @@ def process(source: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
             yield started
         finally:
             started.kill()
+
+
+def as_unknown_user(folder: Path, *command: str) -> list[str]:
+    """The command as a user without a passwd entry, who may read and write all that this one may.
+
+    Every folder above `folder` lets it pass: of its own rights alone `access` tells.
+
+    Skipped where there is no way to be one, or a failure where CI is set.
+    """
+    folder.chmod(0o755)
+    for above in (one for one in folder.parents if not one.stat().st_mode & 0o001):
+        above.chmod(0o711)
+    may = "+dac_override"  # this Python may lie below /root
+    switched = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", f"--inh-caps={may}")
+    ways = ((*switched, f"--ambient-caps={may}"), ("unshare", "--user", "--map-user=12345"))
+    found = [prefix for prefix in ways if shutil.which(prefix[0]) and _works(*prefix, "true")]
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no other user can be had (setpriv, unshare)")
+    return [*found[0], *command]
+
+
+def _works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def said(started: subprocess.Popen[str]) -> str:

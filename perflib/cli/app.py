@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -85,14 +86,27 @@ def main(argv: Sequence[str]) -> int:
     return status
 
 
+def _may_start_threads() -> bool:
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _failed(error: BaseException) -> int:
-    from perflib.cli.fault import where_kept
     from perflib.show.table import one_line
     from perflib.spec.exits import ExitStatus
     from perflib.spec.values import InputError
+    from perflib.store.fault_file import where_kept
     from perflib.store.faults import ChildFault, is_short
 
     match error:
+        case KeyboardInterrupt() if not _may_start_threads():  # as OpenBLAS interrupts the process that loads it
+            line, status = (
+                "this machine: not enough processes; end other programs, or raise `ulimit -u`",
+                ExitStatus.WRONG_USE,
+            )
         case KeyboardInterrupt():
             line, status = "interrupted", ExitStatus.INTERRUPTED
         case InputError():

@@ -59,6 +59,11 @@ class Block(Spec):
     invalid: str = ""
     """Why it says nothing of its side, though it was measured again: its load generator was disturbed."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no request was answered as it should be."""
+        return self.errors >= self.requests
+
 
 class Restart(Spec):
     """One restart of both sides: their blocks by turns, in the order measured."""
@@ -145,6 +150,8 @@ class FigureVerdict:
     refused: bool = False
     lacks_requests: bool = False
     """It cannot be told; where the endpoint's other figure can, that one judges alone."""
+    silent: bool = False
+    """One of the sides answered nothing; `reason` says which."""
 
     @property
     def row(self) -> Row:
@@ -203,7 +210,26 @@ def _seen_in_blocks(comparison: Comparison, side: Side, endpoint: str, figure: s
     return Seen(float(np.median(told)) if told else None)
 
 
+def silence(comparison: Comparison) -> tuple[str, Verdict] | None:
+    """What is to be said where a side answered no request as it should, and the verdict; None where both did."""
+    blocks = [block for restart in comparison.restarts for block in restart.blocks]
+    silent = [side for side in get_args(Side) if all(one.is_silent for one in blocks if one.side == side)]
+    if not (blocks and silent):
+        return None
+    told = []
+    for side in sorted(get_args(Side), key=lambda one: one not in silent):
+        asked = sum(block.requests for block in blocks if block.side == side)
+        failed = sum(block.errors for block in blocks if block.side == side)
+        told.append(
+            f"{side.upper()} answered {f'{asked - failed:,}' if asked > failed else 'none'} of {asked:,} requests"
+        )
+    return "; ".join(told), Verdict.REGRESSION if silent == ["b"] else Verdict.INCONCLUSIVE
+
+
 def _verdict(comparison: Comparison, endpoint: str, figure: str) -> FigureVerdict:
+    if found := silence(comparison):
+        reason, verdict = found
+        return FigureVerdict(endpoint, figure, verdict, None, None, None, reason, silent=True)
     ratios, planned = log_ratios(comparison, endpoint, figure), comparison.plan
     if np.isnan(ratios).any():
         why = f"too few requests for {figure}{' in sound blocks' if _invalid(comparison) else ''}"

@@ -27,9 +27,11 @@ from perflib.load.lengthening import SoFar, go_on_until_s
 from perflib.load.worker import ORDER, OUTCOME, Order, Outcome
 from perflib.spec import Facts, InputError
 from perflib.spec.run import Generator
+from perflib.spec.secret import Strike
 from perflib.spec.setup import LOCAL
 from perflib.store.atomic import undisturbed
-from perflib.store.faults import ChildFault, did_not_start
+from perflib.store.fault_file import where_written
+from perflib.store.faults import all_of, did_not_start, telling_line
 from perflib.store.spool import generator_spool
 
 PYTHON = (sys.executable, "-P", "-W", "ignore")
@@ -40,7 +42,8 @@ _MOST_SILENT_S, _MOST_SILENT_AT_FIRST_S = 20.0, 60.0
 """A worker spools its health once per second, once it has found the target; one that is silent for so long is ended."""
 _MOST_AT_ONCE_S = 1.0
 """No more of a pause between two looks counts as a worker's silence: this process may have stood still itself."""
-_ASKED, _BOTH_WITHIN_S = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP), 0.5
+_NOT_KEPT = "its last second, and what it had under way, are in no row"
+_ASKED, _BOTH_WITHIN_S = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP), 0.5
 
 
 class Engine(Protocol):
@@ -95,7 +98,7 @@ class Processes:
     def drive(self, facts: Facts, folder: Path, begun: Callable[[int], None], look: Callable[[], None]) -> Outcome:
         with ExitStack() as ending:
             workers = [ending.enter_context(_started(index, folder)) for index in range(facts.workers)]
-            crew = _Crew(workers, begun, facts.scenario.longest_s or 0.0)
+            crew = _Crew(workers, begun, facts)
             for index, worker in enumerate(workers):
                 order = Order(facts, folder, Share(index, facts.workers), facts.target.folder)
                 worker.tell(json.dumps(ORDER.dump_python(order, mode="json")))
@@ -156,7 +159,7 @@ def _started(index: int, folder: Path) -> Iterator[_Worker]:
     """
     ours, theirs = os.pipe()
     words = os.fdopen(ours, encoding="utf-8")
-    command = [*PYTHON, "-m", "perflib.load.worker", str(theirs)]
+    command = [*PYTHON, "-X", "faulthandler", "-m", "perflib.load.worker", str(theirs)]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         try:
@@ -187,8 +190,9 @@ def _started(index: int, folder: Path) -> Iterator[_Worker]:
 class _Crew:
     """The workers of a run."""
 
-    def __init__(self, workers: Sequence[_Worker], begun: Callable[[int], None], longest_s: float) -> None:
-        self._workers, self._begun, self._longest_s = workers, begun, longest_s
+    def __init__(self, workers: Sequence[_Worker], begun: Callable[[int], None], facts: Facts) -> None:
+        self._workers, self._begun, self._longest_s = workers, begun, facts.scenario.longest_s or 0.0
+        self._strike = Strike(os.environ.get(name, "") for name in facts.target.secrets)
         self._so_far: dict[int, SoFar] = {}
         self._news: queue.Queue[Callable[[], None]] = queue.Queue()
         self._ready = 0
@@ -254,10 +258,8 @@ class _Crew:
                 self._break(index, f"ended {self._when()}: {text}")
             case {"fault": text, "traceback": trace}:
                 if self._origin_ns is None:
-                    fault = ChildFault(f"load generator: {text}")
-                    fault.add_note(trace)
-                    raise fault
-                self._break(index, f"ended {self._when()}: {text}")
+                    raise did_not_start("load generator", self._strike(trace), self._strike(text))
+                self._break(index, f"ended {self._when()}: {self._strike(text)}{_kept(self._strike(trace))}")
             case {"so_far": said}:
                 self._so_far[index] = SoFar(**said)
                 self._tell_when_to_end()
@@ -274,17 +276,19 @@ class _Crew:
 
     def _end(self, index: int) -> None:
         self._gone.add(index)
-        if index not in self._outcomes:
-            worker = self._workers[index]
-            how = worker.how_it_ended(self._when())
-            if self._origin_ns is None and (worker.process.poll() or 0) > 0 and not self._broken:
-                raise did_not_start(f"load generator: {how}", worker.said)
-            self._break(index, how)
+        if index in self._outcomes or self._broken:
+            return
+        worker = self._workers[index]
+        how, said = worker.how_it_ended(self._when()), self._strike(all_of(worker.said))
+        if self._origin_ns is None and worker.process.poll() not in (None, *_ASKED):
+            raise did_not_start(f"load generator: {how}", said)
+        last = f"; it said: {telling_line(said)}{_kept(said)}" if said.strip() else ""
+        self._break(index, f"{how}{last}; {_NOT_KEPT}")
 
     def _end_the_frozen(self, passed_s: float) -> None:
         for index, worker in enumerate(self._workers):
             if worker.process.poll() is None and index not in self._outcomes and worker.is_frozen(passed_s):
-                self._break(index, f"stood still for {worker.silent_s:.0f} s and was ended {self._when()}")
+                self._break(index, f"stood still for {worker.silent_s:.0f} s and was ended {self._when()}; {_NOT_KEPT}")
                 worker.process.kill()
                 self._gone.add(index)
 
@@ -306,6 +310,11 @@ class _Crew:
     def _tell_all(self, line: str) -> None:
         for worker in self._workers:
             worker.tell(line)
+
+
+def _kept(said: str) -> str:
+    """In which file all of it is, where that is more than a line."""
+    return where_written(said, "all of it") if "\n" in said.strip() else ""
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:

@@ -68,6 +68,8 @@ _JUDGED_REQUESTS = 100
 """A share of failures is one of so many requests at least: those not sent yet count as successes."""
 _OVERTIME_S = 30.0
 _OPEN_USERS = 10
+_THREADS = 8
+"""Two of the worker's own, four of libuv's, and some."""
 
 
 @dataclass(frozen=True)
@@ -518,6 +520,7 @@ def main(descriptor: int) -> int:
     gc.collect()
     gc.freeze()
     try:
+        _require_threads()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             outcome = runner.run(_serve(order, words))
     except DiskError as error:
@@ -533,6 +536,17 @@ def main(descriptor: int) -> int:
         return 1
     words.say("outcome", OUTCOME.dump_python(outcome, mode="json"))
     return 0
+
+
+def _require_threads() -> None:
+    """Raise RuntimeError where there are too few: libuv, which starts some as it connects, would abort mid-run."""
+    go = threading.Event()
+    some = [threading.Thread(target=go.wait) for _ in range(_THREADS)]
+    try:
+        for one in some:
+            one.start()
+    finally:
+        go.set()
 
 
 def in_a_line(fault: Exception) -> str:

@@ -205,6 +205,10 @@ class _Turns:
             urls = {side: serving.enter_context(_serving(told[side], self._facts)) for side in self._shuffled()}
             warming_s = min(_FIRST_WARMUP_S, 2 * self._comparison.block_s)
             warm = [self._block(side, urls, warming_s) for side in self._shuffled()]
+            if any(block.is_silent for block in warm) and not (
+                self._comparison.restarts or self._facts.target.keep_going
+            ):
+                return Restart(blocks=tuple(warm))  # it is clear: nothing more is to be measured
             if not self._comparison.restarts:
                 self._settle(min(block.requests for block in warm) / warming_s)
             for _ in range(self._comparison.pairs):
@@ -228,7 +232,7 @@ class _Turns:
         """Measured again where its load generator was disturbed; the last try, where it always was."""
         block = self._measured(side, urls, duration_s)
         for _ in range(_MORE_TRIES):
-            if block.invalid:
+            if block.invalid and not block.is_silent:
                 self._say(f"a block of {side.upper()} is measured again: {block.invalid}")
                 block = self._measured(side, urls, duration_s)
         return block

@@ -127,7 +127,7 @@ def _shown_again(scenario: str, options: Options, workbook: Workbook) -> Run:
 
 def _measured(facts: Facts, found: Found, workbook: Workbook, watch: Watch) -> Run:
     _announce(facts)
-    if not (workbook.is_made or workbook.data.exists()):
+    if not (workbook.is_here and (workbook.is_made or workbook.data.exists())):
         sys.stderr.write(f"no workbook here: runs are kept in {workbook.data}; `perflib init DIR` makes a workbook\n")
     require_secrets(facts.target)
     require_transport(facts.target)

@@ -11,7 +11,7 @@ from perflib.load.engine import PYTHON, drive
 from perflib.session.machine import this_machine
 from perflib.spec import Closed, Facts, InputError, Scenario, Target
 from perflib.stats.percentile import percentile
-from perflib.store.faults import ChildFault, did_not_start
+from perflib.store.faults import ChildFault, all_of, did_not_start
 from perflib.store.runs import RunFolder
 
 
@@ -45,7 +45,7 @@ def calibrate(duration_s: float = 0.5) -> Floor:
         assert server.stdout is not None
         url = next((line.strip() for line in server.stdout if line.startswith("http://")), "")
         if not url:
-            raise did_not_start("null server", said)
+            raise did_not_start("null server", all_of(said))
         facts = Facts(
             run_id="calibration",
             scenario=Scenario(

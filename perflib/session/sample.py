@@ -13,7 +13,7 @@ from perflib.load.engine import PYTHON
 from perflib.spec import InputError
 from perflib.spec.exits import ExitStatus
 from perflib.spec.extras import require_extra
-from perflib.store.faults import did_not_start, last_line
+from perflib.store.faults import all_of, did_not_start, last_line
 from perflib.store.folders import Workbook
 
 _SAMPLE_URL = "PERFLIB_SAMPLE_URL"
@@ -78,7 +78,7 @@ def _served_at(server: subprocess.Popen[str], said: IO[str]) -> str:
     if not url and server.wait() == ExitStatus.WRONG_USE:
         raise InputError(f"sample dashboard: {last_line(said).removeprefix('perflib demo: ')}")
     if not url:
-        raise did_not_start("sample dashboard", said)
+        raise did_not_start("sample dashboard", all_of(said))
     return url
 
 

@@ -48,15 +48,24 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
+def harmless(text: str) -> str:
+    r"""Text with its lines as they are, without other control characters and changes of direction.
+
+    >>> harmless("first\n\u202esecond")
+    'first\n second'
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else " ", text)
+
+
 def with_code(text: str) -> Markup:
-    """Text as HTML, escaped; what stands between two backticks is code, such as a command.
+    """Text as HTML, escaped and harmless; what stands between two backticks is code, such as a command.
 
     >>> with_code("<b> `perflib runs`")
     Markup('&lt;b&gt; <code>perflib runs</code>')
     """
     from markupsafe import Markup, escape
 
-    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(harmless(text)))))
 
 
 def escape_markdown(text: str) -> str:

@@ -52,6 +52,11 @@ class Workbook:
         """Whether it is more than the current folder."""
         return any(os.access(self.root / mark, os.F_OK) for mark in _MARKS)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the current folder lies in it, or its data where the user said."""
+        return bool(os.environ.get("PERFLIB_DATA")) or storable(Path.cwd().resolve()).is_relative_to(self.root)
+
     def make_data(self) -> None:
         """Make the data folder. Raises InputError where that cannot be."""
         try:

@@ -95,6 +95,8 @@ def comparison_sentence(figures: Sequence[FigureVerdict]) -> str:
     """How B compares with A, as a person would say it."""
     if refused := next((one.reason for one in figures if one.refused), ""):
         return f"Not compared: {refused}."
+    if silent := next((one.reason for one in figures if one.silent), ""):
+        return f"{silent}."
     found = by_endpoint(figures)
     changed = [part for verdict in (Verdict.REGRESSION, Verdict.IMPROVED) for part in _changed(figures, verdict)]
     rest = [one for one in figures if found[one.endpoint] not in (Verdict.REGRESSION, Verdict.IMPROVED)]

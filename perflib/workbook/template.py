@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from perflib.show.table import escape_markdown, with_code
+from perflib.show.table import escape_markdown, harmless, with_code
 
 
 @cache
@@ -22,6 +22,7 @@ def templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=lambda value: harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     found.filters["code"] = with_code

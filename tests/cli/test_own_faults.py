@@ -5,16 +5,21 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.processes import as_unknown_user
 from tests.servers import answer, answering
 
 MINE = '[target]\nname = "t"\nbase_url = "{url}"\n[[endpoint]]\npath = "/a"\n'
+COMMAND = (sys.executable, "-m", "perflib")
 
 
-def perflib(folder: Path, source: str, *words: str) -> subprocess.CompletedProcess[str]:
+def perflib(
+    folder: Path, source: str, *words: str, command: Sequence[str] = COMMAND
+) -> subprocess.CompletedProcess[str]:
     """The command line in a workbook of its own, this source run at the start of every Python that it starts."""
     own = folder / "site"
     own.mkdir()
@@ -24,8 +29,9 @@ def perflib(folder: Path, source: str, *words: str) -> subprocess.CompletedProce
     (folder / "performance_baselines.json").write_text('{"schema_version": 1, "baselines": []}')
     environment = {name: value for name, value in os.environ.items() if name != "PERFLIB_DATA"}
     environment |= {"PYTHONPATH": str(own), "TMPDIR": str(folder / "tmp")}
-    command = [sys.executable, "-m", "perflib", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*command, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def without(module: str, where: str) -> str:
@@ -76,3 +82,17 @@ def test_a_machine_without_memory_for_the_load_generator_is_no_fault(tmp_path: P
         done = perflib(tmp_path, limit, "run", "light_load", "--target", "t.toml", "--duration", "1s")
     [line] = done.stderr.splitlines()
     assert (done.returncode, "end other programs" in line) == (2, True), line
+
+
+@pytest.mark.parametrize("where", ["-m perflib check", "load.worker"])
+def test_a_user_who_may_start_no_more_processes_is_told_so_in_one_line(tmp_path: Path, where: str) -> None:
+    limit = f"import resource\nif {where!r} in words: resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))"
+    with answering(answer()) as server:
+        (tmp_path / "t.toml").write_text(MINE.format(url=server.url))
+        words = "check light_load --target t.toml --duration 1s --warmup 0"
+        done = perflib(tmp_path, limit, *words.split(), command=as_unknown_user(tmp_path, *COMMAND))
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("perflib: ")]
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False)
+    assert "processes" in line
+    assert "end other programs" in line
+    assert not list(tmp_path.glob("data/runs/*"))

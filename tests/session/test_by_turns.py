@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from perflib.cli.app import main
 from perflib.judge.compare import by_endpoint
 from perflib.session import by_turns
 from perflib.spec import InputError
-from tests.servers import answer, answering
+from tests.servers import Do, Turn, answer, answering
 
 SERVER = """
 import asyncio, sys
@@ -102,6 +103,28 @@ def test_two_urls_are_compared_on_the_command_line(target: str, capsys: pytest.C
     assert status == said["exit"] == 1
     assert said["endpoints"] == {"GET /": "REGRESSION"}
     assert any("blocks, not restarts" in note for note in said["notes"])
+
+
+@pytest.mark.parametrize("turn", [(30.0,), (Do.CLOSE,)], ids=["never answers", "hangs up"])
+def test_a_side_that_answers_nothing_is_told_at_once_and_is_a_regression_only_of_b(
+    target: str, capsys: pytest.CaptureFixture[str], turn: Turn
+) -> None:
+    with answering(lambda _: (0.003, answer())) as fine, answering(lambda _: turn) as silent:
+        words = ("--target", target, "--users", "2", "--timeout", "1s")
+        begun_s = time.monotonic()
+        assert main(["compare", fine.url, silent.url, *words]) == 1
+        said = capsys.readouterr().out
+        assert main(["compare", silent.url, fine.url, *words, "--format", "json"]) == 3
+        other = json.loads(capsys.readouterr().out)
+        assert main(["compare", silent.url, silent.url, *words]) == 3
+    assert time.monotonic() - begun_s < 60
+    assert re.match(r"B answered none of [\d,]+ requests; A answered [\d,]+ of [\d,]+ requests\.\n", said)
+    assert re.search(r"GET /\n *p50 +[\d.]+ +failed.* REGRESSION", said)
+    assert re.fullmatch(
+        r"A answered none of [\d,]+ requests; B answered [\d,]+ of [\d,]+ requests\.", other["sentence"]
+    )
+    assert other["endpoints"] == {"GET /": "INCONCLUSIVE"}
+    assert capsys.readouterr().out.startswith("A answered none of ")
 
 
 @pytest.mark.parametrize(("rarest_per_s", "block_s"), [(100.0, 5.0), (5.0, 24.0), (0.1, 30.0), (0.0, 30.0)])

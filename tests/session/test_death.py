@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -197,22 +197,69 @@ def test_the_users_own_interrupt_is_one_though_the_workers_get_it_too(tmp_path: 
     assert (status, json.loads(said)["state"]) == (130, "interrupted")
 
 
-def test_a_worker_that_raises_is_told_in_one_line_with_the_place(tmp_path: Path) -> None:
-    broken = """
+def failing(workbook: Path, what: str) -> AbstractContextManager[Driven]:
+    """A command whose workers do this in the midst of the run, on the load's own path; they know a secret."""
+    broken = f"""
         import sys
         if "perflib.load.worker" in " ".join(sys.orig_argv):
-            import threading, asyncio
+            import os, threading, asyncio
             from perflib.load import recorder
-            def keep(self, *_): raise ZeroDivisionError("of a test")
+            def keep(self, *_): {what}
             threading.Timer(1.5, lambda: setattr(recorder.Recorder, "keep", keep)).start()
     """
-    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(broken))
-    with driven(tmp_path, *MINUTE, PYTHONPATH=str(tmp_path)) as running:
+    (workbook / "sitecustomize.py").write_text(textwrap.dedent(broken))
+    known = {"PYTHONPATH": str(workbook), "TMPDIR": str(workbook), "PLANTED": "tok-5e0f9c3b7a61"}
+    return driven(workbook, *MINUTE, "--token-env", "PLANTED", **known)
+
+
+def kept_by(reason: str) -> str:
+    """What stands in the file that the reason names."""
+    found = re.search(r"; all of it is in (\S+?\.txt)", reason)
+    assert found is not None, reason
+    return Path(found[1]).read_text(encoding="utf-8")
+
+
+def test_a_worker_that_raises_is_told_in_one_line_with_the_place_and_its_traceback_is_kept(tmp_path: Path) -> None:
+    with failing(tmp_path, "raise ZeroDivisionError('of a test: ' + os.environ['PLANTED'])") as running:
         status, said, errors = running.end()
     [reason] = json.loads(said)["invalid_reasons"]
-    pattern = r"load generator: worker [12] of 2 ended at \d+\.\d s: ZeroDivisionError: of a test \(sitecustomize.py, "
-    assert re.match(pattern, reason)
+    assert re.match(
+        r"load generator: worker [12] of 2 ended at \d+\.\d s: ZeroDivisionError: of a test: \*\*\* "
+        r"\(sitecustomize.py, line \d+\); all of it is in /",
+        reason,
+    )
+    assert (status, "Traceback" in errors, reason in errors) == (3, False, True)
+    assert "ZeroDivisionError: of a test: ***" in kept_by(reason).splitlines()[-1]
+    assert "in keep" in kept_by(reason)
+
+
+def test_what_a_worker_said_before_it_died_is_told_in_one_line_and_kept(tmp_path: Path) -> None:
+    with failing(tmp_path, "print('token', os.environ['PLANTED'], file=sys.stderr, flush=True), os.abort()") as running:
+        status, said, errors = running.end()
+    [reason] = json.loads(said)["invalid_reasons"]
+    assert re.match(
+        r"load generator: worker [12] of 2 ended with signal 6 at \d+\.\d s; it said: Fatal Python error: Aborted; ",
+        reason,
+    )
+    assert reason.endswith("; its last second, and what it had under way, are in no row")
     assert (status, "Traceback" in errors) == (3, False)
+    assert "token ***" in kept_by(reason)
+    assert "in keep" in kept_by(reason)
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "told"), [("signal.SIGKILL", 2, "lacks memory"), ("signal.SIGSEGV", 70, "Segmentation fault")]
+)
+def test_a_worker_that_dies_before_the_run_begins_leaves_no_run(
+    tmp_path: Path, how: str, status: int, told: str
+) -> None:
+    dying = f'import os, signal, sys\nif "perflib.load.worker" in sys.orig_argv: os.kill(os.getpid(), {how})'
+    (tmp_path / "sitecustomize.py").write_text(dying)
+    with driven(tmp_path, *MINUTE, PYTHONPATH=str(tmp_path), TMPDIR=str(tmp_path)) as running:
+        found, _, errors = running.end()
+    [line] = errors.splitlines()
+    assert (found, told in line) == (status, True), line
+    assert not list(tmp_path.glob("data/runs/*"))
 
 
 def test_what_is_printed_in_a_worker_breaks_nothing(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ READABLE = {
     ".js",
     ".py",
     ".dat",
+    ".txt",
     "",
 }
 """What may be left behind: kinds of files whose bytes say what is in them, Parquet being read as a table too."""

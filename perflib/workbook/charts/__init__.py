@@ -3,13 +3,10 @@
 `figure.layout.meta["reading"]` says what to look for in a figure.
 """
 
-import os
-
 from perflib.workbook import schemas  # noqa: F401 - first: plotly imports nbformat
 
 # isort: split
-import plotly.io
-
+from perflib.workbook.charts import renderer
 from perflib.workbook.charts.anatomy import anatomy
 from perflib.workbook.charts.ceiling import ceiling
 from perflib.workbook.charts.comparison import distributions, ratios, restarts, shift
@@ -34,9 +31,7 @@ __all__ += ["allocations", "lateness", "memory", "memory_and_load", "recovery_ti
 __all__ += ["distributions", "history", "overlay", "ratios", "restarts", "shift"]
 __all__ += ["anatomy", "ceiling", "flame", "interference", "slowest", "stalls", "waterfall"]
 
-# Before plotly 7 a figure in a kernel carried all of plotly.js as HTML too, some 4 MB.
-if plotly.io.renderers.default == "plotly_mimetype+notebook" and "PLOTLY_RENDERER" not in os.environ:
-    plotly.io.renderers.default = "plotly_mimetype"
+renderer.settle()
 
 
 def __dir__() -> list[str]:

@@ -2,12 +2,17 @@
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
 from itertools import combinations
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io
@@ -23,6 +28,7 @@ from perflib.workbook.charts.parts import log_ms_axis
 from perflib.workbook.charts.windows import widened
 from tests.synthetic import DASHBOARD, make_run, make_spike, make_target, sampled, without_rows, without_successes
 
+ROOT = Path(__file__).parents[3]
 OTHERS = [charts.memory, charts.memory_and_load, charts.shift, charts.distributions]
 """They need memory samples, or two runs."""
 PUBLIC = [getattr(charts, name) for name in charts.__all__ if name.islower()]
@@ -527,6 +533,32 @@ def test_a_figure_in_a_notebook_carries_no_copy_of_plotly_unless_the_user_chose_
         monkeypatch.delenv("PLOTLY_RENDERER")
     importlib.reload(charts)
     assert plotly.io.renderers.default == kept
+
+
+CELL = """
+import perflib
+perflib.charts.over_time(perflib.load_run("sample-28-release-1.4"))
+"""
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "browser"])
+def test_a_notebook_holds_its_charts_whatever_renderer_the_environment_asks_for(tmp_path: Path, asked: str) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    nbformat.write(notebook, tmp_path / "one.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--inplace", "one.ipynb"]
+    environment = os.environ | {"PLOTLY_RENDERER": asked, "PERFLIB_DATA": str(ROOT / "data")}
+    subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    told, chart = nbformat.read(tmp_path / "one.ipynb", as_version=4).cells[0].outputs
+    assert told.text.startswith(f"perflib: PLOTLY_RENDERER={asked} is not heeded: ")
+    assert "application/vnd.plotly.v1+json" in chart.data
+
+
+def test_charts_are_made_though_plotly_does_not_know_the_renderer_that_the_environment_asks_for() -> None:
+    environment = os.environ | {"PLOTLY_RENDERER": "png+nonsense", "PERFLIB_DATA": str(ROOT / "data")}
+    command = [sys.executable, "-P", "-c", f"{CELL.rstrip()}.to_json()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+    assert "PLOTLY_RENDERER=png+nonsense is not heeded: plotly has no such renderer" in done.stderr
 
 
 @pytest.mark.parametrize("chart", [*ALL, charts.memory_and_load], ids=lambda chart: chart.__name__)

@@ -62,6 +62,9 @@ EVIL = (
     "https://192.0.2.1/q =1+1;=2 {{ 7*7 }}"
 )
 
+UNSEEN = "\u202e\u2066\u200b\u061c\ufeff\u2028\u00ad\0\x1b\x9b"
+"""Turns the reading direction, tears a line, acts on a terminal, or cannot be seen."""
+
 ACTIVE = "script:not([type='application/json']), [src=x], a[href*='script:'], a[href*='192.0.2.1'], [onerror]"
 
 
@@ -75,7 +78,7 @@ class Hostile(BaseHTTPRequestHandler):
         self.send_response(500 if failing else 200, EVIL)
         for name, value in (("Content-Type", EVIL if failing else "application/json"), ("X-Cache", EVIL)):
             self.send_header(name, value)
-        body = json.dumps({EVIL: f"{EVIL}\0\x1b[31m\u202e"}, ensure_ascii=False).encode()
+        body = json.dumps({EVIL: f"{EVIL}{UNSEEN}"}, ensure_ascii=False).encode() + UNSEEN.encode()
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -91,11 +94,11 @@ def hostile(tmp_path: Path) -> Iterator[Path]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     file = tmp_path / "hostile.toml"
     named = "".join(
-        f"[[endpoint]]\npath = '/{path}'\nname = {json.dumps(f'{path} {EVIL}')}\ntarget_ms = 50\n"
+        f"[[endpoint]]\npath = '/{path}'\nname = {json.dumps(f'{path} {EVIL}{UNSEEN}')}\ntarget_ms = 50\n"
         f"expect = {{ status = 200, content_type = 'application/json', keys = ['data'] }}\n"
         for path in ("failing", "wrong")
     )
-    about = f"[target]\nname = {json.dumps(EVIL)}\nbase_url = 'http://127.0.0.1:{server.server_port}'\n"
+    about = f"[target]\nname = {json.dumps(EVIL + UNSEEN)}\nbase_url = 'http://127.0.0.1:{server.server_port}'\n"
     file.write_text(about + named)
     yield file
     server.shutdown()
@@ -106,16 +109,31 @@ def test_what_a_target_sends_or_a_file_names_is_shown_as_text_and_acts_nowhere(
     hostile: Path, tmp_path: Path, browser: Browser
 ) -> None:
     """Of a report's pages, of all that a notebook may show of its run, and of its live panel."""
-    options = ["--target", str(hostile), "--duration", "1s", "--warmup", "0.1s", "--keep-going", "--note", EVIL]
-    done = subprocess.run(
-        [sys.executable, "-m", "perflib", "report", "light_load", *options, "--out", str(tmp_path / "out")],
-        cwd=ROOT,
-        env=os.environ | {"PERFLIB_DATA": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    options = [
+        "--target",
+        str(hostile),
+        "--duration",
+        "1s",
+        "--warmup",
+        "0.1s",
+        "--keep-going",
+        "--note",
+        EVIL + UNSEEN.replace("\0", ""),
+    ]
+
+    def perflib(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "perflib", *words],
+            cwd=ROOT,
+            env=os.environ | {"PERFLIB_DATA": str(tmp_path)},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    told = perflib("report", "light_load", *options, "--out", str(tmp_path / "out"))
     run = load_run(tmp_path / "runs", next((tmp_path / "runs").glob("*/")).name)
     second = Progress(0.5, 1.0, EVIL, 10, 9, 9, 9.0, None, None, None, None, failure_lines(failures(run))[0])
     live = panel(run.facts, [second], np.empty(0, MEMORY_ROW))
@@ -126,11 +144,14 @@ def test_what_a_target_sends_or_a_file_names_is_shown_as_text_and_acts_nowhere(
         with opened(browser, tmp_path / "out" / page) as seen:
             seen.page.wait_for_timeout(200)
             assert EVIL in seen.page.inner_text("main"), page
+            assert not set(UNSEEN) & set(seen.page.inner_html("main") + seen.page.title()), page
             assert seen.page.evaluate("window.hacked") is None, page
             assert seen.page.locator(f"main :is({ACTIVE})").count() == 0, page
             assert not seen.errors + seen.requests, page
-    assert "\x1b" not in done.stdout + done.stderr
-    assert "<script" not in (tmp_path / "out" / "summary.md").read_text()
+    told += perflib("show", run.facts.run_id, "--bodies") + perflib("show", run.facts.run_id, "--format", "csv")
+    summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
+    assert not set(UNSEEN) & set(told + summary)
+    assert "<script" not in summary
 
 
 @pytest.mark.parametrize("name", ["baseline", "light_load"])
