@@ -130,6 +130,8 @@ class Investigation:
         evidence = self._evidence()
         if self._has_time():
             self._inside.look(_worth_a_look(evidence), self._consent.users, self._bench, evidence.picture)
+        else:
+            self._notes.append("no code was looked into: the budget was used up; --budget gives more")
         if self._part.is_last:
             yield
             self._ask_what_if(evidence)

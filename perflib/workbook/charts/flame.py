@@ -39,7 +39,7 @@ def flame(found: Diagnosis, endpoint: str = "") -> go.Figure:
     stacks = [stack for stack in found.stacks if stack.endpoint == chosen]
     if not stacks:
         of = f" of {endpoint}" if endpoint else ""
-        none = f"No profile{of} was taken; attach=True (--attach) takes one." if found.live else not_measured(found)
+        none = f"No profile{of} was taken: the notes say why." if found.live else not_measured(found)
         return empty_figure(words.title, none, found)
     own = {one.file for one in found.code}
     seen: Counter[Path] = Counter()
