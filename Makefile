@@ -86,3 +86,4 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo '$(CURDIR)' > $@
+	@echo 'Ready. `. .venv/bin/activate` puts perflib on the path of this shell.'

@@ -42,9 +42,11 @@ def discover(
     """
     from perflib.cli.options import say
     from perflib.session.discover import Wishes, discover
-    from perflib.store.folders import write_new
+    from perflib.store.folders import require_new, write_new
     from perflib.text.target_file import target_file
 
+    if output is not None:
+        require_new(output)
     hosts = tuple(host.lower() for host in allow_hosts or ())
     wishes = Wishes(url, token_env, not no_try, include_writes, hosts, allow_plain_token, max_requests)
     found = discover(place, wishes, say)

@@ -194,7 +194,9 @@ def _history_of(facts: Facts, rows: pd.DataFrame) -> Known:
         baseline = baseline_of_rows(facts, found)
         return Known("history", baseline, baseline)
     since = f" since its level changed with {moved}" if moved else ""
-    return Known(why_not=f"the history has {count} sound runs like it{since}, and serves from {BASELINE_RUNS} on")
+    return Known(
+        why_not=f"the history has {count} sound run{'s' * (count != 1)} like it{since}; it takes {BASELINE_RUNS}"
+    )
 
 
 def _level(rows: pd.DataFrame, at: pd.Timestamp) -> tuple[pd.DataFrame, str]:

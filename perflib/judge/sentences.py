@@ -117,10 +117,10 @@ class Sentences:
 
     def _cpu(self, cause: Cause, alone: Alone) -> tuple[str, str]:
         return (
-            f"{cause.endpoint} computes {ms(alone.cpu_ms)} of its {ms(alone.p50_ms)} ms: one core serves at most "
+            f"{cause.endpoint} computes {_of_its(alone.cpu_ms, alone.p50_ms)} ms: one core serves at most "
             f"{1e3 / alone.cpu_ms:.0f} such requests/s",
-            "the function that most of its samples were in; without one, `--attach` samples a Python process of this "
-            "machine",
+            "the function that most of its samples were in, and how often a request calls it; a Python process of this "
+            "machine is sampled with `--attach`",
         )
 
     def _transfer(self, cause: Cause, alone: Alone) -> tuple[str, str]:
@@ -142,6 +142,11 @@ class Sentences:
         victim = max(cause.others, key=lambda name: self._added.get((name, cause.endpoint), 0.0))
         beside_ms = self._picture.beside_ms.get((victim, cause.endpoint), np.nan)
         return f"{victim} {ms(self._picture.alone[victim].p50_ms)} → {ms(beside_ms)} ms"
+
+
+def _of_its(part_ms: float, whole_ms: float) -> str:
+    """A part that was measured apart may come out above the whole."""
+    return f"{ms(part_ms)} of its {ms(whole_ms)}" if part_ms < whole_ms else f"all of its {ms(whole_ms)}"
 
 
 def _idle(alone: Alone) -> str:

@@ -15,6 +15,7 @@ from perflib.figures.summary import EndpointSummary, summarize
 from perflib.load.consent import check_consent
 from perflib.load.engine import drive
 from perflib.session.validity import with_validity
+from perflib.show.numbers import three_digits
 from perflib.spec import Closed, Endpoint, Facts, InputError, Open, Run, Scenario
 from perflib.spec.diagnosis import Ceiling, Limit, Probe, Usl, UslPoint
 from perflib.spec.endpoint import SAFE
@@ -146,7 +147,8 @@ def law_of(points: Sequence[UslPoint]) -> Usl | None:
 
 def _unsure(probes: Sequence[Probe], estimate: Estimate) -> list[str]:
     if estimate.open_above:
-        return [f"every limit held at all rates that were tried: the ceiling is at least {estimate.rate_per_s:.3g}"]
+        least = three_digits(estimate.rate_per_s)
+        return [f"every limit held at all rates that were tried: the ceiling is at least {least}"]
     if not any(probe.met for probe in probes):
         return ["no rate was found at which every limit holds"]
     if estimate.interval.high > _WIDE * estimate.interval.low:
@@ -234,12 +236,12 @@ class _Hunt:
             if broke := _broken(run):
                 search.bounded(probe.rate_per_s)
                 self.broke_at_per_s, self._is_over = probe.rate_per_s, True
-                self._tell(f"the search stopped at {probe.rate_per_s:.3g} per second: {broke}")
+                self._tell(f"the search stopped at {three_digits(probe.rate_per_s)} per second: {broke}")
             if seen := self._seen(run):
                 offered = Try(_offered_per_s(run), probe.duration_s)
                 self._learn(search, offered, seen, broke=bool(broke))
             elif not broke:
-                self._tell(f"no endpoint got {_COUNT} requests at {probe.rate_per_s:.3g} per second")
+                self._tell(f"no endpoint got {_COUNT} requests at {three_digits(probe.rate_per_s)} per second")
                 return
 
     def points(self) -> tuple[UslPoint, ...]:
@@ -260,7 +262,9 @@ class _Hunt:
         if not broke:
             search.told(probe.rate_per_s, seen)
         held = "every limit holds" if met else "a limit is missed"
-        self.say(f"{probe.rate_per_s:.3g} requests per second: {held}; p95 of {worst} is {ratio:.2f} of its limit")
+        self.say(
+            f"{three_digits(probe.rate_per_s)} requests per second: {held}; p95 of {worst} is {ratio:.2f} of its limit"
+        )
 
     def _tell(self, what: str) -> None:
         self.told.append(what)
@@ -278,7 +282,7 @@ class _Hunt:
             why = "; ".join(run.facts.invalid_reasons)
             if self.until_s - time.monotonic() < SCOUT_S + PAUSE_S:
                 break
-        self._tell(f"{probe.rate_per_s:.3g} per second could not be measured: {why}")
+        self._tell(f"{three_digits(probe.rate_per_s)} per second could not be measured: {why}")
         return None
 
     def _drive(self, workload: Workload, duration_s: float, warmup_s: float) -> Run | None:

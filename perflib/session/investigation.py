@@ -68,6 +68,22 @@ def _asked(facts: Facts, consent: Consent) -> tuple[str, ...]:
     return some
 
 
+def _left_out(facts: Facts, names: Sequence[str]) -> list[str]:
+    """Which endpoints are not experimented on, and how they are."""
+    whole = facts.scenario.replaced(endpoints=()).takes(facts.target)
+    others = [item for item in whole if isinstance(item, Endpoint) and item.name not in names]
+    writes = ", ".join(item.name for item in others if item.method not in SAFE)
+    told = [
+        f"{writes}: not experimented on, as no other methods than {', '.join(SAFE)} are sent; --include-writes does"
+    ]
+    beside = [item.name for item in others if item.method in SAFE]
+    asks_all = f"whether another endpoint holds these up is not known; `perflib why {facts.scenario.name}` asks all"
+    return [
+        *(told if writes else []),
+        *([f"{asks_all}, without --endpoint"] if beside and facts.scenario.endpoints else []),
+    ]
+
+
 class Investigation:
     """Experiments on a target within a budget of time."""
 
@@ -83,7 +99,7 @@ class Investigation:
         self._bench = Bench(facts, self._folder, tree, self._most)
         self._knows_cpu = tree is not None
         self._blocks = list[Measured]()
-        self._notes, self._invalid = list[str](), list[str]()
+        self._notes, self._invalid = _left_out(facts, self._names), list[str]()
         self._what_ifs = tuple[WhatIf, ...]()
         self._ceiling: Ceiling | None = None
         self._interrupted = False

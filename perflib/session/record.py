@@ -107,7 +107,11 @@ class _Making:
 
     def measure(self) -> None:
         self._say(f"{self._name}: run {len(self.sound) + 1} of {self._count}")
+        begun_s = time.monotonic()
         measured = run(self._name, self._options, watch=self._watch)
+        if not self.sound and self._count > 1:
+            took_min = (time.monotonic() - begun_s) * (self._count - 1) / 60
+            self._say(f"{self._name}: {self._count - 1} more runs like it take {took_min:.0f} min, besides pauses")
         if measured.facts.interrupted:
             raise KeyboardInterrupt
         if not (why := unsound(measured, self.sound)):

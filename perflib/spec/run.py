@@ -325,7 +325,12 @@ class Facts(Spec):
         return " ".join(filter(None, (f"`perflib {command} {scenario or self.scenario.name}", in_words(said)))) + "`"
 
     def why(self, name: str) -> str:
-        """The command that says why an endpoint is slow; of a page or journey, why its parts are."""
+        """The command that says why an endpoint, or a page's parts, are slow.
+
+        Where others were asked at the same time, they may be the cause: it asks all of the scenario.
+        """
+        if not self.scenario.isolated:
+            return self.again("why")
         loads = next((whole.loads for whole in self.target.wholes if whole.name == name), (name,))
         return self.again("why", endpoints=[*dict.fromkeys(loads)])
 

@@ -172,16 +172,21 @@ def target_as_toml(target: Target) -> str:
     return tomli_w.dumps(target.to_document())
 
 
+def require_new(path: Path) -> None:
+    """Raise InputError where a file is there."""
+    if path.exists():
+        raise InputError(f"{path}: exists; choose another name or remove it first")
+
+
 def write_new(path: Path, text: str) -> None:
     """Write a file that is not there yet.
 
     Raises:
         InputError: where it is there, or cannot be written.
     """
+    require_new(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path}: exists; choose another name or remove it first") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a new file in a folder that can be written") from None

@@ -23,6 +23,8 @@ from perflib.text.failures import failure_lines, rest
 from perflib.text.words import check_sentence
 
 _DETECTABLE = "Smallest detectable change"
+_SEEN = 0.05
+"""Of a log ratio: where a wait explains less, nobody would see it in the times of both sides."""
 _WHOLE_RUNS = "whole runs"
 _CHECK_LEGEND = (
     "p50 × and p95 × say how many times what it was, with the 95 % interval. Smallest detectable change: the "
@@ -40,9 +42,22 @@ def check(found: Check) -> Table:
         columns=(*words("Scenario", "Endpoint", "Verdict"), *figures, *words("Met")),
         rows=tuple(_check_row(one) for one in found.endpoints),
         title=check_sentence(found),
-        notes=(*found.reasons[1:], *_failure_lines(found), *found.notes, *legend),
+        notes=(*found.reasons[1:], *_failure_lines(found), *found.notes, *_by_wait(found), *legend),
         id="check",
     )
+
+
+def _by_wait(found: Check) -> list[str]:
+    """Where × is not what the two times beside it say."""
+    changes = [change for row_ in found.endpoints for name in ("p50", "p95") if (change := row_.change_of(name))]
+    differ = [change.by_wait for change in changes if abs(math.log(change.by_wait)) > _SEEN]
+    if not differ:
+        return []
+    much = f"{min(differ):.2f}" if max(differ) - min(differ) < 0.01 else f"{min(differ):.2f} to {max(differ):.2f}"
+    return [
+        f"The target waited for a core more or less than in the runs before, which alone makes times {much} times as "
+        "long: × is without that, the times are as measured."
+    ]
 
 
 def _failure_lines(found: Check) -> list[str]:
@@ -112,7 +127,9 @@ def history(frame: pd.DataFrame, last: int | None = None) -> Table:
     for one in ranked:
         marks.setdefault((one["run_id"], one["percentile"]), _by(one))
     table = _runs(frame, frame["run_id"].nunique() if last is None else last, marks)
-    told = [_changed(one) for one in ranked] or ["No change of p50 or p95 was found."]
+    told = [_changed(one) for one in ranked] or [
+        "No change of p50 or p95 was found; it takes several runs after one to tell it (`perflib compare A B` needs two runs)."
+    ]
     return replace(table, notes=(*told, *table.notes), id="history")
 
 

@@ -1,5 +1,8 @@
 """Notices: what a reader should know of a run beside its verdict, a sentence each. Pure."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 from perflib.figures.failures import failures
 from perflib.figures.level import level_change
 from perflib.figures.phases import SlowReceiving, Why, slow_receiving
@@ -36,9 +39,17 @@ def notices(run: Run) -> list[str]:
 
 
 def why_lines(run: Run, summary: Summary) -> list[str]:
-    """For each endpoint or page that misses a limit, the command that says why; an invalid run is not judged."""
-    missed = [row.endpoint for row in summary.endpoints if row.meets_target is False]
-    return [f"{name} misses a limit. Why? {run.facts.why(name)}" for name in missed if run.facts.valid]
+    """The command that says why endpoints or pages miss their limits; an invalid run is not judged."""
+    missed = [row.endpoint for row in summary.endpoints if row.meets_target is False and run.facts.valid]
+    by_command: defaultdict[str, list[str]] = defaultdict(list)
+    for name in missed:
+        by_command[run.facts.why(name)].append(name)
+    return [f"{_missing(names)} Why? {command}" for command, names in by_command.items()]
+
+
+def _missing(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last} miss their limits." if most else f"{last} misses a limit."
 
 
 def unverified_lines(run: Run) -> list[str]:

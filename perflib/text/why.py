@@ -116,15 +116,17 @@ def _in_words(one: Finding) -> str:
 
 
 def _notes(found: Diagnosis) -> Iterable[str]:
-    yield from map(_pair, _that_matter(found.interference))
+    yield from map(_what_if, found.what_if)
     yield from (_code(one) for one in sorted(found.code, key=lambda one: -one.share)[:_MOST_CODE])
     if found.ceiling is not None:
         yield _ceiling(found.ceiling)
-    yield from map(_what_if, found.what_if)
+    yield from map(_pair, _that_matter(found.interference))
     yield from (f"Changed: {one.says}" for one in found.changes[:_MOST_CHANGES])
     if found.against and not found.changes:
         yield f"nothing changed beyond noise against {found.against}"
     yield from found.notes
+    if found.live:
+        yield f"kept: `perflib why {found.diagnosis_id}` shows this again"
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def check_sentence(check: Check) -> str:
     timed = sum(row.endpoint != ALL for row in check.endpoints)
     where = "" if len(mdes) == timed else f", in {len(mdes)} of {timed} endpoints and pages"
     counts = ", ".join(f"{verdicts.count(one)} {one.replace('_', ' ')}" for one in sorted(set(verdicts)))
-    return f"Smallest detectable change of p95: {between}{where}. {_compared_with(check)}. {told}. Verdicts: {counts}."
+    return f"{told}. Verdicts: {counts}. {_compared_with(check)}. Smallest detectable change of p95: {between}{where}."
 
 
 def _first_reason(check: Check) -> str:

@@ -96,7 +96,7 @@ def test_too_few_like_runs_are_counted_and_nothing_is_compared() -> None:
     found = check([a_run(20)], NOTHING, beside=Beside(rows_of(TWELVE[:5])))
     assert {row.verdict for row in found.endpoints} == {"NO_BASELINE"}
     assert found.exit_status == 0
-    assert "the history has 5 sound runs like it, and serves from 8 on" in found.notes[0]
+    assert "the history has 5 sound runs like it; it takes 8" in found.notes[0]
     assert "`perflib baseline record light_load" in found.notes[0]
     assert check_sentence(found).startswith("Nothing was compared")
     assert "passed" not in check_sentence(found)
@@ -157,9 +157,7 @@ def test_runs_of_before_a_change_of_level_are_left_out() -> None:
     assert found.baseline is not None
     assert found.baseline.runs == tuple(f"run-{day}" for day in range(15, 24))
     few = history_of(a_run(300).facts, pd.concat(rows[:22]))
-    assert (
-        few.why_not == "the history has 7 sound runs like it since its level changed with run-15, and serves from 8 on"
-    )
+    assert few.why_not == "the history has 7 sound runs like it since its level changed with run-15; it takes 8"
 
 
 def test_a_baseline_of_rows_is_that_of_the_runs_themselves() -> None:
