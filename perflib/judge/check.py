@@ -264,7 +264,7 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look
     findings = [Finding(name, row.endpoint, reason) for row in rows for reason in _reasons(row, most_errors, found)]
     findings += [one for run, summary in zip(sound, summaries, strict=True) for one in _run_findings(run, summary)]
     slow = [row.endpoint for row in rows if row.verdict == Verdict.REGRESSION or row.meets_target is False]
-    notes = [*_notes(sound, rows, found), *(f"{one}: {_command(one, sound[0])} says why" for one in slow)]
+    notes = [*_notes(sound, rows, found), *_commands(slow, sound[0])]
     open_ = [*unsound, *([] if not beside.required else _not_compared(name, rows, found, beside))]
     return Check(
         runs=ids,
@@ -276,9 +276,12 @@ def _check(runs: list[Run], baselines: Baselines, most_errors: float, look: Look
     )
 
 
-def _command(name: str, run: Run) -> str:
-    """That says why an endpoint is slow, or what all requests compute."""
-    return run.facts.again("why") if name == ALL else run.facts.why(name)
+def _commands(slow: Sequence[str], run: Run) -> list[str]:
+    """Those that say why endpoints are slow, or what all requests compute."""
+    found: dict[str, list[str]] = {}
+    for name in slow:
+        found.setdefault(run.facts.again("why") if name == ALL else run.facts.why(name), []).append(name)
+    return [f"{', '.join(names)}: {command} says why" for command, names in found.items()]
 
 
 def _why(run: Run) -> str:

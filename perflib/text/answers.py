@@ -128,7 +128,7 @@ def history(frame: pd.DataFrame, last: int | None = None) -> Table:
         marks.setdefault((one["run_id"], one["percentile"]), _by(one))
     table = _runs(frame, frame["run_id"].nunique() if last is None else last, marks)
     told = [_changed(one) for one in ranked] or [
-        "No change of p50 or p95 was found; it takes several runs after one to tell it (`perflib compare A B` needs two runs)."
+        "No change of p50 or p95 was found; it takes several runs after one to tell it (`perflib compare A B`: two)."
     ]
     return replace(table, notes=(*told, *table.notes), id="history")
 

@@ -143,7 +143,8 @@ def test_the_same_server_passes_in_every_format_of_its_stored_run(check: Checked
     assert {row["verdict"] for row in found["endpoints"]} <= {"SAME", "INCONCLUSIVE", "IMPROVED"}
     status, table = check_stored(found["runs"][0])
     assert status == 0
-    assert table.startswith("Smallest detectable change of p95: +")
+    assert table.startswith("The check passed. Verdicts: ")
+    assert "Smallest detectable change of p95: +" in table
     status, shown = check_stored(found["runs"][0], "--format", "markdown")
     assert status == 0
     assert "| light_load | GET /a |" in shown

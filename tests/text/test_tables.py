@@ -251,7 +251,9 @@ def test_a_note_of_several_lines_tears_no_history() -> None:
 
 def test_the_history_ends_with_what_changed_and_with_what_cannot_be_read() -> None:
     frame = perflib.runs(endpoint="GET /clients")
-    assert tables.history(frame.iloc[:1]).notes == ("No change of p50 or p95 was found.",)
+    assert tables.history(frame.iloc[:1]).notes == (
+        "No change of p50 or p95 was found; it takes several runs after one to tell it (`perflib compare A B`: two).",
+    )
     frame.attrs["unreadable"] = {"broken": "no run.json"}
     notes = tables.history(frame).notes
     assert notes[0].startswith("Changed: GET /clients, p50: ")

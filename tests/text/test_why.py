@@ -44,9 +44,9 @@ def test_findings_come_first_as_numbered_sentences() -> None:
 def test_pairs_code_ceiling_and_notes_follow() -> None:
     told = why.diagnosis(FOUND).notes
     assert told == (
-        "GET /a beside GET /b: × 9.00 (7.00 to 11.00), 20.0 ms more.",
         "GET /b: 61 % of the samples were in render (views.py:88).",
         "Every limit holds up to 145 requests/s (138 to 151), limited by: blocks.",
+        "GET /a beside GET /b: × 9.00 (7.00 to 11.00), 20.0 ms more.",
         "412 requests were sent.",
     )
 

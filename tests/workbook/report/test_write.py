@@ -110,8 +110,8 @@ def test_a_quick_report_asks_its_worst_run_why_and_a_brief_one_the_target(shop: 
         assert says in page
         assert 'href="why.html"' in index
         assert "(why.html)" in (folder / "summary.md").read_text()
-        assert "`perflib why checkout --target shop.toml" in index
-        assert "--endpoint &#39;GET /a&#39;" in index
+        assert "<code>perflib why checkout --target shop.toml" in index
+        assert "GET /a misses a limit. Why?" in index
         assert "perflib why checkout" in (folder / "checkout.html").read_text()
 
 
