@@ -4,6 +4,7 @@ Example: perflib history --scenario light_load --endpoint "GET /clients" --since
 Exit status: 0 listed, 2 a date that is none, or filters that leave no run.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -29,7 +30,7 @@ def history(
     Args:
         scenario: Only its runs.
         endpoint: Only this endpoint or page, with its figures per run.
-        target: Only runs of the target of this name.
+        target: Only runs of the target of this name, or of this target file.
         since: Only runs of this day or later, such as 2026-03-01.
         until: Only runs of this day or earlier.
         last: How many runs are listed.
@@ -37,8 +38,11 @@ def history(
     """
     from perflib.session.stored import runs
     from perflib.spec.values import InputError, as_utf8
+    from perflib.store.folders import load_target
     from perflib.text import tables
 
+    if target.endswith(".toml"):
+        target = load_target(Path(target)).name
     named = {"scenario": scenario, "endpoint": endpoint, "target": target}
     found = runs(**{name: str(as_utf8(text)) for name, text in named.items()}, since=since, until=until)
     if none := found.attrs["none"]:

@@ -123,8 +123,8 @@ def sql(statement: str) -> pd.DataFrame:
             query extra is not installed.
 
     >>> import perflib
-    >>> perflib.sql("SELECT scenario, count(*) AS runs FROM runs GROUP BY ALL").to_dict("records")
-    [{'scenario': 'light_load', 'runs': 28}]
+    >>> perflib.sql("SELECT count(*) AS runs FROM runs WHERE run_id LIKE 'sample-%'").to_dict("records")
+    [{'runs': 28}]
     """
     require_extra("query", "perflib query")
     from perflib.store.query import query

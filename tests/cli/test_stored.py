@@ -191,3 +191,11 @@ def test_a_filter_that_leaves_no_run_says_what_there_is(shell: Shell, words: tup
     done = shell.perflib("history", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
+
+
+def test_the_history_of_a_target_is_asked_for_by_its_name_or_its_file(shell: Shell) -> None:
+    file = shell.folder / "any.toml"
+    file.write_text('[target]\nname = "dashboard"\nbase_url = "http://127.0.0.1:1"\n[[endpoint]]\npath = "/a"\n')
+    by_name, by_file = (shell.perflib("history", "--target", named) for named in ("dashboard", "any.toml"))
+    assert by_name.returncode == by_file.returncode == 0
+    assert by_name.stdout == by_file.stdout != ""
