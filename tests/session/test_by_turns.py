@@ -135,7 +135,7 @@ def test_a_block_is_as_long_as_the_rarest_endpoint_needs_within_bounds(rarest_pe
 def test_a_block_too_short_for_a_p95_is_told_with_its_mend() -> None:
     assert by_turns._without_p95({"GET /a": 95.0, "GET /b": 5.0}, 12.0) == ""
     told = by_turns._without_p95({"GET /a": 95.0, "GET /b": 5.0}, 5.0)
-    assert told.startswith("in a block of 5 s a p95 needs 59 requests, and GET /b about 25 come: p50 judges alone")
+    assert told.startswith("in a block of 5 s a p95 needs 59 requests, but GET /b about 25 come: p50 judges alone")
     assert told.endswith("--block 24s has enough")
 
 
