@@ -42,7 +42,7 @@ ALPHA = 0.01
 NOISE_SD = 0.05
 """How much a restart's log ratio is expected to vary, before any was measured."""
 QUANTILES = (*DECILES, 0.95, 0.99)
-_TOLD_OF_WAIT = 0.05
+TOLD_OF_WAIT = 0.05
 """Of a log ratio: where less is taken off, nobody would see it in the times of both sides."""
 
 
@@ -494,7 +494,7 @@ def _told(found: Change | Insufficient, verdict: Verdict, known: Known) -> Figur
         few = f"too few runs in {known.in_words} to tell how much runs differ; {BASELINE_RUNS} are needed"
         return FigureVerdict(found.endpoint, found.figure, verdict, None, None, None, few)
     told = f"{found.figure} {found.ratio:.2f} x A ({found.interval:.2f}); detectable: {found.mde:+.0%}"
-    if abs(math.log(found.by_wait)) >= _TOLD_OF_WAIT:
+    if abs(math.log(found.by_wait)) >= TOLD_OF_WAIT:
         told += f"; the target's wait for a core, which makes it {found.by_wait:.2f} x, is taken off"
     told += f"; judged by how much runs differ in {known.in_words}"
     told += f"; what matters is {found.least.told}" if found.least.told and verdict == Verdict.SAME else ""

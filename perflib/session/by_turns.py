@@ -204,7 +204,7 @@ class _Turns:
         with ExitStack() as serving:
             urls = {side: serving.enter_context(_serving(told[side], self._facts)) for side in self._shuffled()}
             warming_s = min(_FIRST_WARMUP_S, 2 * self._comparison.block_s)
-            warm = [self._block(side, urls, warming_s) for side in self._shuffled()]
+            warm = [self._warm(side, urls, warming_s) for side in self._shuffled()]
             if any(block.is_silent for block in warm) and not (
                 self._comparison.restarts or self._facts.target.keep_going
             ):
@@ -227,6 +227,11 @@ class _Turns:
 
     def _shuffled(self) -> list[Side]:
         return self._draw.sample(SIDES, 2)
+
+    def _warm(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
+        """A side that answers nothing may be starting still: it is asked twice before that is its verdict."""
+        block = self._block(side, urls, duration_s)
+        return self._block(side, urls, duration_s) if block.is_silent else block
 
     def _block(self, side: Side, urls: Mapping[Side, str], duration_s: float) -> Block:
         """Measured again where its load generator was disturbed; the last try, where it always was."""

@@ -184,9 +184,10 @@ def write_new(path: Path, text: str) -> None:
     Raises:
         InputError: where it is there, or cannot be written.
     """
-    require_new(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
+    except FileExistsError:
+        require_new(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a new file in a folder that can be written") from None

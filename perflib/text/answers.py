@@ -10,6 +10,7 @@ import pandas as pd
 
 from perflib.judge.changes import PERCENTILES, changes, valued
 from perflib.judge.check import FAMILY, Check, EndpointVerdict
+from perflib.judge.compare import TOLD_OF_WAIT
 from perflib.judge.fresh import ALL
 from perflib.show.junit import Case
 from perflib.show.junit import junit as as_junit
@@ -23,8 +24,6 @@ from perflib.text.failures import failure_lines, rest
 from perflib.text.words import check_sentence
 
 _DETECTABLE = "Smallest detectable change"
-_SEEN = 0.05
-"""Of a log ratio: where a wait explains less, nobody would see it in the times of both sides."""
 _WHOLE_RUNS = "whole runs"
 _CHECK_LEGEND = (
     "p50 × and p95 × say how many times what it was, with the 95 % interval. Smallest detectable change: the "
@@ -50,7 +49,7 @@ def check(found: Check) -> Table:
 def _by_wait(found: Check) -> list[str]:
     """Where × is not what the two times beside it say."""
     changes = [change for row_ in found.endpoints for name in ("p50", "p95") if (change := row_.change_of(name))]
-    differ = [change.by_wait for change in changes if abs(math.log(change.by_wait)) > _SEEN]
+    differ = [change.by_wait for change in changes if abs(math.log(change.by_wait)) > TOLD_OF_WAIT]
     if not differ:
         return []
     much = f"{min(differ):.2f}" if max(differ) - min(differ) < 0.01 else f"{min(differ):.2f} to {max(differ):.2f}"

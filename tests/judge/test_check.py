@@ -594,3 +594,13 @@ def test_an_invalid_run_says_who_had_the_cores() -> None:
     run = changed(sampled(run_of(100), 2.1, waits=1.2), invalid_reasons=("it was late",))
     [reason] = check([run], NOTHING).reasons
     assert "not judged: it was late; other processes held the cores: the target waited 1.2 s per second" in reason
+
+
+def test_a_check_says_where_its_ratios_are_less_what_a_wait_for_a_core_explains() -> None:
+    waits = np.linspace(0.0, 1.4, 8)
+    before = [sampled(run_of(seed, times=1 + 0.5 * wait), 2.1, waits=wait) for seed, wait in enumerate(waits, start=1)]
+    known = Baselines(baselines=(baseline_of(before),))
+    quiet, busy = (check([sampled(run_of(100, times=1 + 0.5 * wait), 2.1, waits=wait)], known) for wait in (0.7, 1.4))
+    told = "× is without that, the times are as measured."
+    assert any(note.endswith(told) for note in tables.check(busy).notes)
+    assert not any(note.endswith(told) for note in tables.check(quiet).notes)

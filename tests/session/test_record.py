@@ -59,6 +59,7 @@ def test_a_run_that_is_not_sound_costs_one_run_more_and_the_baseline_says_which(
 ) -> None:
     recorded.runs = [SOUND, bad, SOUND]
     [line] = recorded.record()
+    assert any("7 more runs like it take " in said for said in recorded.said)
     assert recorded.stored == ["run-1", *(f"run-{number}" for number in range(3, 10))]
     assert line.startswith("recorded light_load of made-up: 8 runs, 1 endpoints and pages\n  left out: run run-2: ")
 

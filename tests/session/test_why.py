@@ -10,14 +10,17 @@ import pytest
 
 import perflib
 from perflib.load.engine import Outcome, drive
+from perflib.session.drive import prepare
+from perflib.session.investigation import _left_out
 from perflib.session.sample import sample_dashboard
-from perflib.spec import Facts, InputError
+from perflib.spec import Facts, InputError, Options
 from perflib.spec.diagnosis import Diagnosis
 from perflib.store.folders import Workbook
 from tests.queues import Exponential, serving
 from tests.servers import answer, answering
 from tests.workbooks import entered
 
+WITH_A_WRITE = (("GET", "/a"), ("GET", "/b"), ("POST", "/orders"))
 THREE = ("GET /health", "GET /signals", "GET /patterns")
 
 
@@ -111,6 +114,27 @@ def test_a_target_that_writes_alone_is_asked_for_consent(tmp_path: Path, monkeyp
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(InputError, match=r"sends POST /orders alone; allow that with --include-writes"):
         perflib.why("light_load", target="t.toml")
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "says"),
+    [
+        ((), ["POST /orders: not experimented on"]),
+        (("GET /a",), ["POST /orders: not experimented on", "`perflib why light_load` asks all, without --endpoint"]),
+    ],
+)
+def test_what_is_left_out_of_the_experiments_is_said(
+    endpoints: tuple[str, ...], says: list[str], tmp_path: Path
+) -> None:
+    text = '[target]\nname = "t"\nbase_url = "http://127.0.0.1:9"\n'
+    text += "".join(f'[[endpoint]]\nmethod = "{how}"\npath = "{at}"\n' for how, at in WITH_A_WRITE)
+    (tmp_path / "t.toml").write_text(text)
+    at = Options(target=str(tmp_path / "t.toml"), endpoints=endpoints)
+    facts = prepare("light_load", at, Workbook.find(tmp_path))
+    names = endpoints or ("GET /a", "GET /b")
+    told = _left_out(facts, names)
+    assert len(told) == len(says)
+    assert all(words in line for words, line in zip(says, told, strict=True))
 
 
 def test_another_host_gets_nothing_unless_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
